@@ -1,0 +1,5 @@
+"""`python -m cockade`"""
+
+from cockade.cli import main
+
+main()

@@ -1,0 +1,80 @@
+"""What a caller is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from cockade.ids import CredentialId, OrgId
+
+TOKEN_TTL_MINUTES_MAX = 60
+"""OAuth tokens live at most this long (`docs/api/contract.md`, "Authentication and access")."""
+
+
+class AccessGroup(StrEnum):
+    """What a credential may do."""
+
+    DEFAULT = "default"
+    """The whole badges API."""
+    READ_ONLY = "read-only"
+    """Whatever changes nothing."""
+
+
+class Org(Struct, frozen=True, kw_only=True):
+    """A tenant. Everything belongs to one org, and no org sees another's."""
+
+    org_id: OrgId
+    name: str
+    time_zone: str
+    """IANA name; decides what a month, a midnight and a day are."""
+    created_at: datetime
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who is asking, once that has been proved."""
+
+    credential_id: CredentialId
+    username: str
+    org_id: OrgId
+    time_zone: str
+    access_group: AccessGroup
+
+
+class Credential(Struct, frozen=True, kw_only=True):
+    """A credential as it is stored: secrets only as argon2 hashes."""
+
+    caller: Caller
+    secret_hash: str
+    client_key: str
+    client_secret_hash: str
+    token_ttl_s: int
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class NewCredential(Struct, frozen=True, kw_only=True):
+    """What is shown once, when a credential is made."""
+
+    org_id: OrgId
+    username: str
+    secret: str
+    client_key: str
+    client_secret: str
+    access_group: AccessGroup
+    token_ttl_minutes: int
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """A freshly signed OAuth token."""
+
+    access_token: str
+    ttl_s: int
+
+
+class SigningKey(Struct, frozen=True, kw_only=True):
+    """What tokens are signed with (HS256), shared by all processes through the database."""
+
+    key_id: str
+    secret: bytes

@@ -1,0 +1,208 @@
+"""Making orgs and credentials, and proving who calls.
+
+Verifying a secret costs argon2 tens of milliseconds and a query, so a verified one is remembered for a minute, under a
+hash keyed by a number that this process alone knows. A revocation therefore takes effect within a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import jwt
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from cockade.access import store
+from cockade.access.model import (
+    TOKEN_TTL_MINUTES_MAX,
+    AccessGroup,
+    Caller,
+    Credential,
+    NewCredential,
+    Org,
+    SigningKey,
+    Token,
+)
+from cockade.clock import Clock
+from cockade.errors import CredentialNotFound, NotAuthenticated, OrgNotFound
+from cockade.ids import CredentialId, OrgId
+from cockade.storage.database import Database, Tx
+
+CACHE_S = 60.0
+CACHE_ENTRIES_MAX = 10_000
+ALGORITHM = "HS256"
+ISSUER = "cockade"
+FIRST_KEY_ID = "1"
+_WRONG = "The credentials are wrong or were revoked."
+
+
+class AccessService:
+    """Use cases of `access`; one per process, because of its cache."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._hasher = PasswordHasher()
+        self._cache_key = secrets.token_bytes(32)
+        self._verified: dict[bytes, tuple[float, Caller]] = {}
+        # Checked against when there is no such credential, so that the answer takes equally long.
+        self._nobody = self._hasher.hash(secrets.token_hex(16))
+
+    # Orgs and credentials
+
+    async def create_org(self, name: str, time_zone: str) -> Org:
+        """Make an org; `time_zone` is an IANA name that the caller has checked."""
+        return await self._database.transaction(
+            "org.create", lambda tx: store.insert_org(tx, name, time_zone, self._clock())
+        )
+
+    async def list_orgs(self) -> list[Org]:
+        """All orgs by id."""
+        return await self._database.transaction("org.list", store.list_orgs)
+
+    async def create_credential(
+        self,
+        org_id: OrgId,
+        username: str,
+        *,
+        secret: str | None = None,
+        access_group: AccessGroup = AccessGroup.DEFAULT,
+        token_ttl_minutes: int = TOKEN_TTL_MINUTES_MAX,
+    ) -> NewCredential:
+        """Make a credential and answer its secrets, which are never shown again.
+
+        Raises OrgNotFound and UsernameTaken.
+        """
+        new = NewCredential(
+            org_id=org_id,
+            username=username,
+            secret=secret or secrets.token_urlsafe(24),
+            client_key=secrets.token_hex(12),
+            client_secret=secrets.token_urlsafe(24),
+            access_group=access_group,
+            token_ttl_minutes=token_ttl_minutes,
+        )
+        hashes = self._hasher.hash(new.secret), self._hasher.hash(new.client_secret)
+
+        async def body(tx: Tx) -> None:
+            if await store.find_org(tx, org_id) is None:
+                raise OrgNotFound
+            await store.insert_credential(tx, new, *hashes, self._clock())
+
+        await self._database.transaction("credential.create", body)
+        return new
+
+    async def list_credentials(self, org_id: OrgId | None = None) -> list[Credential]:
+        """Credentials of one org or of all, revoked ones too."""
+        return await self._database.transaction("credential.list", lambda tx: store.list_credentials(tx, org_id))
+
+    async def revoke_credential(self, username: str) -> None:
+        """End a credential; services stop taking it within a minute. Raises CredentialNotFound."""
+        if not await self._database.transaction(
+            "credential.revoke", lambda tx: store.revoke(tx, username, self._clock())
+        ):
+            raise CredentialNotFound
+
+    # Who is calling
+
+    async def caller_of_basic(self, username: str, secret: str) -> Caller:
+        """The caller whom a Basic header proves. Raises NotAuthenticated."""
+
+        async def prove() -> tuple[Caller, float]:
+            credential = await self._find(lambda tx: store.find_by_username(tx, username))
+            await self._verify(credential.secret_hash if credential else self._nobody, secret)
+            if credential is None:
+                raise NotAuthenticated(_WRONG)
+            return credential.caller, CACHE_S
+
+        return await self._remembered(f"basic\0{username}\0{secret}", prove)
+
+    async def caller_of_token(self, token: str) -> Caller:
+        """The caller whom an OAuth token proves. Raises NotAuthenticated."""
+
+        async def prove() -> tuple[Caller, float]:
+            credential_id, expires_at = await self._read_token(token)
+            credential = await self._find(lambda tx: store.find_by_id(tx, credential_id))
+            if credential is None:
+                raise NotAuthenticated(_WRONG)
+            left_s = (expires_at - self._clock()).total_seconds()
+            return credential.caller, min(CACHE_S, left_s)
+
+        return await self._remembered(f"token\0{token}", prove)
+
+    async def generate_token(self, client_key: str, client_secret: str) -> Token:
+        """A signed token for an OAuth client. Raises NotAuthenticated."""
+        credential = await self._find(lambda tx: store.find_by_client_key(tx, client_key))
+        await self._verify(credential.client_secret_hash if credential else self._nobody, client_secret)
+        if credential is None:
+            raise NotAuthenticated(_WRONG)
+        now = self._clock()
+        claims = {
+            "iss": ISSUER,
+            "sub": str(credential.caller.credential_id),
+            "iat": now,
+            "exp": now + timedelta(seconds=credential.token_ttl_s),
+        }
+        key = (await self._signing_keys())[0]
+        signed = jwt.encode(claims, key.secret, algorithm=ALGORITHM, headers={"kid": key.key_id})
+        return Token(access_token=signed, ttl_s=credential.token_ttl_s)
+
+    async def _read_token(self, token: str) -> tuple[CredentialId, datetime]:
+        try:
+            key_id = jwt.get_unverified_header(token).get("kid")
+            key = next((key for key in await self._signing_keys() if key.key_id == key_id), None)
+            if key is None:
+                raise NotAuthenticated("The token was signed with a key that is not known here.")
+            # The algorithm is ours to name, never the token's; "none" is none of ours. Time is checked below, by our clock.
+            claims = jwt.decode(
+                token,
+                key.secret,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                options={"require": ["exp", "sub", "iss"], "verify_exp": False, "verify_iat": False},
+            )
+            expires_at = datetime.fromtimestamp(int(claims["exp"]), self._clock().tzinfo)
+            credential_id = CredentialId(int(claims["sub"]))
+        except (jwt.InvalidTokenError, ValueError, OverflowError):
+            raise NotAuthenticated("The token is not valid.") from None
+        if expires_at <= self._clock():
+            raise NotAuthenticated("The token has expired; get a new one.")
+        return credential_id, expires_at
+
+    async def _signing_keys(self) -> list[SigningKey]:
+        async def body(tx: Tx) -> list[SigningKey]:
+            if keys := await store.list_signing_keys(tx):
+                return keys
+            first = SigningKey(key_id=FIRST_KEY_ID, secret=secrets.token_bytes(32))
+            await store.insert_first_signing_key(tx, first, self._clock())
+            return await store.list_signing_keys(tx)
+
+        return await self._database.transaction("signing_key.list", body)
+
+    async def _find(self, find: Callable[[Tx], Awaitable[Credential | None]]) -> Credential | None:
+        return await self._database.transaction("credential.find", find)
+
+    async def _verify(self, secret_hash: str, secret: str) -> None:
+        """Compare off the event loop: argon2 is slow on purpose."""
+        try:
+            await asyncio.to_thread(self._hasher.verify, secret_hash, secret)
+        except (VerificationError, InvalidHashError):
+            raise NotAuthenticated(_WRONG) from None
+
+    async def _remembered(self, proof: str, prove: Callable[[], Awaitable[tuple[Caller, float]]]) -> Caller:
+        """The caller whom this proof proved within the last minute, else whom `prove` answers, for so many seconds."""
+        key = hmac.digest(self._cache_key, proof.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        known = self._verified.get(key)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        caller, for_s = await prove()
+        if len(self._verified) >= CACHE_ENTRIES_MAX:
+            self._verified.clear()
+        self._verified[key] = (time.monotonic() + for_s, caller)
+        return caller

@@ -1,0 +1,117 @@
+"""One typed function per statement on orgs, credentials and signing keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from asyncpg import UniqueViolationError
+
+from cockade.access.model import AccessGroup, Caller, Credential, NewCredential, Org, SigningKey
+from cockade.errors import UsernameTaken
+from cockade.ids import CredentialId, OrgId
+from cockade.storage.database import Row, Tx
+from cockade.storage.sql import load
+
+SQL = load(__package__)
+
+
+async def insert_org(tx: Tx, name: str, time_zone: str, now: datetime) -> Org:
+    """Make an org; the database counts its id."""
+    row = await tx.row(SQL["insert_org"], name, time_zone, now)
+    assert row is not None
+    return _org(row)
+
+
+async def find_org(tx: Tx, org_id: OrgId) -> Org | None:
+    """The org, if there is one."""
+    row = await tx.row(SQL["find_org"], org_id)
+    return None if row is None else _org(row)
+
+
+async def list_orgs(tx: Tx) -> list[Org]:
+    """All orgs by id."""
+    return [_org(row) for row in await tx.rows(SQL["list_orgs"])]
+
+
+async def insert_credential(
+    tx: Tx, new: NewCredential, secret_hash: str, client_secret_hash: str, now: datetime
+) -> None:
+    """Store a credential. Raises UsernameTaken."""
+    try:
+        await tx.execute(
+            SQL["insert_credential"],
+            new.org_id,
+            new.username,
+            new.access_group.value,
+            secret_hash,
+            new.client_key,
+            client_secret_hash,
+            new.token_ttl_minutes * 60,
+            now,
+        )
+    except UniqueViolationError as error:
+        if error.constraint_name == "credential_username_unique":
+            raise UsernameTaken from None
+        raise
+
+
+async def find_by_username(tx: Tx, username: str) -> Credential | None:
+    """The unrevoked credential with this name."""
+    return _credential(await tx.row(SQL["find_credential_by_username"], username))
+
+
+async def find_by_client_key(tx: Tx, client_key: str) -> Credential | None:
+    """The unrevoked credential with this OAuth client key."""
+    return _credential(await tx.row(SQL["find_credential_by_client_key"], client_key))
+
+
+async def find_by_id(tx: Tx, credential_id: CredentialId) -> Credential | None:
+    """The unrevoked credential with this id."""
+    return _credential(await tx.row(SQL["find_credential_by_id"], credential_id))
+
+
+async def list_credentials(tx: Tx, org_id: OrgId | None) -> list[Credential]:
+    """Credentials by id, revoked ones too."""
+    found = [_credential(row) for row in await tx.rows(SQL["list_credentials"], org_id)]
+    return [credential for credential in found if credential is not None]
+
+
+async def revoke(tx: Tx, username: str, now: datetime) -> bool:
+    """Whether there was such a credential."""
+    return await tx.value(SQL["revoke_credential"], username, now) is not None
+
+
+async def insert_first_signing_key(tx: Tx, key: SigningKey, now: datetime) -> None:
+    """Store the key unless its id is there already."""
+    await tx.execute(SQL["insert_first_signing_key"], key.key_id, key.secret, now)
+
+
+async def list_signing_keys(tx: Tx) -> list[SigningKey]:
+    """All keys, the one that signs first."""
+    return [SigningKey(key_id=row[0], secret=row[1]) for row in await tx.rows(SQL["list_signing_keys"])]
+
+
+def _org(row: Row) -> Org:
+    return Org(org_id=OrgId(row[0]), name=row[1], time_zone=row[2], created_at=row[3])
+
+
+def _credential(row: Row | None) -> Credential | None:
+    if row is None:
+        return None
+    columns: list[Any] = list(row)
+    return Credential(
+        caller=Caller(
+            credential_id=CredentialId(columns[0]),
+            username=columns[1],
+            org_id=OrgId(columns[2]),
+            time_zone=columns[3],
+            access_group=AccessGroup(columns[4]),
+        ),
+        secret_hash=columns[5],
+        client_key=columns[6],
+        client_secret_hash=columns[7],
+        token_ttl_s=columns[8],
+        created_at=columns[9],
+        revoked_at=columns[10],
+    )

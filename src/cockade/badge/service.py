@@ -1,0 +1,95 @@
+"""Creating, finding, switching and claiming badges."""
+
+from __future__ import annotations
+
+import secrets
+from zoneinfo import ZoneInfo
+
+from cockade import ids
+from cockade.access.model import Caller
+from cockade.badge import rules, store
+from cockade.badge.model import Badge, BadgeDraft, BadgeFilter
+from cockade.clock import Clock
+from cockade.errors import BadgeNotFound, ClaimNotFound, InvalidInput, OwnerNotAllowed
+from cockade.ids import BadgeId, BadgeKey
+from cockade.request.model import OwnerType
+from cockade.storage.database import Database, Tx
+
+
+class BadgeService:
+    """Use cases of `badge`; each is one transaction in the caller's org."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def create(
+        self, caller: Caller, draft: BadgeDraft, *, migrated_id: BadgeId | None = None, is_migration: bool = False
+    ) -> Badge:
+        """Make a badge. Raises InvalidInput with every fault, NameTaken and BadgeIdTaken."""
+        now = self._clock()
+        if faults := rules.creation_faults(draft, now, ZoneInfo(caller.time_zone), is_migration=is_migration):
+            raise InvalidInput(faults)
+        badge_id = migrated_id or ids.new_badge_id(int(now.timestamp()), secrets.token_bytes(8))
+
+        async def body(tx: Tx) -> Badge:
+            await store.insert(tx, caller.org_id, badge_id, draft, now, caller.username)
+            return await _found(tx, caller, badge_id)
+
+        return await self._database.transaction("badge.create", body)
+
+    async def get(self, caller: Caller, badge_id: BadgeId) -> Badge:
+        """One badge with its claims. Raises BadgeNotFound."""
+        return await self._database.transaction("badge.get", lambda tx: _found(tx, caller, badge_id))
+
+    async def list_page(
+        self, caller: Caller, wanted: BadgeFilter, *, page: int, size: int
+    ) -> tuple[list[Badge], int]:
+        """One page (from 0) of the org's badges, newest first, and how many there are in all."""
+        return await self._database.transaction(
+            "badge.list", lambda tx: store.list_page(tx, caller.org_id, wanted, self._clock(), page, size)
+        )
+
+    async def set_active(self, caller: Caller, badge_id: BadgeId, is_active: bool) -> None:
+        """Switch a badge on or off. Once this has returned, nobody earns it by the old state. Raises BadgeNotFound."""
+
+        async def body(tx: Tx) -> None:
+            badge_key = await _locked(tx, caller, badge_id)
+            await store.set_active(tx, badge_key, is_active, self._clock(), caller.username)
+
+        await self._database.transaction("badge.activate" if is_active else "badge.deactivate", body)
+
+    async def claim(self, caller: Caller, badge_id: BadgeId, owner: OwnerType, reference_id: str) -> None:
+        """Register an owner under its reference; again is the same. Raises BadgeNotFound and OwnerNotAllowed."""
+
+        async def body(tx: Tx) -> None:
+            badge_key = await _locked(tx, caller, badge_id)
+            if owner not in (await _found(tx, caller, badge_id)).draft.owners:
+                raise OwnerNotAllowed(reference="ownerType")
+            await store.claim(tx, badge_key, owner, reference_id)
+
+        await self._database.transaction("badge.claim", body)
+
+    async def unclaim(self, caller: Caller, badge_id: BadgeId, owner: OwnerType, reference_id: str) -> None:
+        """End a claim; its owner issues nothing more. Raises BadgeNotFound and ClaimNotFound."""
+
+        async def body(tx: Tx) -> None:
+            badge_key = await _locked(tx, caller, badge_id)
+            if not await store.unclaim(tx, badge_key, owner, reference_id):
+                raise ClaimNotFound
+
+        await self._database.transaction("badge.unclaim", body)
+
+
+async def _found(tx: Tx, caller: Caller, badge_id: BadgeId) -> Badge:
+    badge = await store.find(tx, caller.org_id, badge_id)
+    if badge is None:
+        raise BadgeNotFound
+    return badge
+
+
+async def _locked(tx: Tx, caller: Caller, badge_id: BadgeId) -> BadgeKey:
+    badge_key = await store.lock_exclusive(tx, caller.org_id, badge_id)
+    if badge_key is None:
+        raise BadgeNotFound
+    return badge_key

@@ -1,0 +1,187 @@
+"""One typed function per statement on badges and claims."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from asyncpg import UniqueViolationError
+
+from cockade.badge import rules
+from cockade.badge.model import (
+    Badge,
+    BadgeDraft,
+    BadgeFilter,
+    Claim,
+    Constraint,
+    EarnTerms,
+    EarnType,
+    Expiry,
+    OverlapPolicy,
+    Presentation,
+)
+from cockade.errors import BadgeIdTaken, NameTaken
+from cockade.ids import BadgeId, BadgeKey, OrgId
+from cockade.request.model import OwnerType
+from cockade.storage.database import Row, Tx
+from cockade.storage.sql import load
+
+SQL = load(__package__)
+
+_encode = msgspec.json.Encoder().encode
+_expiry = msgspec.json.Decoder(Expiry).decode
+_constraints = msgspec.json.Decoder(list[Constraint]).decode
+_presentation = msgspec.json.Decoder(Presentation).decode
+
+
+async def insert(
+    tx: Tx, org_id: OrgId, badge_id: BadgeId, draft: BadgeDraft, now: datetime, username: str
+) -> None:
+    """Store a badge under the org's next number. Raises NameTaken and BadgeIdTaken."""
+    await tx.execute(SQL["lock_org"], org_id)
+    number = await tx.value(SQL["next_badge_number"], org_id)
+    try:
+        await tx.execute(
+            SQL["insert_badge"],
+            org_id,
+            badge_id,
+            number,
+            draft.name,
+            draft.starts_at,
+            draft.expires_at,
+            draft.earn_type.value,
+            _encode(draft.earned_expiry),
+            None if draft.issued_expiry is None else _encode(draft.issued_expiry),
+            [owner.value for owner in draft.owners],
+            None if draft.overlap_policy is None else draft.overlap_policy.value,
+            _encode(draft.customer_constraints),
+            _encode(draft.badge_constraints),
+            _encode(draft.presentation),
+            draft.is_active,
+            now,
+            username,
+        )
+    except UniqueViolationError as error:
+        if error.constraint_name == "badge_name_unique":
+            raise NameTaken(reference="name") from None
+        if error.constraint_name == "badge_id_unique":
+            raise BadgeIdTaken(reference="id") from None
+        raise
+
+
+async def find(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> Badge | None:
+    """The badge with its claims, if the org has it."""
+    row = await tx.row(SQL["find_badge"], org_id, badge_id)
+    if row is None:
+        return None
+    return _badge(row, (await _claims(tx, [row[0]])).get(row[0], []))
+
+
+async def list_page(
+    tx: Tx, org_id: OrgId, wanted: BadgeFilter, now: datetime, page: int, size: int
+) -> tuple[list[Badge], int]:
+    """One page of the org's badges, newest first, and how many there are on all pages."""
+
+    async def ask(limit: int, offset: int) -> list[Row]:
+        return await tx.rows(
+            SQL["list_badges"],
+            org_id,
+            wanted.status,
+            wanted.earn_type,
+            wanted.is_active,
+            wanted.owner,
+            wanted.claimed_by,
+            wanted.unclaimed,
+            wanted.name,
+            wanted.starts_from,
+            wanted.expires_until,
+            limit,
+            now,
+            offset,
+        )
+
+    rows = await ask(size, page * size)
+    if not rows and page > 0:
+        first = await ask(1, 0)
+        return [], first[0][-1] if first else 0
+    claims = await _claims(tx, [row[0] for row in rows])
+    return [_badge(row, claims.get(row[0], [])) for row in rows], rows[0][-1] if rows else 0
+
+
+async def lock_shared(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> BadgeKey | None:
+    """Hold the badge as it is, together with others who do; its key, or None where the org has no such badge."""
+    return await tx.value(SQL["lock_badge_shared"], org_id, badge_id)
+
+
+async def lock_exclusive(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> BadgeKey | None:
+    """Be alone with the badge; its key, or None where the org has no such badge."""
+    return await tx.value(SQL["lock_badge_exclusive"], org_id, badge_id)
+
+
+async def earn_terms(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> EarnTerms:
+    """What earning needs to know; call it with the lock held."""
+    row = await tx.row(SQL["earn_terms"], badge_key, owner.value, reference_id)
+    assert row is not None
+    policy = None if row[6] is None else OverlapPolicy(row[6])
+    return EarnTerms(
+        is_active=row[0],
+        starts_at=row[1],
+        expires_at=row[2],
+        earn_type=EarnType(row[3]),
+        earned_expiry=_expiry(row[4]),
+        owners=[OwnerType(owner) for owner in row[5]],
+        holds_several=rules.holds_several(policy, _constraints(row[7])),
+        is_claimed=row[8],
+    )
+
+
+async def set_active(tx: Tx, badge_key: BadgeKey, is_active: bool, now: datetime, username: str) -> None:
+    """Switch the badge on or off."""
+    await tx.execute(SQL["set_active"], badge_key, is_active, now, username)
+
+
+async def claim(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> None:
+    """Register the owner under its reference; again is the same."""
+    await tx.execute(SQL["claim"], badge_key, owner.value, reference_id)
+
+
+async def unclaim(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> bool:
+    """Whether there was an active claim to end."""
+    return await tx.value(SQL["unclaim"], badge_key, owner.value, reference_id) is not None
+
+
+async def _claims(tx: Tx, keys: list[int]) -> dict[int, list[Claim]]:
+    claims: dict[int, list[Claim]] = {}
+    for key, owner, reference_id, is_active in await tx.rows(SQL["list_claims"], keys):
+        claims.setdefault(key, []).append(Claim(OwnerType(owner), reference_id, is_active))
+    return claims
+
+
+def _badge(row: Row, claims: list[Claim]) -> Badge:
+    columns: list[Any] = list(row)
+    return Badge(
+        badge_key=BadgeKey(columns[0]),
+        badge_id=BadgeId(columns[1]),
+        badge_number=columns[2],
+        org_id=OrgId(columns[3]),
+        draft=BadgeDraft(
+            name=columns[4],
+            starts_at=columns[5],
+            expires_at=columns[6],
+            earn_type=EarnType(columns[7]),
+            earned_expiry=_expiry(columns[8]),
+            issued_expiry=None if columns[9] is None else _expiry(columns[9]),
+            owners=[OwnerType(owner) for owner in columns[10]],
+            overlap_policy=None if columns[11] is None else OverlapPolicy(columns[11]),
+            customer_constraints=_constraints(columns[12]),
+            badge_constraints=_constraints(columns[13]),
+            presentation=_presentation(columns[14]),
+            is_active=columns[15],
+        ),
+        claims=claims,
+        created_at=columns[16],
+        created_by=columns[17],
+        updated_at=columns[18],
+        updated_by=columns[19],
+    )

@@ -1,0 +1,44 @@
+"""The command line. Every command takes its settings from COCKADE_* and says on `--help` what it does."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cockade import __version__
+from cockade.cli import credential, db, demo, org, serve
+from cockade.errors import CockadeError
+
+app = typer.Typer(
+    help="Issues loyalty badges to customers in bulk, each exactly once.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.add_typer(org.app, name="org")
+app.add_typer(credential.app, name="credential")
+app.add_typer(db.app, name="db")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cockade {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Issues loyalty badges to customers in bulk, each exactly once."""
+
+
+def main() -> None:
+    """Run a command; what an operator can mend is said in one line, with exit status 1."""
+    try:
+        app()
+    except CockadeError as error:
+        typer.secho(f"cockade: {error.text}", err=True, fg="red")
+        sys.exit(1)

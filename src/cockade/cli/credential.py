@@ -1,0 +1,89 @@
+"""`cockade credential …`"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cockade.access.model import TOKEN_TTL_MINUTES_MAX, AccessGroup, NewCredential
+from cockade.cli.database import with_services
+from cockade.cli.output import AsJson, show
+from cockade.http.app import Services
+from cockade.http.times import iso
+from cockade.ids import OrgId
+
+app = typer.Typer(help="Credentials: who may call, for which org.", no_args_is_help=True)
+
+Username = Annotated[str, typer.Option("--name", help="The username of Basic authentication; unique.")]
+
+
+@app.command("create")
+def create(
+    org: Annotated[int, typer.Option(help="The org's id.")],
+    name: Username,
+    access_group: Annotated[
+        AccessGroup, typer.Option(help="default: the whole API; read-only: nothing that changes anything.")
+    ] = AccessGroup.DEFAULT,
+    token_ttl_minutes: Annotated[
+        int, typer.Option(min=1, max=TOKEN_TTL_MINUTES_MAX, help="How long its OAuth tokens live.")
+    ] = TOKEN_TTL_MINUTES_MAX,
+    secret_stdin: Annotated[
+        bool, typer.Option("--secret-stdin", help="Read the Basic secret from standard input, to keep an old one.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a credential and show its secrets, this once."""
+    if not name or ":" in name or "\0" in name:
+        raise typer.BadParameter("A username is not empty and holds no colon.", param_hint="--name")
+    secret = sys.stdin.readline().rstrip("\r\n") if secret_stdin else None
+    if secret == "":
+        raise typer.BadParameter("Standard input holds no secret.", param_hint="--secret-stdin")
+
+    async def work(services: Services) -> NewCredential:
+        return await services.access.create_credential(
+            OrgId(org), name, secret=secret, access_group=access_group, token_ttl_minutes=token_ttl_minutes
+        )
+
+    new = with_services(work)
+    record = {
+        "orgId": new.org_id,
+        "username": new.username,
+        "secret": new.secret,
+        "clientKey": new.client_key,
+        "clientSecret": new.client_secret,
+        "accessGroup": new.access_group.value,
+        "tokenTtlMinutes": new.token_ttl_minutes,
+    }
+    show(record, as_json=as_json)
+    if not as_json:
+        typer.echo("The secrets are stored as hashes only and are not shown again.")
+
+
+@app.command("list")
+def list_all(
+    org: Annotated[int | None, typer.Option(help="Only this org's.")] = None, as_json: AsJson = False
+) -> None:
+    """Show credentials, without their secrets."""
+    found = with_services(lambda services: services.access.list_credentials(None if org is None else OrgId(org)))
+    records = [
+        {
+            "username": credential.caller.username,
+            "orgId": credential.caller.org_id,
+            "accessGroup": credential.caller.access_group.value,
+            "clientKey": credential.client_key,
+            "tokenTtlMinutes": credential.token_ttl_s // 60,
+            "createdOn": iso(credential.created_at),
+            "revokedOn": None if credential.revoked_at is None else iso(credential.revoked_at),
+        }
+        for credential in found
+    ]
+    show(records, as_json=as_json)
+
+
+@app.command("revoke")
+def revoke(name: Username, as_json: AsJson = False) -> None:
+    """End a credential. Running services stop taking it within a minute."""
+    with_services(lambda services: services.access.revoke_credential(name))
+    show({"username": name, "revoked": True}, as_json=as_json)

@@ -1,0 +1,199 @@
+"""`cockade demo`"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cockade.errors import SetupError
+from cockade.http.app import BASE_PATH
+
+START_S_MAX = 30.0
+STOP_S_MAX = 30.0
+FIRST_CUSTOMER = 553_000_001
+
+
+def demo(
+    customers: Annotated[int, typer.Option(min=2, max=100_000, help="How many customers get the badge.")] = 10_000,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the service running until Ctrl-C.")] = False,
+) -> None:
+    """See the main job happen: a badge is created, claimed, and issued to 10,000 customers over HTTP.
+
+    It runs a service and a database of its own, in a temporary directory that is removed at the end.
+    """
+    console = Console(highlight=False)
+    with _temporary_directory() as data_dir, _progress(console) as progress:
+        step = progress.add_task("Starting the service and its database", total=5)
+        with _service(data_dir) as (origin, environment):
+            progress.update(step, advance=1, description="Making an org and a credential")
+            org = _command(environment, "org", "create", "Demo", "--time-zone", "Europe/Berlin")
+            credential = _command(environment, "credential", "create", "--org", str(org["orgId"]), "--name", "demo")
+            with httpx.Client(
+                base_url=origin + BASE_PATH, auth=(credential["username"], credential["secret"]), timeout=60
+            ) as client:
+                progress.update(step, advance=1, description="Creating and claiming a badge")
+                badge_id = _make_badge(client)
+                progress.update(step, advance=1, description=f"Issuing it to {customers:,} customers in one call")
+                body = _earn_bulk(badge_id, customers)
+                started = time.perf_counter()
+                answer = _call(client, body)
+                seconds = time.perf_counter() - started
+                progress.update(step, advance=1, description="Asking for trouble")
+                again = client.post("/customer/earnBulk", json=body).json()
+                held = _call(client, {**body, "requestId": "demo-2"})
+                progress.update(step, advance=1, description="Done")
+            progress.stop()
+            _tell(console, answer, again, held, seconds)
+            _tell_next(console, origin, credential, badge_id, keep=keep)
+            if keep:
+                _wait(console)
+
+
+def _make_badge(client: httpx.Client) -> str:
+    badge = {
+        "name": "Sock Collector",
+        "startOn": time.time() + 1,
+        "expiresOn": time.time() + 365 * 86_400,
+        "earnType": "EARN",
+        "earnedBadgeExpiry": {"expiryType": "RELATIVE", "relativeExpirytype": "MONTHS", "value": 12},
+        "ownership": {"restrictedToOwners": ["Loyalty"]},
+    }
+    # The contract lets a badge start today, and not in the past; the demo's starts at today's midnight.
+    badge["startOn"] = int(time.time() // 86_400 * 86_400)
+    created = client.post("/badgeMeta", json=badge, headers={"X-CAP-BADGES-MIGRATION": "migration"})
+    badge_id = created.raise_for_status().json()["data"]["id"]
+    claim = {"ownerType": "Loyalty", "referenceId": "123457"}
+    client.post(f"/badgeMeta/{badge_id}/claim", json=claim).raise_for_status()
+    return badge_id
+
+
+def _earn_bulk(badge_id: str, customers: int) -> dict[str, Any]:
+    return {
+        "badgeMetaId": badge_id,
+        "customerIds": list(range(FIRST_CUSTOMER, FIRST_CUSTOMER + customers)),
+        "requestId": "demo-1",
+        "triggeredBy": {"ownerType": "Loyalty", "referenceId": "123457"},
+    }
+
+
+def _call(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    return client.post("/customer/earnBulk", json=body).raise_for_status().json()["data"]
+
+
+def _tell(
+    console: Console, answer: dict[str, Any], again: dict[str, Any], held: dict[str, Any], seconds: float
+) -> None:
+    """What came back: the first entries, the rate, and the two refusals."""
+    earned = answer["earnedCount"]
+    console.print(f"\n[bold green]{earned:,} customers got the badge[/] in one call, {answer['failedCount']} did not:")
+    console.print_json(msgspec.json.encode({**answer, "issuedBadges": answer["issuedBadges"][:3]}).decode())
+    console.print(f"[dim]… and {len(answer['issuedBadges']) - 3:,} more entries, in the order sent.[/]")
+    console.print(f"[bold]{seconds * 1000:.0f} ms, {earned / seconds:,.0f} customers a second[/], all durable.\n")
+    console.print("The same requestId again is refused, so that a retry cannot issue twice:")
+    console.print_json(msgspec.json.encode(again["errors"]).decode())
+    console.print("Another request that meets customers who hold the badge says so for each of them:")
+    console.print_json(msgspec.json.encode(held["issuedBadges"][0]).decode())
+
+
+def _tell_next(
+    console: Console, origin: str, credential: dict[str, Any], badge_id: str, *, keep: bool
+) -> None:
+    console.print("\n[bold]Next[/]")
+    if not keep:
+        console.print("  make serve              a service that stays, with its own first credential and a curl")
+        console.print("  cockade demo --keep     this demo, left running")
+        console.print("  docs/quickstart.md      from nothing to your own badge, step by step")
+        return
+    console.print(f"  The API's pages: {origin}/docs\n  A call of your own, as it can be pasted:\n")
+    body = {**_earn_bulk(badge_id, 2), "customerIds": [1, 2], "requestId": "mine-1"}
+    command = (
+        f"curl -u {credential['username']}:{credential['secret']} "
+        f"{origin}{BASE_PATH}/customer/earnBulk --json '{msgspec.json.encode(body).decode()}'\n"
+    )
+    console.print(command, soft_wrap=True, markup=False)
+
+
+def _wait(console: Console) -> None:
+    console.print("The service runs until Ctrl-C.")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+@contextmanager
+def _temporary_directory() -> Generator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="cockade-demo-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
+    )
+
+
+@contextmanager
+def _service(data_dir: Path) -> Generator[tuple[str, dict[str, str]]]:
+    """A `cockade serve` of our own: its address and the environment for commands beside it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COCKADE_")}
+    environment["COCKADE_DATA_DIR"] = str(data_dir)
+    port = _free_port()
+    origin = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "cockade", "serve", "--port", str(port), "--workers", "1"]
+    log_file = data_dir / "service.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        _await_ready(process, origin, log_file)
+        yield origin, environment
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await_ready(process: subprocess.Popen[bytes], origin: str, log_file: Path) -> None:
+    deadline = time.monotonic() + START_S_MAX
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{origin}/readyz", timeout=5).status_code == 200:
+                return
+        time.sleep(0.05)
+    raise SetupError(f"The demo's service did not start:\n{log_file.read_text()}")
+
+
+def _command(environment: dict[str, str], *words: str) -> dict[str, Any]:
+    """Run a cockade command and read its JSON."""
+    command = [sys.executable, "-m", "cockade", *words, "--json"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise SetupError(result.stderr.strip())
+    return msgspec.json.decode(result.stdout)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,46 @@
+"""`cockade org …`"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from cockade.access.model import Org
+from cockade.cli.database import with_services
+from cockade.cli.output import AsJson, show
+from cockade.http.times import iso
+
+app = typer.Typer(help="Orgs: the tenants that everything belongs to.", no_args_is_help=True)
+
+
+def _check_zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, OSError, KeyError):
+        raise typer.BadParameter(f"{name!r} is not an IANA time zone such as Europe/Berlin.") from None
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What people call the org.")],
+    time_zone: Annotated[
+        str,
+        typer.Option(callback=_check_zone, help="IANA time zone; decides what a month, a midnight and a day are."),
+    ] = "UTC",
+    as_json: AsJson = False,
+) -> None:
+    """Make an org."""
+    show(_record(with_services(lambda services: services.access.create_org(name, time_zone))), as_json=as_json)
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """Show all orgs."""
+    orgs = with_services(lambda services: services.access.list_orgs())
+    show([_record(org) for org in orgs], as_json=as_json)
+
+
+def _record(org: Org) -> dict[str, Any]:
+    return {"orgId": org.org_id, "name": org.name, "timeZone": org.time_zone, "createdOn": iso(org.created_at)}

@@ -1,0 +1,132 @@
+"""`cockade serve`"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from granian.constants import Interfaces, Loops
+from granian.log import LogLevels
+from granian.server import Server
+
+from cockade import compose, config, logs
+from cockade.access.model import NewCredential
+from cockade.cli.database import database_url, prepare
+from cockade.config import Config
+from cockade.errors import SetupError
+from cockade.http.app import BASE_PATH
+
+log = structlog.get_logger()
+
+WORKERS_DEFAULT = min(4, os.cpu_count() or 1)
+STOP_S_MAX = 30
+RESPAWN_S = 0.5
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = WORKERS_DEFAULT,
+    tls_cert: Annotated[Path | None, typer.Option(exists=True, help="Certificate chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(exists=True, help="Private key, PEM.")] = None,
+) -> None:
+    """Serve the badges API until SIGTERM or Ctrl-C.
+
+    Without COCKADE_DATABASE_URL it runs a PostgreSQL of its own, in COCKADE_DATA_DIR.
+    """
+    if (tls_cert is None) != (tls_key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key go together.")
+    settings = config.from_environment()
+    logs.configure(settings)
+    _require_free(host, port)
+    if tls_cert is None and not _is_loopback(host):
+        log.warning("listening beyond loopback without TLS: secrets travel in the clear", action="serve.check")
+    origin = f"{'http' if tls_cert is None else 'https'}://{_url_host(host)}:{port}"
+    with database_url(settings, serving=True) as url:
+        asyncio.run(prepare(url, settings))
+        if settings.database_url is None:
+            _welcome(asyncio.run(_first_credential(url, settings)), origin)
+        # Workers are processes of their own and read the configuration from the environment, as we did.
+        os.environ[config.PREFIX + "DATABASE_URL"] = url
+        log.info("serving", action="serve.start", url=origin, workers=workers, docs=f"{origin}/docs")
+        Server(
+            "cockade.compose:app",
+            factory=True,
+            interface=Interfaces.ASGI,
+            address=host,
+            port=port,
+            workers=workers,
+            loop=Loops.uvloop,
+            websockets=False,
+            respawn_failed_workers=True,
+            respawn_interval=RESPAWN_S,
+            workers_kill_timeout=STOP_S_MAX,
+            log_level=LogLevels.error,
+            ssl_cert=tls_cert,
+            ssl_key=tls_key,
+        ).serve()
+        log.info("stopped", action="serve.stop")
+
+
+async def _first_credential(url: str, settings: Config) -> NewCredential | None:
+    """An org and a credential for an empty database; None where there is an org already."""
+    async with compose.running_services(url, settings) as services:
+        if await services.access.list_orgs():
+            return None
+        org = await services.access.create_org("default", "UTC")
+        return await services.access.create_credential(org.org_id, "admin")
+
+
+def _welcome(credential: NewCredential | None, origin: str) -> None:
+    """Printed once, on standard output, apart from the log."""
+    if credential is None:
+        return
+    insecure = " -k" if origin.startswith("https") else ""
+    typer.echo(
+        f"""
+The database was empty, so org {credential.org_id} and its first credential were made. The secrets are shown only now:
+
+  username       {credential.username}
+  secret         {credential.secret}
+  client key     {credential.client_key}
+  client secret  {credential.client_secret}
+
+Once the service is up, this creates a badge:
+
+  curl{insecure} -u {credential.username}:{credential.secret} {origin}{BASE_PATH}/badgeMeta --json '{{
+    "name": "First badge", "startOn": "2030-01-01T00:00:00Z", "expiresOn": "2040-01-01T00:00:00Z",
+    "earnType": "EARN", "earnedBadgeExpiry": {{"expiryType": "NEVER"}},
+    "ownership": {{"restrictedToOwners": ["Loyalty"]}}}}'
+"""
+    )
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise SetupError, before anything is started, where the address cannot be listened on."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = "the port is in use; choose another with --port" if taken else error.strerror
+        raise SetupError(f"Cannot listen on {host}:{port}: {reason}.") from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

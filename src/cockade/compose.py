@@ -1,0 +1,76 @@
+"""config → pool → services → app; the only file that knows everything."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from contextlib import asynccontextmanager
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+from cockade import clock, config, logs
+from cockade.access.service import AccessService
+from cockade.badge.service import BadgeService
+from cockade.config import Config
+from cockade.earning.service import EarningService
+from cockade.errors import SetupError
+from cockade.http.app import Services, create_app
+from cockade.request.service import RequestService
+from cockade.storage.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from litestar.types import ASGIApp
+
+
+def services(url: str, settings: Config) -> Services:
+    """Everything that serves, on one database."""
+    database = Database(url, settings)
+    return Services(
+        config=settings,
+        clock=clock.now,
+        database=database,
+        access=AccessService(database, clock.now),
+        badges=BadgeService(database, clock.now),
+        earning=EarningService(database, clock.now),
+        requests=RequestService(database),
+    )
+
+
+@asynccontextmanager
+async def running_services(url: str, settings: Config) -> AsyncGenerator[Services]:
+    """Services with an open pool, for commands."""
+    composed = services(url, settings)
+    await composed.database.open()
+    try:
+        yield composed
+    finally:
+        await composed.database.close()
+
+
+def app() -> ASGIApp:
+    """What a worker process of `cockade serve` runs; its parent has put the database's URL into the environment."""
+    settings = config.from_environment()
+    if settings.database_url is None:
+        raise SetupError("A worker is started by `cockade serve`, which names the database.")
+    logs.configure(settings)
+    _end_with_parent()
+    return create_app(services(settings.database_url, settings))
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the parent is gone, so that its port is free for the next start.
+
+    What a transaction in flight has not committed, the database rolls back.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

@@ -1,0 +1,65 @@
+"""One frozen Config, read once from COCKADE_* and passed by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import platformdirs
+from msgspec import Meta, Struct
+
+from cockade.errors import SetupError
+
+PREFIX = "COCKADE_"
+Positive = Annotated[int, Meta(ge=1)]
+
+
+def default_data_dir() -> Path:
+    """Where the embedded database lives: the system's place for root, the user's own for everyone else."""
+    return Path("/var/lib/cockade") if os.geteuid() == 0 else platformdirs.user_data_path("cockade")
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Each field is the environment variable of the same name in capitals, after `COCKADE_`."""
+
+    database_url: str | None = None
+    """PostgreSQL 15 or newer. Unset: the embedded server in `data_dir`."""
+    data_dir: Path = msgspec.field(default_factory=default_data_dir)
+    """Everything that the embedded server keeps."""
+    pool_size: Positive = 10
+    """Database connections per worker process."""
+    pool_wait_s_max: Positive = 10
+    """How long a call waits for a free connection before it is answered 503."""
+    statement_timeout_s: Positive = 60
+    """The longest that one SQL statement may run."""
+    lock_timeout_s: Positive = 10
+    """The longest that a call waits for another one that holds its request id or its badge."""
+    customers_max: Positive = 100_000
+    """The most customers that one call may name."""
+    body_bytes_max: Positive = 16 * 1024 * 1024
+    """The largest request body."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe log line that is written."""
+    log_format: Literal["json", "text"] = "json"
+    """One JSON object per line, or lines for people."""
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Config:
+    """Read the configuration; an empty variable counts as unset.
+
+    Raises SetupError naming the variable that cannot be read.
+    """
+    values: dict[str, object] = {}
+    for field in msgspec.structs.fields(Config):
+        variable = PREFIX + field.name.upper()
+        if text := environment.get(variable):
+            try:
+                values[field.name] = (
+                    Path(text) if field.type is Path else msgspec.convert(text, field.type, strict=False)
+                )
+            except msgspec.ValidationError as error:
+                raise SetupError(f"{variable}={text!r} cannot be used: {error}.") from None
+    return Config(**values)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,1 @@
+"""Issuing badges to customers: the heart, and the owner of the ledger."""

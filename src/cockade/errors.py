@@ -1,0 +1,206 @@
+"""Every error that a whole request can end in; none of them knows HTTP.
+
+A refusal of a single customer is not an error but a value: `cockade.request.model.Refusal`.
+
+CockadeError
+├── InvalidInput              the request is malformed; carries every fault found
+├── Refused                   the request is well formed, and the rules refuse it as a whole
+│   ├── BadgeNotFound 404 · RequestNotFound 404 · OrgNotFound 404 · CredentialNotFound 404
+│   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
+│   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714
+│   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
+├── NotAuthenticated 401 · NotAllowed 403
+├── Unavailable 503           the database cannot answer now; nothing was changed
+│   └── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
+└── SetupError                an operator has to do something first; the message says what
+
+Codes are those of the contract (`docs/api/contract.md`, "Error codes").
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+MALFORMED = 400
+FAULTS_MAX = 100
+"""A request never reports more faults than this."""
+
+
+class Fault(Struct, frozen=True):
+    """One thing that is wrong with a request."""
+
+    code: int
+    """The contract's error code."""
+    message: str
+    """A sentence for the person who reads it."""
+    reference: str | None = None
+    """The field's path (`customerIds[3]`), or None for the request as a whole."""
+
+
+class CockadeError(Exception):
+    """The root; `code` is the contract's, `message` is for people."""
+
+    code: ClassVar[int] = 999999
+    message: ClassVar[str] = "Unexpected error."
+
+    def __init__(self, message: str | None = None, *, reference: str | None = None) -> None:
+        self.text = message or self.message
+        self.reference = reference
+        super().__init__(self.text)
+
+    def faults(self) -> list[Fault]:
+        """The error as the list that the envelope carries."""
+        return [Fault(self.code, self.text, self.reference)]
+
+
+class InvalidInput(CockadeError):
+    """The request is malformed."""
+
+    code = MALFORMED
+    message = "The request is malformed."
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__(faults[0].message if faults else None)
+        self._faults = faults[:FAULTS_MAX]
+
+    def faults(self) -> list[Fault]:
+        """Every fault found, the first hundred at most."""
+        return self._faults
+
+
+class Refused(CockadeError):
+    """The request is well formed, and the rules refuse it as a whole."""
+
+
+class BadgeNotFound(Refused):
+    """No such badge in the caller's org."""
+
+    code = 404
+    message = "Passed badge is not found"
+
+
+class RequestNotFound(Refused):
+    """The request id was never used, or its request was refused as a whole."""
+
+    code = 404
+    message = "No request with this requestId was carried out."
+
+
+class OrgNotFound(Refused):
+    """No such org."""
+
+    code = 404
+    message = "There is no such org."
+
+
+class CredentialNotFound(Refused):
+    """No such credential."""
+
+    code = 404
+    message = "There is no such credential."
+
+
+class NameTaken(Refused):
+    """Another badge of the org has this name."""
+
+    code = 725
+    message = "Badge name cannot be duplicate."
+
+
+class BadgeIdTaken(Refused):
+    """A migrated badge's id is in use."""
+
+    code = MALFORMED
+    message = "This id is already used by another badge."
+
+
+class ClaimNotFound(Refused):
+    """Unclaiming what is not claimed."""
+
+    code = 737
+    message = "Claim not found in existing claims."
+
+
+class UsernameTaken(Refused):
+    """Another credential has this name."""
+
+    code = 409
+    message = "This name is already used by another credential."
+
+
+class RequestIdUsed(Refused):
+    """The request id was used in this org before."""
+
+    code = 809
+    message = "Request with the same requestId is not allowed."
+
+
+class NotClaimed(Refused):
+    """The owner has no active claim with this reference."""
+
+    code = 810
+    message = "The badge needs to be claimed first using the claim badge API."
+
+
+class OwnerNotAllowed(Refused):
+    """The owner is not among the badge's owners."""
+
+    code = 714
+    message = "Owner type is not allowed."
+
+
+class NotLive(Refused):
+    """The badge is switched off, or not live now where no event date was given."""
+
+    code = 815
+    message = "Badge is not live."
+
+
+class EventOutsideBadge(Refused):
+    """The earn event lies outside the badge's window, or the validity would end before it begins."""
+
+    code = 816
+    message = "Event date is not in duration of badge meta."
+
+
+class EventInFuture(Refused):
+    """The earn event is more than 24 hours ahead."""
+
+    code = 750
+    message = "Earn event date should not be in future."
+
+
+class NotAuthenticated(CockadeError):
+    """No credential, a wrong one, or two different ones."""
+
+    code = 401
+    message = "Authentication is required: send Basic credentials or an OAuth token."
+
+
+class NotAllowed(CockadeError):
+    """The access group lacks the right."""
+
+    code = 403
+    message = "The access group of this credential may only read."
+
+
+class Unavailable(CockadeError):
+    """The database cannot answer now. Nothing was changed; the same call may be sent again."""
+
+    code = 503
+    message = "The database is unavailable. Nothing was changed; send the same request again."
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection broke during a commit and the database could not be asked what became of it."""
+
+    message = (
+        "The database stopped answering during the commit, so the outcome is unknown. "
+        "Ask for it with GET /api_gateway/v1/badges/requests?requestId=… before sending anything again."
+    )
+
+
+class SetupError(CockadeError):
+    """An operator has to do something first; the message says what."""

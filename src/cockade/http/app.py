@@ -1,0 +1,180 @@
+"""The ASGI app, from its services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar, Request, Response, Router, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.enums import OpenAPIMediaType
+from litestar.exceptions import HTTPException
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.serialization import encode_json
+from litestar.static_files import create_static_files_router
+from msgspec import Struct
+
+from cockade import __version__
+from cockade.access.service import AccessService
+from cockade.badge.service import BadgeService
+from cockade.clock import Clock
+from cockade.config import Config
+from cockade.earning.service import EarningService
+from cockade.errors import CockadeError
+from cockade.http import errors
+from cockade.http.auth import OPEN, TOKEN_HEADER, Authentication, readers_only_read
+from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
+from cockade.http.routes import badge, earning, health, requests, token
+from cockade.request.service import RequestService
+from cockade.storage.database import Database
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, ControllerRouterHandler
+
+BASE_PATH = "/api_gateway/v1/badges"
+SHORT_PATH = "/v1/badges"
+"""The same paths for callers behind a gateway of their own."""
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """All that handlers may ask for, by the names of their parameters."""
+
+    config: Config
+    clock: Clock
+    database: Database
+    access: AccessService
+    badges: BadgeService
+    earning: EarningService
+    requests: RequestService
+
+
+def create_app(services: Services) -> ASGIApp:
+    """The whole app: the exchange outermost, then the framework, then authentication, then the handlers."""
+    handlers: list[ControllerRouterHandler] = [
+        earning.earn_bulk,
+        requests.get_request,
+        badge.create_badge,
+        badge.get_badge,
+        badge.list_badges,
+        badge.activate_badge,
+        badge.deactivate_badge,
+        badge.claim_badge,
+        badge.unclaim_badge,
+    ]
+    authenticated = {
+        "guards": [readers_only_read],
+        "middleware": [DefineMiddleware(Authentication, exclude_from_auth_key=OPEN)],
+    }
+    app = Litestar(
+        route_handlers=[
+            Router(BASE_PATH, route_handlers=handlers, **authenticated, security=[{"basic": []}, {"token": []}]),
+            Router(SHORT_PATH, route_handlers=handlers, **authenticated, include_in_schema=False),
+            token.generate_token,
+            token.issue_token,
+            health.healthz,
+            health.readyz,
+            openapi_json,
+            _docs_assets(),
+        ],
+        request_class=ApiRequest,
+        request_max_body_size=services.config.body_bytes_max,
+        dependencies=_dependencies(services),
+        exception_handlers={
+            CockadeError: errors.on_domain_error,
+            HTTPException: errors.on_http_error,
+            Exception: errors.on_unexpected,
+        },
+        lifespan=[_lifespan(services.database)],
+        openapi_config=_openapi(),
+        plugins=[JsonBodySchema()],
+        state=State({"access": services.access}),
+        type_decoders=[(_is_ours, _as_it_is)],
+        logging_config=None,
+        pdb_on_exception=False,
+        debug=False,
+    )
+    return ExchangeLayer(app, services.clock)
+
+
+def _dependencies(services: Services) -> dict[str, Provide]:
+    names = ("config", "database", "access", "badges", "earning", "requests")
+    return {name: Provide(_always(getattr(services, name)), sync_to_thread=False) for name in names}
+
+
+def _always(service: object) -> Callable[[], Any]:
+    return lambda: service
+
+
+def _is_ours(target: Any) -> bool:
+    """Services and bodies are handed to handlers as they are; the framework need not convert them."""
+    return getattr(target, "__module__", "").startswith("cockade.")
+
+
+def _as_it_is(_: Any, value: Any) -> Any:
+    return value
+
+
+def _lifespan(database: Database) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncGenerator[None]:
+        await database.open()
+        try:
+            yield
+        finally:
+            await database.close()
+
+    return lifespan
+
+
+@get("/openapi.json", include_in_schema=False)
+async def openapi_json(request: Request[Any, Any, State]) -> Response[bytes]:
+    """The OpenAPI document."""
+    return Response(encode_json(request.app.openapi_schema.to_schema()), media_type=OpenAPIMediaType.OPENAPI_JSON)
+
+
+def _docs_assets() -> Router:
+    spec = find_spec("swagger_ui")
+    assert spec is not None
+    assert spec.origin is not None
+    return create_static_files_router(
+        path="/docs/assets", directories=[Path(spec.origin).parent / "static"], include_in_schema=False
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="cockade",
+        version=__version__,
+        description=(
+            "Issues loyalty badges to customers in bulk, each exactly once. "
+            f"Every path under `{BASE_PATH}` is also served under `{SHORT_PATH}`. "
+            "Every answer is an envelope of `data`, `errors` and `warnings`, "
+            "and carries the request id that was used in `X-CAP-REQUEST-ID`."
+        ),
+        path="/docs",
+        render_plugins=[
+            SwaggerRenderPlugin(
+                path="/",
+                js_url="/docs/assets/swagger-ui-bundle.js",
+                css_url="/docs/assets/swagger-ui.css",
+                standalone_preset_js_url="/docs/assets/swagger-ui-standalone-preset.js",
+            ),
+        ],
+        components=Components(
+            security_schemes={
+                "basic": SecurityScheme(type="http", scheme="basic", description="Username and secret."),
+                "token": SecurityScheme(
+                    type="apiKey", name=TOKEN_HEADER, security_scheme_in="header", description="An OAuth token."
+                ),
+            }
+        ),
+        use_handler_docstrings=False,
+        create_examples=False,
+    )

@@ -1,0 +1,69 @@
+"""Who is asking: Basic credentials or an OAuth token; and whether the access group allows the call."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+
+from cockade.access.model import AccessGroup, Caller
+from cockade.access.service import AccessService
+from cockade.errors import NotAllowed, NotAuthenticated
+from cockade.http.requests import exchange_of
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+OPEN = "open"
+"""The `opt` of a route that needs no credentials."""
+TOKEN_HEADER = "X-CAP-API-OAUTH-TOKEN"  # noqa: S105 - a header's name
+READING = {"GET", "HEAD"}
+
+
+class Authentication(AbstractAuthenticationMiddleware):
+    """Puts the caller into every request but those to open routes."""
+
+    async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
+        """Raises NotAuthenticated where there is no proof, a wrong one, or there are two different ones."""
+        access: AccessService = connection.app.state.access
+        caller = await _caller(access, connection)
+        exchange_of(connection.scope).caller = caller
+        return AuthenticationResult(user=caller, auth=None)
+
+
+def readers_only_read(connection: Connection, _: BaseRouteHandler) -> None:
+    """Guard of every route that is not open: a read-only credential changes nothing."""
+    caller: Caller = connection.user
+    if caller.access_group is AccessGroup.READ_ONLY and connection.scope["method"] not in READING:
+        raise NotAllowed
+
+
+async def _caller(access: AccessService, connection: Connection) -> Caller:
+    header, token = connection.headers.get("Authorization"), connection.headers.get(TOKEN_HEADER)
+    scheme, _, proof = (header or "").partition(" ")
+    proof = proof.strip()
+    if scheme.lower() == "bearer":
+        if token is not None and token != proof:
+            raise NotAuthenticated("The request carries two different credentials; send one.")
+        return await access.caller_of_token(proof)
+    if header is not None and token is not None:
+        raise NotAuthenticated("The request carries two different credentials; send one.")
+    if token is not None:
+        return await access.caller_of_token(token)
+    if scheme.lower() == "basic":
+        return await access.caller_of_basic(*read_basic(proof))
+    raise NotAuthenticated
+
+
+def read_basic(proof: str) -> tuple[str, str]:
+    """Username and secret of a Basic header's value. Raises NotAuthenticated."""
+    try:
+        username, colon, secret = base64.b64decode(proof, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise NotAuthenticated("The Basic credentials are not base64 of username:secret.") from None
+    if not colon or "\0" in username:
+        raise NotAuthenticated("The Basic credentials are not base64 of username:secret.")
+    return username, secret

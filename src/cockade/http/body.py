@@ -1,0 +1,156 @@
+"""JSON bodies: bytes to a typed wire struct, or every fault that is in them.
+
+The typed decoder is fast and stops at its first fault. Only when it fails is the body decoded again without types and
+walked field by field, so that one answer lists all that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import EnumMeta
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct, UnsetType
+from msgspec.structs import FieldInfo
+
+from cockade.errors import FAULTS_MAX, MALFORMED, Fault, InvalidInput
+
+S = TypeVar("S", bound=Struct)
+C = TypeVar("C")
+
+MISSING = {
+    "badgeMetaId": (715, "Badge id is mandatory."),
+    "triggeredBy": (716, "Owner type information is missing."),
+    "ownerType": (716, "Owner type information is missing."),
+    "referenceId": (717, "OwnerId is mandatory."),
+    "customerIds": (812, "CustomerId information is missing."),
+    "customerId": (812, "CustomerId information is missing."),
+    "ownership": (727, "Owner info is mandatory."),
+    "restrictedToOwners": (728, "At least one owner is required."),
+}
+"""The contract's codes for mandatory fields that are missing or empty; others are 400."""
+
+
+class Faults(list[Fault]):
+    """The faults found so far."""
+
+    def note(self, reference: str | None, message: str, code: int = MALFORMED) -> None:
+        """Add one."""
+        self.append(Fault(code, message, reference))
+
+    def about(self, reference: str) -> bool:
+        """Whether there is one about this field already."""
+        return any(fault.reference == reference for fault in self)
+
+
+def read(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) -> C:
+    """The command that the body asks for.
+
+    `convert` makes it from the wire struct and notes what types cannot see. After a type fault it is called once more,
+    for its notes only, with None in the place of whatever could not be read.
+    Raises InvalidInput with every fault.
+    """
+    faults = Faults()
+    try:
+        wire = msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        _walk(_decode_untyped(body), shape, "", faults, convert)
+        if not faults:
+            faults.note(None, str(error))
+        raise InvalidInput(faults) from None
+    except (msgspec.DecodeError, RecursionError):
+        wire = None
+    if wire is None:
+        _decode_untyped(body)
+        raise InvalidInput([Fault(MALFORMED, "The body is not valid JSON.")])
+    command = convert(wire, faults)
+    if faults:
+        raise InvalidInput(faults)
+    return command
+
+
+def _decode_untyped(body: bytes) -> Any:  # anything that JSON can say
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidInput([Fault(MALFORMED, f"The body is not valid JSON: {reason}.")]) from None
+
+
+def _walk(value: object, shape: type[S], path: str, faults: Faults, convert: Callable[[S, Faults], Any] | None) -> S:
+    """The struct as far as it can be read, None elsewhere; every fault on the way is noted."""
+    hints = get_type_hints(shape, include_extras=True)
+    if not isinstance(value, dict):
+        faults.note(path.rstrip(".") or None, "A JSON object is expected.")
+        value = {}
+    fields: dict[str, object] = value
+    partial: dict[str, Any] = {}
+    for field in msgspec.structs.fields(shape):
+        partial[field.name] = _read_field(fields, field, hints[field.name], path, faults)
+    wire = shape(**partial)
+    if convert is not None:
+        convert(wire, faults)
+    return wire
+
+
+def _read_field(value: dict[str, object], field: FieldInfo, hint: Any, path: str, faults: Faults) -> Any:
+    name, reference = field.encode_name, path + field.encode_name
+    given = value.get(name)
+    if given is None or (field.required and given in ("", [], {})):
+        if field.required:
+            code, message = MISSING.get(name, (MALFORMED, f"{name} is mandatory."))
+            faults.note(reference, message, code)
+        return None
+    inner = _plain(hint)
+    if isinstance(inner, type) and issubclass(inner, Struct):
+        return _walk(given, inner, reference + ".", faults, None)
+    if get_origin(inner) is list and isinstance(given, list):
+        return _read_items(given, get_args(inner)[0], reference, faults)
+    return _read_value(given, hint, reference, faults)
+
+
+def _read_items(items: list[object], hint: Any, path: str, faults: Faults) -> list[Any]:
+    """The items that can be read; the faults of the others."""
+    inner = _plain(hint)
+    read_items: list[Any] = []
+    for place, item in enumerate(items):
+        if len(faults) >= FAULTS_MAX:
+            break
+        reference = f"{path}[{place}]"
+        if isinstance(inner, type) and issubclass(inner, Struct):
+            read_items.append(_walk(item, inner, reference + ".", faults, None))
+        else:
+            read_items.append(_read_value(item, hint, reference, faults))
+    return [item for item in read_items if item is not None]
+
+
+def _read_value(value: object, hint: Any, reference: str, faults: Faults) -> Any:
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        faults.note(reference, _sentence(error, hint))
+        return None
+
+
+def _sentence(error: msgspec.ValidationError, hint: Any) -> str:
+    inner = _plain(hint)
+    if isinstance(inner, EnumMeta):
+        return f"Must be one of {', '.join(str(member.value) for member in inner)}."
+    return _description(hint) or str(error).split(" - at ")[0] + "."
+
+
+def _description(hint: Any) -> str | None:
+    metas = getattr(hint, "__metadata__", ())
+    return next((meta.description for meta in metas if getattr(meta, "description", None)), None)
+
+
+def _plain(hint: Any) -> Any:
+    """The hint without Annotated, None and Unset around it; a union of several stays one."""
+    if get_origin(hint) is Annotated:
+        return _plain(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        real = [arm for arm in get_args(hint) if arm not in (type(None), UnsetType)]
+        return _plain(real[0]) if len(real) == 1 else hint
+    return hint

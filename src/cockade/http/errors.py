@@ -1,0 +1,112 @@
+"""One table from domain errors to HTTP statuses, and the answers made of it."""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.enums import MediaType
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Example
+
+from cockade import errors
+from cockade.errors import CockadeError, Fault
+from cockade.http import wire
+
+log = structlog.get_logger()
+
+UNEXPECTED = Fault(999999, "Unexpected error.")
+RETRY_AFTER_S = 2
+
+STATUS: dict[type[CockadeError], int] = {
+    errors.InvalidInput: 400,
+    errors.BadgeNotFound: 404,
+    errors.RequestNotFound: 404,
+    errors.OrgNotFound: 404,
+    errors.CredentialNotFound: 404,
+    errors.NameTaken: 400,
+    errors.BadgeIdTaken: 400,
+    errors.ClaimNotFound: 400,
+    errors.UsernameTaken: 409,
+    errors.RequestIdUsed: 400,
+    errors.NotClaimed: 409,
+    errors.OwnerNotAllowed: 400,
+    errors.NotLive: 409,
+    errors.EventOutsideBadge: 409,
+    errors.EventInFuture: 400,
+    errors.NotAuthenticated: 401,
+    errors.NotAllowed: 403,
+    errors.Unavailable: 503,
+    errors.OutcomeUnknown: 503,
+}
+"""Every error that can reach HTTP; a test walks the tree and finds none missing."""
+
+HEADERS: dict[int, dict[str, str]] = {
+    401: {"WWW-Authenticate": 'Basic realm="cockade", charset="UTF-8", Bearer realm="cockade"'},
+    503: {"Retry-After": str(RETRY_AFTER_S)},
+}
+
+
+def answer_failure(status: int, faults: list[Fault], headers: dict[str, str] | None = None) -> Response[bytes]:
+    """The envelope of a failure, encoded."""
+    return Response(
+        msgspec.json.encode(wire.failure(faults)),
+        status_code=status,
+        media_type=MediaType.JSON,
+        headers={**HEADERS.get(status, {}), **(headers or {})},
+    )
+
+
+def on_domain_error(_: Request[object, object, State], error: CockadeError) -> Response[bytes]:
+    """A domain error by the table."""
+    return answer_failure(STATUS[type(error)], error.faults())
+
+
+def on_http_error(_: Request[object, object, State], error: HTTPException) -> Response[bytes]:
+    """What the framework refuses: unknown paths, wrong methods, bodies too large, bad parameters."""
+    if isinstance(error, ValidationException):
+        return answer_failure(400, _parameter_faults(error))
+    return answer_failure(error.status_code, [Fault(error.status_code, error.detail)], dict(error.headers or {}))
+
+
+def on_unexpected(_: Request[object, object, State], error: Exception) -> Response[bytes]:
+    """A bug: the caller learns nothing of it, the log learns everything."""
+    log.error("unexpected error", exc_info=error)
+    return answer_failure(500, [UNEXPECTED])
+
+
+def _parameter_faults(error: ValidationException) -> list[Fault]:
+    """Parameters are reported one by one; a body that is missing altogether is named as such."""
+    noted: list[object] = error.extra if isinstance(error.extra, list) else []
+    faults: list[Fault] = []
+    for item in noted:
+        if isinstance(item, dict):
+            found: dict[str, object] = item
+            if found.get("key") == "data":
+                faults.append(Fault(errors.MALFORMED, "The body is empty; a JSON object is expected."))
+            else:
+                faults.append(Fault(errors.MALFORMED, str(found.get("message")), str(found.get("key"))))
+    return faults or [Fault(errors.MALFORMED, error.detail)]
+
+
+def documented(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
+    """The OpenAPI responses for these errors and for those that every operation can have."""
+    by_status: dict[int, list[type[CockadeError]]] = {}
+    for kind in (*kinds, errors.NotAuthenticated, errors.Unavailable):
+        by_status.setdefault(STATUS[kind], []).append(kind)
+    return {
+        status: ResponseSpec(
+            wire.Failure,
+            generate_examples=False,
+            description="; ".join(f"{kind.code}: {kind.message}" for kind in found),
+            examples=[_example(kind) for kind in found],
+        )
+        for status, found in by_status.items()
+    }
+
+
+def _example(kind: type[CockadeError]) -> Example:
+    fault = Fault(kind.code, kind.message)
+    return Example(summary=kind.__name__, value=msgspec.to_builtins(wire.failure([fault])))

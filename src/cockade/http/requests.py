@@ -1,0 +1,150 @@
+"""The request as handlers see it, and the outermost layer around the app: request ids and the log.
+
+Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line is logged per request.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_origin
+from urllib.parse import quote
+
+import structlog
+from litestar import Request
+from litestar.datastructures import State
+from litestar.plugins import OpenAPISchemaPlugin
+from msgspec import Struct
+
+from cockade.access.model import Caller
+from cockade.clock import Clock
+from cockade.http import body
+from cockade.request.model import REQUEST_ID_CHARS_MAX
+
+if TYPE_CHECKING:
+    from litestar._openapi.schema_generation import SchemaCreator
+    from litestar.openapi.spec import Schema
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+    from litestar.typing import FieldDefinition
+
+S = TypeVar("S", bound=Struct)
+C = TypeVar("C")
+
+REQUEST_ID_HEADER = b"x-cap-request-id"
+PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
+log = structlog.get_logger()
+
+
+class Exchange:
+    """What is known of one request beside its HTTP: filled in on its way, written to the log at its end."""
+
+    def __init__(self, header: str | None, arrived_at: datetime) -> None:
+        self.arrived_at = arrived_at
+        """When the request came in; answers that only tell what is, tell it as of then."""
+        self.request_id = header or uuid.uuid4().hex
+        """The request id that is used and echoed."""
+        self.caller: Caller | None = None
+
+
+class JsonBody(Generic[S]):
+    """A JSON body that is yet to be read. Handlers take it as `data: JsonBody[Shape]`; OpenAPI shows the shape."""
+
+    def __init__(self, raw: bytes, shape: type[S]) -> None:
+        self._raw = raw
+        self._shape = shape
+
+    def read(self, convert: Callable[[S, body.Faults], C]) -> C:
+        """See `cockade.http.body.read`."""
+        return body.read(self._raw, self._shape, convert)
+
+
+class JsonBodySchema(OpenAPISchemaPlugin):
+    """Documents `JsonBody[Shape]` as Shape."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        """Whether this is a `JsonBody[…]`."""
+        return get_origin(value) is JsonBody
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
+        """The schema of the shape."""
+        return cast("Schema", schema_creator.for_field_definition(field_definition.inner_types[0]))
+
+
+class ApiRequest(Request[Caller, None, State]):
+    """A request whose JSON body is left to its handler, so that nothing decodes it a first time."""
+
+    async def json(self) -> Any:
+        """The body as the `JsonBody[…]` that the handler asks for."""
+        shape = get_args(self.route_handler.parsed_fn_signature.parameters["data"].annotation)[0]
+        return JsonBody(await self.body(), shape)
+
+    @property
+    def exchange(self) -> Exchange:
+        """See `Exchange`."""
+        return exchange_of(self.scope)
+
+
+def exchange_of(scope: Any) -> Exchange:
+    """The exchange that the outermost layer put into the scope."""
+    return scope["cockade.exchange"]
+
+
+def request_id_of(exchange: Exchange, in_body: str | int | None, faults: body.Faults) -> str:
+    """The request id that counts: the body's, else the header's, else a generated one; notes one that cannot be."""
+    if in_body is not None:
+        chosen, reference = str(in_body), "requestId"
+    else:
+        chosen, reference = exchange.request_id, "X-CAP-REQUEST-ID"
+    if not 1 <= len(chosen) <= REQUEST_ID_CHARS_MAX or "\0" in chosen:
+        faults.note(reference, f"A request id has 1 to {REQUEST_ID_CHARS_MAX} characters, none of them NUL.")
+    return chosen
+
+
+class ExchangeLayer:
+    """Pure ASGI around the whole app."""
+
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give the request its exchange, echo the request id, log the end."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(_header(scope), self._clock())
+        scope["cockade.exchange"] = exchange  # type: ignore[typeddict-unknown-key]
+        started, status = time.perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                echo = quote(exchange.request_id, safe=PRINTABLE).encode()
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, echo)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            caller = exchange.caller
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round((time.perf_counter() - started) * 1000, 1),
+                request_id=exchange.request_id,
+                org=caller.org_id if caller else None,
+                username=caller.username if caller else None,
+            )
+
+
+def _header(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID_HEADER:
+            return value.decode("latin-1") or None
+    return None

@@ -1,0 +1,1 @@
+"""One module per resource: its wire structs, and its handlers."""

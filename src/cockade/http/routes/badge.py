@@ -1,0 +1,242 @@
+"""Badges, activation and claims: the handlers. Their wire structs are in `cockade.http.badges`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from litestar import Response, get, post, put
+from litestar.openapi.spec import Example
+from litestar.params import Body, Parameter
+from msgspec import Struct
+
+from cockade import errors, ids
+from cockade.badge.model import BadgeDraft, BadgeFilter, BadgeStatus, EarnType
+from cockade.badge.service import BadgeService
+from cockade.earning.service import EarningService
+from cockade.errors import BadgeNotFound, Fault, InvalidInput
+from cockade.http import times, wire
+from cockade.http.badges import (
+    EXAMPLE,
+    ActivationAnswer,
+    BadgeAnswer,
+    BadgeBasics,
+    BadgeBody,
+    ClaimAnswer,
+    ClaimBody,
+    basics_answer,
+    badge_answer,
+    to_draft,
+    to_migrated_id,
+)
+from cockade.http.body import Faults
+from cockade.http.errors import documented
+from cockade.http.requests import ApiRequest, JsonBody
+from cockade.http.wire import Envelope, Pagination
+from cockade.ids import BadgeId
+from cockade.request.model import OwnerType
+
+MIGRATION_HEADER = "X-CAP-BADGES-MIGRATION"
+SIZE_MAX = 1000
+PAGE_MAX = 1_000_000_000
+
+PathId = Annotated[str, Parameter(description="The badge's id, 24 hex digits.")]
+_CLAIM_EXAMPLE = Example(summary="Loyalty", value={"ownerType": "Loyalty", "referenceId": "123457"})
+
+
+class Action(StrEnum):
+    """Whether a badge is switched on."""
+
+    ACTIVATED = "ACTIVATED"
+    DE_ACTIVATED = "DE_ACTIVATED"
+
+
+class BadgePage(Struct, frozen=True, rename="camel"):
+    """One page of badges, newest first."""
+
+    meta_basic_details: list[BadgeBasics]
+    pagination: Pagination
+
+
+@post(
+    "/badgeMeta",
+    operation_id="createBadge",
+    summary="Create a badge",
+    description=f"With the header `{MIGRATION_HEADER}: migration` the body may bring the badge's `id`, and its dates "
+    "may lie in the past.",
+    tags=["Badges"],
+    responses=documented(errors.InvalidInput, errors.NameTaken, errors.BadgeIdTaken, errors.NotAllowed),
+)
+async def create_badge(
+    request: ApiRequest,
+    data: Annotated[JsonBody[BadgeBody], Body(examples=[Example(summary="A direct badge", value=EXAMPLE)])],
+    badges: BadgeService,
+    migration: Annotated[
+        str | None, Parameter(header=MIGRATION_HEADER, description="`migration`: the badge comes from elsewhere.")
+    ] = None,
+) -> Response[Envelope[BadgeAnswer]]:
+    """Make a badge."""
+    is_migration = (migration or "").strip().lower() == "migration"
+
+    def convert(body: BadgeBody, faults: Faults) -> tuple[BadgeDraft, BadgeId | None]:
+        return to_draft(body, faults), to_migrated_id(body, faults) if is_migration else None
+
+    draft, migrated_id = data.read(convert)
+    badge = await badges.create(request.user, draft, migrated_id=migrated_id, is_migration=is_migration)
+    return Response(Envelope(badge_answer(badge, request.exchange.arrived_at)), status_code=201)
+
+
+@get(
+    "/badgeMeta/{badge_id:str}",
+    operation_id="getBadge",
+    summary="Get a badge",
+    tags=["Badges"],
+    responses=documented(errors.InvalidInput, errors.BadgeNotFound),
+)
+async def get_badge(
+    request: ApiRequest,
+    badge_id: PathId,
+    badges: BadgeService,
+    earning: EarningService,
+    include_statistics: Annotated[
+        bool, Parameter(query="includeStatistics", description="Adds issuedCount and earnedCount.")
+    ] = False,
+) -> Envelope[BadgeAnswer]:
+    """One badge."""
+    badge = await badges.get(request.user, _id(badge_id))
+    counts = await earning.count_earned([badge.badge_key]) if include_statistics else None
+    return Envelope(badge_answer(badge, request.exchange.arrived_at, counts))
+
+
+@get(
+    "/badgeMeta",
+    operation_id="listBadges",
+    summary="List badges",
+    description="Newest first. Every filter that is given must hold.",
+    tags=["Badges"],
+    responses=documented(errors.InvalidInput),
+)
+async def list_badges(
+    request: ApiRequest,
+    badges: BadgeService,
+    earning: EarningService,
+    status: Annotated[BadgeStatus | None, Parameter(description="By this instant against the window.")] = None,
+    earn_type: Annotated[EarnType | None, Parameter(query="earnType")] = None,
+    badge_type: Annotated[EarnType | None, Parameter(query="badgeType", description="Same as earnType.")] = None,
+    action: Annotated[Action | None, Parameter(description="Switched on or off.")] = None,
+    owner: Annotated[OwnerType | None, Parameter(description="Among the badge's owners.")] = None,
+    claimed_by: Annotated[OwnerType | None, Parameter(query="claimedBy", description="Has an active claim.")] = None,
+    unclaimed: Annotated[bool | None, Parameter(description="true: nobody has an active claim.")] = None,
+    name: Annotated[
+        str | None, Parameter(description="Part of the name, upper and lower case alike.", pattern=wire.NO_NUL)
+    ] = None,
+    start_on: Annotated[str | None, Parameter(query="startOn", description="Starts at this time or later.")] = None,
+    expires_on: Annotated[
+        str | None, Parameter(query="expiresOn", description="Expires at this time or earlier.")
+    ] = None,
+    page: Annotated[int, Parameter(ge=0, le=PAGE_MAX, description="From 0.")] = 0,
+    size: Annotated[int, Parameter(ge=1, le=SIZE_MAX, description="Badges per page.")] = 10,
+) -> Envelope[BadgePage]:
+    """A page of badges."""
+    wanted = BadgeFilter(
+        status=status,
+        earn_type=earn_type or badge_type,
+        is_active=None if action is None else action is Action.ACTIVATED,
+        owner=owner,
+        claimed_by=claimed_by,
+        unclaimed=unclaimed,
+        name=name,
+        starts_from=_time("startOn", start_on),
+        expires_until=_time("expiresOn", expires_on),
+    )
+    found, total = await badges.list_page(request.user, wanted, page=page, size=size)
+    counts = await earning.count_earned([badge.badge_key for badge in found])
+    now = request.exchange.arrived_at
+    return Envelope(BadgePage([basics_answer(badge, now, counts) for badge in found], wire.paginate(page, size, total)))
+
+
+@put(
+    "/badgeMeta/{badge_id:str}/activate",
+    operation_id="activateBadge",
+    summary="Switch a badge on",
+    tags=["Badges"],
+    responses=documented(errors.BadgeNotFound, errors.NotAllowed),
+)
+async def activate_badge(request: ApiRequest, badge_id: PathId, badges: BadgeService) -> Envelope[ActivationAnswer]:
+    """Whoever may earn it, may earn it again."""
+    await badges.set_active(request.user, _id(badge_id), True)
+    return Envelope(ActivationAnswer(_id(badge_id), True))
+
+
+@put(
+    "/badgeMeta/{badge_id:str}/deactivate",
+    operation_id="deactivateBadge",
+    summary="Switch a badge off",
+    description="Once this has been answered, nothing more is issued.",
+    tags=["Badges"],
+    responses=documented(errors.BadgeNotFound, errors.NotAllowed),
+)
+async def deactivate_badge(request: ApiRequest, badge_id: PathId, badges: BadgeService) -> Envelope[ActivationAnswer]:
+    """Nobody earns it until it is switched on again."""
+    await badges.set_active(request.user, _id(badge_id), False)
+    return Envelope(ActivationAnswer(_id(badge_id), False))
+
+
+@post(
+    "/badgeMeta/{badge_id:str}/claim",
+    operation_id="claimBadge",
+    summary="Claim a badge for an owner",
+    description="Without a claim its owner cannot issue. Claiming twice is the same as once.",
+    status_code=200,
+    tags=["Claims"],
+    responses=documented(errors.InvalidInput, errors.OwnerNotAllowed, errors.BadgeNotFound, errors.NotAllowed),
+)
+async def claim_badge(
+    request: ApiRequest,
+    badge_id: PathId,
+    data: Annotated[JsonBody[ClaimBody], Body(examples=[_CLAIM_EXAMPLE])],
+    badges: BadgeService,
+) -> Envelope[ClaimAnswer]:
+    """Register an owner under its own reference."""
+    claim = data.read(_as_it_is)
+    await badges.claim(request.user, _id(badge_id), claim.owner_type, claim.reference_id)
+    return Envelope(ClaimAnswer(_id(badge_id), claim.owner_type, claim.reference_id, True))
+
+
+@post(
+    "/badgeMeta/{badge_id:str}/unclaim",
+    operation_id="unclaimBadge",
+    summary="End a claim",
+    status_code=200,
+    tags=["Claims"],
+    responses=documented(errors.InvalidInput, errors.ClaimNotFound, errors.BadgeNotFound, errors.NotAllowed),
+)
+async def unclaim_badge(
+    request: ApiRequest,
+    badge_id: PathId,
+    data: Annotated[JsonBody[ClaimBody], Body(examples=[_CLAIM_EXAMPLE])],
+    badges: BadgeService,
+) -> Envelope[ClaimAnswer]:
+    """The owner issues nothing more under this reference."""
+    claim = data.read(_as_it_is)
+    await badges.unclaim(request.user, _id(badge_id), claim.owner_type, claim.reference_id)
+    return Envelope(ClaimAnswer(_id(badge_id), claim.owner_type, claim.reference_id, False))
+
+
+def _id(text: str) -> BadgeId:
+    badge_id = ids.badge_id(text)
+    if badge_id is None:
+        raise BadgeNotFound
+    return badge_id
+
+
+def _time(name: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else times.read_instant(text)
+    except ValueError as error:
+        raise InvalidInput([Fault(errors.MALFORMED, str(error), name)]) from None
+
+
+def _as_it_is(body: ClaimBody, _: Faults) -> ClaimBody:
+    return body

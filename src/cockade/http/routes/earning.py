@@ -1,0 +1,308 @@
+"""Issuing badges to customers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from litestar import Response, post
+from litestar.enums import MediaType
+from litestar.openapi.spec import Example
+from litestar.params import Body, Parameter
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from cockade import errors, ids
+from cockade.config import Config
+from cockade.earning.model import EarnBulk
+from cockade.earning.rules import earned_status
+from cockade.earning.service import EarningService
+from cockade.errors import Fault
+from cockade.http import times, wire
+from cockade.http.body import Faults
+from cockade.http.errors import documented
+from cockade.http.requests import ApiRequest, Exchange, JsonBody, request_id_of
+from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy
+from cockade.ids import CustomerId
+from cockade.request.model import EarnedStatus, RefusalReason, RequestOutcome
+
+REPEATS_NAMED_MAX = 20
+"""The warning about repeated ids names so many of them."""
+
+NO_CUSTOMER = f"A customer id is an integer from 1 to {ids.CUSTOMER_ID_MAX}."
+
+REFUSALS = {
+    RefusalReason.NOT_ENROLLED: "Badge issue is mandatory before earn.",
+    RefusalReason.ALREADY_HELD: "An active issue for the badge already exists.",
+}
+"""The contract's message for each reason that one customer can be refused for."""
+
+
+class AnswerShape(StrEnum):
+    """How the outcome of an earnBulk is told."""
+
+    ISSUED = "issued"
+    """One list with an entry per customer."""
+    EARNED = "earned"
+    """A list of those who earned and one of those who did not."""
+
+
+class EarnBulkBody(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which badge, to whom, on whose behalf."""
+
+    badge_meta_id: Annotated[
+        str, Meta(description="The badge's id.", examples=["653de334b3cda7078c7c68eb"], min_length=1)
+    ]
+    customer_ids: Annotated[
+        list[
+            Annotated[CustomerNumber, Meta(description=NO_CUSTOMER)]
+        ],
+        Meta(description="The customers; numeric strings are taken too, repeated ids count once.", min_length=1),
+    ]
+    triggered_by: TriggeredBy
+    request_id: Annotated[
+        str | int | None, Meta(description="Your unique id of this request, 1 to 255 characters.", examples=["1234"])
+    ] = None
+    earn_event_date: Annotated[Time | None, Meta(description="When they earned it; now when absent.")] = None
+    earn_event_date_iso: Annotated[Time | None, Meta(description="Wins over earnEventDate.")] = msgspec.field(
+        default=None, name="earnEventDateISO"
+    )
+    earn_evenr_date: Annotated[Time | None, Meta(description="Another spelling of earnEventDate.")] = None
+    earn_evenr_date_iso: Annotated[Time | None, Meta(description="Wins over earnEvenrDate.")] = msgspec.field(
+        default=None, name="earnEvenrDateISO"
+    )
+    issue_event_date: Annotated[Time | None, Meta(description="Another spelling of earnEventDate.")] = None
+    issue_event_date_iso: Annotated[Time | None, Meta(description="Wins over issueEventDate.")] = msgspec.field(
+        default=None, name="issueEventDateISO"
+    )
+
+
+class IssuedBadge(Struct, frozen=True, rename="camel"):
+    """What became of one customer."""
+
+    customer_id: Annotated[int, Meta(examples=[553162563])]
+    issued_id: Annotated[
+        str | None,
+        Meta(description="The earned badge; on 1040 the one in the way.", examples=["661681a535bc684e9e72553a"]),
+    ]
+    status: Annotated[EarnedStatus | None, Meta(description="Its status; null where there is none.")]
+    error: Annotated[ErrorDetail | UnsetType, Meta(description="Present only where she did not earn.")] = UNSET
+
+
+class EarnBulkAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The outcome, one entry per distinct customer in the order sent."""
+
+    badge_meta_id: str
+    triggered_by: TriggeredBy
+    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
+    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    issued_badges: list[IssuedBadge]
+    total_count: Annotated[int, Meta(description="Distinct customers.")]
+    earned_count: int
+    failed_count: int
+    request_id: str
+
+
+class EarnedBadgeEntry(Struct, frozen=True, rename="camel"):
+    """One customer who earned."""
+
+    customer_id: int
+    earned_badge_id: str
+
+
+class FailedEntry(Struct, frozen=True, rename="camel"):
+    """One customer who did not earn."""
+
+    customer_id: int
+    error_code: int
+    error_message: str
+
+
+class EarnedAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The outcome as two lists, each in the order sent."""
+
+    badge_meta_id: str
+    triggered_by: TriggeredBy
+    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
+    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    earned_badges_list: list[EarnedBadgeEntry]
+    failed_earn_badge_error_list: list[FailedEntry]
+    total_count: Annotated[int, Meta(description="Distinct customers.")]
+    earned_count: int
+    failed_count: int
+    request_id: str
+
+
+AnswerParameter = Annotated[
+    AnswerShape,
+    Parameter(query="answer", description="`issued`: one list. `earned`: the earned and the failed apart."),
+]
+_EXAMPLE = {
+    "badgeMetaId": "653de334b3cda7078c7c68eb",
+    "customerIds": [62090013, 553162563],
+    "requestId": "1234",
+    "earnEventDate": "2023-11-03T21:51:00.192Z",
+    "triggeredBy": {"ownerType": "Loyalty", "referenceId": "123457"},
+}
+
+
+@post(
+    "/customer/earnBulk",
+    operation_id="earnBulk",
+    summary="Issue a badge to many customers",
+    description="Each exactly once. One entry per distinct customer in the order sent; a customer who is refused "
+    "hides nobody else's result. All of the outcome is durable when 200 is answered.",
+    status_code=200,
+    tags=["Earning"],
+    responses=documented(
+        errors.InvalidInput,
+        errors.RequestIdUsed,
+        errors.BadgeNotFound,
+        errors.NotLive,
+        errors.OwnerNotAllowed,
+        errors.NotClaimed,
+        errors.EventInFuture,
+        errors.EventOutsideBadge,
+        errors.NotAllowed,
+        errors.OutcomeUnknown,
+    ),
+)
+async def earn_bulk(
+    request: ApiRequest,
+    data: Annotated[JsonBody[EarnBulkBody], Body(examples=[Example(summary="Two customers", value=_EXAMPLE)])],
+    earning: EarningService,
+    config: Config,
+    answer: AnswerParameter = AnswerShape.ISSUED,
+) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
+    """One call, any number of customers."""
+    sent: list[list[int | str]] = []
+
+    def convert(body: EarnBulkBody, faults: Faults) -> EarnBulk:
+        sent.append(list(body.customer_ids or ()))
+        return to_command(body, request.exchange, config, faults)
+
+    command = data.read(convert)
+    request.exchange.request_id = command.request_id
+    outcome = await earning.earn_bulk(request.user, command)
+    return answer_outcome(outcome, answer, _warnings(sent[-1], command.customers))
+
+
+def answer_outcome(
+    outcome: RequestOutcome, shape: AnswerShape, warnings: list[ErrorDetail]
+) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
+    """The outcome in the shape asked for, encoded once."""
+    data = earned_answer(outcome) if shape is AnswerShape.EARNED else issued_answer(outcome)
+    return Response(msgspec.json.encode(Envelope(data, [], warnings)), media_type=MediaType.JSON)  # pyright: ignore[reportReturnType]
+
+
+def to_command(body: EarnBulkBody, exchange: Exchange, config: Config, faults: Faults) -> EarnBulk:
+    """The command that the body asks for; None stands where a field could not be read."""
+    owner = body.triggered_by
+    return EarnBulk(
+        request_id=request_id_of(exchange, body.request_id, faults),
+        badge_id=ids.badge_id(body.badge_meta_id or ""),
+        customers=_distinct(body.customer_ids or [], config.customers_max, faults),
+        event_at=_event_at(body, faults),
+        owner_type=owner and owner.owner_type,
+        reference_id=owner and owner.reference_id,
+    )
+
+
+def _distinct(sent: list[int | str], customers_max: int, faults: Faults) -> list[CustomerId]:
+    """The customers, each once, in the order of their first mention."""
+    if len(sent) > customers_max:
+        faults.note(
+            "customerIds",
+            f"customerIds has {len(sent)} entries; one call takes at most {customers_max} (COCKADE_CUSTOMERS_MAX). "
+            "Send the rest in further calls.",
+        )
+        return []
+    distinct = list(dict.fromkeys(map(int, sent)))
+    for place, customer in enumerate(sent):
+        if isinstance(customer, str) and not 1 <= int(customer) <= ids.CUSTOMER_ID_MAX:
+            faults.note(f"customerIds[{place}]", NO_CUSTOMER)
+    return [CustomerId(customer) for customer in distinct]
+
+
+def _event_at(body: EarnBulkBody, faults: Faults) -> datetime | None:
+    """The event date, whichever way it is spelt; two that differ are a fault."""
+    spellings = {
+        "earnEventDate": (body.earn_event_date, body.earn_event_date_iso),
+        "earnEvenrDate": (body.earn_evenr_date, body.earn_evenr_date_iso),
+        "issueEventDate": (body.issue_event_date, body.issue_event_date_iso),
+    }
+    found: dict[str, datetime] = {}
+    for name, (plain, iso) in spellings.items():
+        reference, value = (name, plain) if iso is None else (f"{name}ISO", iso)
+        if value is None:
+            continue
+        try:
+            found[reference] = times.read_instant(value)
+        except ValueError as error:
+            faults.note(reference, str(error))
+    if len(set(found.values())) > 1:
+        faults.note(list(found)[-1], f"{' and '.join(found)} differ; send one of them.")
+    return next(iter(found.values()), None)
+
+
+def issued_answer(outcome: RequestOutcome) -> EarnBulkAnswer:
+    """The outcome in the default shape."""
+    status = earned_status(outcome.event_at, outcome.valid_until, outcome.decided_at)
+    earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
+    entries = [
+        IssuedBadge(customer, earned_id, status)
+        for customer, earned_id in zip(outcome.audience, earned_ids, strict=True)
+    ]
+    for refusal in outcome.refusals:
+        error = ErrorDetail(refusal.reason, REFUSALS[refusal.reason])
+        customer = outcome.audience[refusal.line]
+        entries[refusal.line] = IssuedBadge(customer, refusal.standing_id, refusal.standing_status, error)
+    failed = len(outcome.refusals)
+    return EarnBulkAnswer(
+        badge_meta_id=outcome.badge_id,
+        triggered_by=TriggeredBy(outcome.owner_type, outcome.reference_id),
+        expires_on=times.epoch(outcome.valid_until),
+        expires_on_iso=times.iso(outcome.valid_until),
+        issued_badges=entries,
+        total_count=len(entries),
+        earned_count=len(entries) - failed,
+        failed_count=failed,
+        request_id=outcome.request_id,
+    )
+
+
+def earned_answer(outcome: RequestOutcome) -> EarnedAnswer:
+    """The outcome as two lists."""
+    refused = {refusal.line: refusal.reason for refusal in outcome.refusals}
+    earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
+    earned = [
+        EarnedBadgeEntry(customer, earned_id)
+        for line, (customer, earned_id) in enumerate(zip(outcome.audience, earned_ids, strict=True))
+        if line not in refused
+    ]
+    failed = [FailedEntry(outcome.audience[line], reason, REFUSALS[reason]) for line, reason in refused.items()]
+    return EarnedAnswer(
+        badge_meta_id=outcome.badge_id,
+        triggered_by=TriggeredBy(outcome.owner_type, outcome.reference_id),
+        expires_on=times.epoch(outcome.valid_until),
+        expires_on_iso=times.iso(outcome.valid_until),
+        earned_badges_list=earned,
+        failed_earn_badge_error_list=failed,
+        total_count=len(outcome.audience),
+        earned_count=len(earned),
+        failed_count=len(failed),
+        request_id=outcome.request_id,
+    )
+
+
+def _warnings(sent: list[int | str], distinct: list[CustomerId]) -> list[ErrorDetail]:
+    """One warning that names the ids that were sent more than once."""
+    if len(sent) == len(distinct):
+        return []
+    seen: set[int] = set()
+    repeated = list(dict.fromkeys(c for c in map(int, sent) if c in seen or seen.add(c)))
+    named = ", ".join(str(customer) for customer in repeated[:REPEATS_NAMED_MAX])
+    more = f" and {len(repeated) - REPEATS_NAMED_MAX} more" if len(repeated) > REPEATS_NAMED_MAX else ""
+    fault = Fault(errors.MALFORMED, f"These ids were sent more than once and count once: {named}{more}.", "customerIds")
+    return wire.details([fault])

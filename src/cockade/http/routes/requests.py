@@ -1,0 +1,37 @@
+"""Asking what a request did."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.params import Parameter
+
+from cockade import errors
+from cockade.http.errors import documented
+from cockade.http.requests import ApiRequest
+from cockade.http.routes.earning import AnswerParameter, AnswerShape, EarnBulkAnswer, EarnedAnswer, answer_outcome
+from cockade.http.wire import NO_NUL, Envelope
+from cockade.request.service import RequestService
+
+
+@get(
+    "/requests",
+    operation_id="getRequest",
+    summary="What a request did",
+    description="The answer that the request with this id got, again, with statuses as they were decided. "
+    "404 where the id was never used, or where its request was refused as a whole.",
+    tags=["Requests"],
+    responses=documented(errors.InvalidInput, errors.RequestNotFound),
+)
+async def get_request(
+    request: ApiRequest,
+    requests: RequestService,
+    request_id: Annotated[
+        str, Parameter(query="requestId", description="The id that was sent.", min_length=1, pattern=NO_NUL)
+    ],
+    answer: AnswerParameter = AnswerShape.ISSUED,
+) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
+    """The stored outcome."""
+    outcome = await requests.get(request.user, request_id)
+    return answer_outcome(outcome, answer, [])

@@ -1,0 +1,127 @@
+"""OAuth tokens, in the contract's form and in that of RFC 6749."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import parse_qs, unquote_plus
+
+from litestar import Request, Response, post
+from litestar.openapi import ResponseSpec
+from msgspec import Meta, Struct
+
+from cockade import errors
+from cockade.access.service import AccessService
+from cockade.errors import NotAuthenticated
+from cockade.http.auth import OPEN, read_basic
+from cockade.http.body import Faults
+from cockade.http.errors import HEADERS, documented
+from cockade.http.requests import ApiRequest, JsonBody
+from cockade.http.wire import NO_NUL, ErrorDetail
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+Key = Annotated[str, Meta(description="The client key.", min_length=1, pattern=NO_NUL)]
+
+
+class TokenBody(Struct, frozen=True):
+    """An OAuth client."""
+
+    key: Key
+    secret: Annotated[str, Meta(description="The client secret.", min_length=1)]
+
+
+class TokenData(Struct, frozen=True, rename="camel"):
+    """A token and how long it lives."""
+
+    access_token: str
+    ttl_seconds: int
+
+
+class TokenAnswer(Struct, frozen=True):
+    """The contract's form: `errors` is null here."""
+
+    data: TokenData
+    errors: list[ErrorDetail] | None = None
+    warnings: list[ErrorDetail] | None = None
+
+
+class StandardToken(Struct, frozen=True):
+    """RFC 6749, section 5.1."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+
+
+class StandardError(Struct, frozen=True):
+    """RFC 6749, section 5.2."""
+
+    error: str
+    error_description: str
+
+
+@post(
+    "/v3/oauth/token/generate",
+    operation_id="generateToken",
+    summary="Get an OAuth token",
+    description="Send it in `X-CAP-API-OAUTH-TOKEN` or as `Authorization: Bearer`.",
+    status_code=200,
+    tags=["Authentication"],
+    opt={OPEN: True},
+    responses=documented(errors.InvalidInput),
+)
+async def generate_token(data: JsonBody[TokenBody], access: AccessService) -> Response[TokenAnswer]:
+    """A token for a client key and secret."""
+    client = data.read(_as_it_is)
+    token = await access.generate_token(client.key, client.secret)
+    return Response(TokenAnswer(TokenData(token.access_token, token.ttl_s)), headers=NO_STORE)
+
+
+@post(
+    "/oauth/token",
+    operation_id="issueToken",
+    summary="Get an OAuth token (RFC 6749, client credentials)",
+    description="A form with `grant_type=client_credentials`; the client as Basic credentials, or as `client_id` and "
+    "`client_secret` in the form.",
+    status_code=200,
+    tags=["Authentication"],
+    opt={OPEN: True},
+    responses={
+        400: ResponseSpec(StandardError, description="The request is not of the standard's form."),
+        401: ResponseSpec(StandardError, description="The client is not known."),
+    },
+)
+async def issue_token(request: ApiRequest, access: AccessService) -> Response[StandardToken]:
+    """A token for an OAuth client."""
+    form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
+    grant = form.get("grant_type")
+    if grant is None:
+        return _standard_failure(400, "invalid_request", "grant_type is missing.")
+    if grant != "client_credentials":
+        return _standard_failure(400, "unsupported_grant_type", "Only client_credentials is supported.")
+    try:
+        token = await access.generate_token(*_client(request, form))
+    except NotAuthenticated as error:
+        return _standard_failure(401, "invalid_client", error.text)
+    return Response(StandardToken(token.access_token, "Bearer", token.ttl_s), headers=NO_STORE)
+
+
+def _client(request: Request[Any, Any, Any], form: dict[str, str]) -> tuple[str, str]:
+    """Client key and secret, from the header (form-encoded inside, as the standard wants it) or from the form."""
+    scheme, _, proof = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        key, secret = read_basic(proof.strip())
+        return unquote_plus(key), unquote_plus(secret)
+    key, secret = form.get("client_id", ""), form.get("client_secret", "")
+    if not key or not secret or "\0" in key:
+        raise NotAuthenticated("Send client_id and client_secret, or Basic credentials.")
+    return key, secret
+
+
+def _standard_failure(status: int, error: str, description: str) -> Response[Any]:
+    headers = {**NO_STORE, **HEADERS.get(status, {})}
+    return Response(StandardError(error, description), status_code=status, headers=headers)
+
+
+def _as_it_is(body: TokenBody, _: Faults) -> TokenBody:
+    return body

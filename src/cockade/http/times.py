@@ -1,0 +1,74 @@
+"""Instants on the wire (`docs/api/contract.md`, "Time").
+
+In: ISO 8601 with an offset or `Z`, or epoch seconds or milliseconds as a number or numeric string.
+Out: epoch seconds as a number with fraction, and ISO 8601 in UTC to the second.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
+
+MILLISECONDS_FROM = 10**11
+"""Numbers from here on are milliseconds."""
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+"""Times outside [1970, 3000) are refused: no badge needs them, and sums with them could overflow."""
+
+_NUMBER = re.compile(r"\d{1,19}(\.\d{1,19})?")
+_ISO = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d+))?(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})", re.IGNORECASE
+)
+_WITHOUT_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.,]+)?")
+
+
+def read_instant(value: float | str) -> datetime:
+    """The instant written in `value`, in UTC, cut to microseconds. Raises ValueError with a sentence for people."""
+    if isinstance(value, float):
+        instant = _from_number(repr(value))
+    elif _NUMBER.fullmatch(value.strip()):
+        instant = _from_number(value.strip())
+    else:
+        instant = _from_iso(value.strip())
+    if not EARLIEST <= instant < LATEST:
+        raise ValueError("The time lies outside the years 1970 to 2999.")
+    return instant
+
+
+def epoch(instant: datetime) -> float:
+    """Epoch seconds with the fraction, exact to the microsecond."""
+    return instant.timestamp()
+
+
+def iso(instant: datetime) -> str:
+    """UTC to the second, as in `2026-12-03T15:19:37Z`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _from_number(text: str) -> datetime:
+    try:
+        number = Decimal(text)
+        if abs(number) >= MILLISECONDS_FROM:
+            number /= 1000
+        microseconds = int((number * 1_000_000).to_integral_value(ROUND_DOWN))
+        return EARLIEST + timedelta(microseconds=microseconds)
+    except (InvalidOperation, OverflowError, ValueError):
+        raise ValueError("The time lies outside the years 1970 to 2999.") from None
+
+
+def _from_iso(text: str) -> datetime:
+    match = _ISO.fullmatch(text)
+    if match is None:
+        if _WITHOUT_OFFSET.fullmatch(text):
+            raise ValueError("The time has no offset; write it with Z or an offset such as +02:00.")
+        raise ValueError("Not a time: send ISO 8601 with an offset, or epoch seconds or milliseconds.")
+    date, clock, fraction, offset = match.groups()
+    try:
+        return datetime.fromisoformat(f"{date}T{clock}{_microseconds(fraction)}{offset.upper()}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("There is no such date or time of day.") from None
+
+
+def _microseconds(fraction: str | None) -> str:
+    return "" if fraction is None else f".{fraction[:6]:0<6}"

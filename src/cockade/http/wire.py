@@ -1,0 +1,80 @@
+"""What goes over the wire, in the contract's spelling: bodies in, answers out, and how one becomes the other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Generic, TypeVar
+
+from msgspec import Meta, Struct
+
+from cockade.errors import Fault
+from cockade.ids import CUSTOMER_ID_MAX
+from cockade.request.model import OwnerType
+
+T = TypeVar("T")
+
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL's text cannot hold a NUL character."""
+
+Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_NUL)]
+Time = float | str
+"""See `cockade.http.times`."""
+CustomerNumber = (
+    Annotated[int, Meta(ge=1, le=CUSTOMER_ID_MAX)] | Annotated[str, Meta(pattern=r"^[0-9]{1,19}$", max_length=19)]
+)
+
+
+class ErrorDetail(Struct, frozen=True):
+    """One error or warning."""
+
+    code: Annotated[int, Meta(description="The contract's error code.", examples=[809])]
+    message: Annotated[str, Meta(description="A sentence for people.")]
+    reference: Annotated[str | None, Meta(description="The field's path.", examples=["customerIds[3]"])] = None
+
+
+class Envelope(Struct, Generic[T], frozen=True):
+    """A success: the data, no errors, perhaps warnings."""
+
+    data: T
+    errors: Annotated[list[ErrorDetail], Meta(description="Always empty on success.")] = []
+    warnings: Annotated[list[ErrorDetail], Meta(description="What the caller should know.")] = []
+
+
+class Failure(Struct, frozen=True):
+    """A failure: no data, one or more errors."""
+
+    data: None
+    errors: list[ErrorDetail]
+    warnings: None = None
+
+
+class TriggeredBy(Struct, frozen=True, rename="camel"):
+    """On whose behalf a badge is issued."""
+
+    owner_type: Annotated[OwnerType, Meta(description="The module that issues.", examples=["Loyalty"])]
+    reference_id: Annotated[
+        str, Meta(description="The reference of that owner's claim.", examples=["123457"], min_length=1, pattern=NO_NUL)
+    ]
+
+
+class Pagination(Struct, frozen=True, rename="camel"):
+    """Where this page is among all of them."""
+
+    page: Annotated[int, Meta(description="From 0.")]
+    size: Annotated[int, Meta(description="Rows per page.")]
+    total: Annotated[int, Meta(description="Rows on all pages.")]
+    total_pages: int
+
+
+def paginate(page: int, size: int, total: int) -> Pagination:
+    """The pagination block of a page."""
+    return Pagination(page, size, total, -(-total // size))
+
+
+def details(faults: list[Fault]) -> list[ErrorDetail]:
+    """Domain faults in the envelope's spelling."""
+    return [ErrorDetail(fault.code, fault.message, fault.reference) for fault in faults]
+
+
+def failure(faults: list[Fault]) -> Failure:
+    """The envelope of a failure."""
+    return Failure(None, details(faults))

@@ -1,0 +1,1 @@
+"""Request ids and their stored outcomes: the memory of what was asked."""

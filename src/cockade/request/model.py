@@ -1,0 +1,84 @@
+"""What a request was and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from msgspec import Struct
+
+from cockade.ids import BadgeId, CustomerId, RequestKey
+
+REQUEST_ID_CHARS_MAX = 255
+"""The longest request id."""
+
+
+class OwnerType(StrEnum):
+    """The modules that issue badges, each on its own behalf; a badge names those that may use it."""
+
+    LOYALTY = "Loyalty"
+    LOYALTY_PROMOTION = "Loyalty_Promotion"
+    REFERRAL_CAMPAIGNS = "Referral_Campaigns"
+    JOURNEYS = "Journeys"
+    AUDIENCE_CAMPAIGNS = "Audience_Campaigns"
+    REWARDS_CATALOG = "Rewards_Catalog"
+    GOODWILL_MODULE = "Goodwill_Module"
+    MILESTONES = "Milestones"
+    HISTORICAL_IMPORT = "Historical_Import"
+
+
+class RequestKind(StrEnum):
+    """The calls that a request id can be used for."""
+
+    EARN_BULK = "EARN_BULK"
+
+
+class EarnedStatus(StrEnum):
+    """An instant against the validity `[valid_from, valid_until)` of an earned badge."""
+
+    UPCOMING = "UPCOMING"
+    """Its earn event is still ahead."""
+    LIVE = "LIVE"
+    """Valid now."""
+    EXPIRED = "EXPIRED"
+    """Its validity has ended."""
+
+
+class RefusalReason(IntEnum):
+    """Why one customer was refused, by the contract's code, in order of precedence: the first that applies is told."""
+
+    NOT_ENROLLED = 811
+    """An ISSUE_EARN badge, and the customer has no enrolment whose window holds the event."""
+    ALREADY_HELD = 1040
+    """An earned badge of hers would be valid at the same time, and the badge allows only one."""
+
+
+class Refusal(Struct, frozen=True, array_like=True):
+    """Why the customer at one place of the audience did not earn."""
+
+    line: int
+    """Her place in the audience, from 0."""
+    reason: RefusalReason
+    standing_id: str | None = None
+    """On ALREADY_HELD the earned badge that stands in the way: the one whose validity ends last."""
+    standing_status: EarnedStatus | None = None
+    """What that one was when it was decided."""
+
+
+class RequestOutcome(Struct, frozen=True, kw_only=True):
+    """What a request did: its whole memory, from which its answer can be given again."""
+
+    request_id: str
+    request_key: RequestKey
+    kind: RequestKind
+    badge_id: BadgeId
+    owner_type: OwnerType
+    reference_id: str
+    event_at: datetime
+    valid_until: datetime
+    decided_at: datetime
+    """The instant that statuses were judged by."""
+    audience: list[CustomerId]
+    """Distinct customers in the order sent."""
+    refusals: list[Refusal]
+    """By line; whoever is not among them has earned."""

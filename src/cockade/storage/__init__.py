@@ -1,0 +1,1 @@
+"""The database: connections, named transactions, SQL files, migrations and the embedded server."""

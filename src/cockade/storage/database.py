@@ -1,0 +1,266 @@
+"""The connection pool and named transactions.
+
+Every use case is one `await db.transaction("badge.claim", body)`. Isolation is READ COMMITTED: each statement sees
+what was committed before it began. The body may run more than once: it touches nothing but the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar, cast
+
+import asyncpg
+import structlog
+from asyncpg import exceptions as pg
+from prometheus_client import Counter
+
+from cockade.config import Config
+from cockade.errors import OutcomeUnknown, SetupError, Unavailable
+from cockade.storage.migrate import require_migrated
+
+T = TypeVar("T")
+Row = Sequence[Any]
+Body = Callable[["Tx"], Awaitable[T]]
+
+ATTEMPTS_MAX = 5
+BACKOFF_S = 0.02
+CONNECT_TIMEOUT_S = 5.0
+ROLLBACK_TIMEOUT_S = 2.0
+SERVER_VERSION_MIN = 150000
+
+retries = Counter("cockade_transaction_retries", "Transactions run again, by name and cause", ["name", "cause"])
+log = structlog.get_logger()
+
+# The server has undone everything and says so: running the transaction again is safe.
+ROLLED_BACK = (pg.SerializationError, pg.DeadlockDetectedError)
+# The connection broke. Before COMMIT was sent that proves a rollback; after it, nothing is proved.
+CONNECTION_LOST = (
+    OSError,
+    pg.PostgresConnectionError,
+    pg.InterfaceError,
+    pg.InternalClientError,
+    pg.AdminShutdownError,
+    pg.CrashShutdownError,
+    pg.IdleInTransactionSessionTimeoutError,
+)
+# The database is there but cannot serve this call now.
+BUSY = (
+    TimeoutError,
+    pg.LockNotAvailableError,
+    pg.QueryCanceledError,
+    pg.TooManyConnectionsError,
+    pg.CannotConnectNowError,
+    pg.InsufficientResourcesError,
+    pg.ReadOnlySQLTransactionError,
+)
+
+
+class Tx:
+    """One running transaction. Everything below a service's public function takes it as `tx`."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def row(self, sql: str, *values: object) -> Row | None:
+        """The first row of the answer, or None."""
+        return cast("Row | None", await self._connection.fetchrow(sql, *values))
+
+    async def rows(self, sql: str, *values: object) -> list[Row]:
+        """All rows of the answer."""
+        return cast("list[Row]", await self._connection.fetch(sql, *values))
+
+    async def value(self, sql: str, *values: object) -> Any:
+        """The first column of the first row, or None."""
+        return await self._connection.fetchval(sql, *values)
+
+    async def execute(self, sql: str, *values: object) -> None:
+        """Run a statement whose answer is not needed."""
+        await self._connection.execute(sql, *values)
+
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Binary COPY of `rows` into `table`. Raises DuplicateRow where a unique key exists already."""
+        try:
+            await self._connection.copy_records_to_table(table, records=rows, columns=list(columns))
+        except pg.UniqueViolationError as error:
+            raise DuplicateRow(error.constraint_name or "") from error
+
+
+class DuplicateRow(Exception):
+    """A unique key exists already. The transaction is lost and will be rolled back."""
+
+    def __init__(self, constraint: str) -> None:
+        self.constraint = constraint
+        super().__init__(constraint)
+
+
+class Database:
+    """A pool of connections to one database."""
+
+    def __init__(self, url: str, config: Config) -> None:
+        self._url = url
+        self._config = config
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Prepare the pool. No connection is made before it is needed, so this cannot fail."""
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._config.pool_size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=self._config.statement_timeout_s + 5,
+            server_settings=session_settings(self._config),
+            init=_prepare_connection,
+            reset=_nothing_to_reset,
+        )
+
+    async def close(self) -> None:
+        """Close every connection, waiting for those in use."""
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+    async def require_ready(self) -> None:
+        """Raises Unavailable where the database does not answer, SetupError where it lacks migrations."""
+        async with self._connection() as connection:
+            try:
+                await require_migrated(connection)
+            except (*CONNECTION_LOST, *BUSY) as error:
+                raise Unavailable from error
+
+    async def transaction(self, name: str, body: Body[T]) -> T:
+        """Run `body` in a transaction of its own and commit.
+
+        It runs again, a few times at the most, only after errors that prove that nothing of it was kept.
+        Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered).
+        """
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                return await self._attempt(body)
+            except OutcomeUnknown:
+                raise
+            except BUSY as error:  # first, because a TimeoutError is an OSError too
+                log.warning("busy", action=name, cause=type(error).__name__)
+                raise Unavailable from error
+            except (*ROLLED_BACK, *CONNECTION_LOST) as error:
+                if isinstance(error, ValueError):  # asyncpg's word for a value of ours that it cannot send
+                    raise
+                cause = error
+            retries.labels(name, type(cause).__name__).inc()
+            log.warning("retry", action=name, attempt=attempt, cause=type(cause).__name__)
+            if attempt == ATTEMPTS_MAX:
+                raise Unavailable from cause
+            await asyncio.sleep(BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))
+        raise AssertionError("unreachable")
+
+    async def _attempt(self, body: Body[T]) -> T:
+        async with self._connection() as connection:
+            await connection.execute("BEGIN")
+            try:
+                result = await body(Tx(connection))
+            except BaseException:
+                await _roll_back(connection)
+                raise
+            await _commit(connection)
+            return result
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Connection]:
+        assert self._pool is not None, "open() comes first"
+        try:
+            connection = await self._pool.acquire(timeout=self._config.pool_wait_s_max)
+        except (*CONNECTION_LOST, *BUSY, pg.InvalidCatalogNameError, pg.InvalidAuthorizationSpecificationError) as e:
+            raise Unavailable from e
+        try:
+            yield connection
+        finally:
+            # A connection that is not between two transactions is of no use to the next caller.
+            if not connection.is_closed() and connection.is_in_transaction():
+                connection.terminate()
+            await self._pool.release(connection)
+
+
+async def _commit(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.execute("COMMIT")
+    except ROLLED_BACK:
+        raise
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
+    except (*CONNECTION_LOST, *BUSY) as error:
+        connection.terminate()
+        raise OutcomeUnknown from error
+
+
+async def _roll_back(connection: asyncpg.Connection) -> None:
+    with suppress(*CONNECTION_LOST, pg.PostgresError):
+        if connection.is_closed():
+            return
+        await connection.execute("ROLLBACK", timeout=ROLLBACK_TIMEOUT_S)
+        return
+    connection.terminate()
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    """All that we set is local to a transaction: the round trip of a reset is saved."""
+
+
+async def _prepare_connection(connection: asyncpg.Connection) -> None:
+    """JSON columns travel as the bytes that msgspec reads and writes."""
+    for name in ("json", "jsonb"):
+        version = b"\x01" if name == "jsonb" else b""
+
+        def encode(value: bytes, version: bytes = version) -> bytes:
+            return version + value
+
+        def decode(value: bytes, version: bytes = version) -> bytes:
+            return bytes(value[len(version) :])
+
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=encode, decoder=decode, format="binary"
+        )
+
+
+def session_settings(config: Config) -> dict[str, str]:
+    """What every connection asks of the server, whatever the server's own defaults are."""
+    return {
+        "application_name": "cockade",
+        "TimeZone": "UTC",
+        "default_transaction_isolation": "read committed",
+        "statement_timeout": f"{config.statement_timeout_s}s",
+        "lock_timeout": f"{config.lock_timeout_s}s",
+        "idle_in_transaction_session_timeout": f"{config.statement_timeout_s}s",
+        "jit": "off",
+    }
+
+
+async def connect(url: str) -> asyncpg.Connection:
+    """One connection outside the pool, for set-up work. Raises SetupError that says why there is none."""
+    try:
+        return cast("asyncpg.Connection", await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S))
+    except (OSError, TimeoutError, pg.PostgresError, pg.InterfaceError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise SetupError(
+            f"The database cannot be reached: {reason}. Check COCKADE_DATABASE_URL and that the server is running."
+        ) from error
+
+
+async def check_server(connection: asyncpg.Connection) -> list[str]:
+    """What an operator should know about this server, one sentence each.
+
+    Raises SetupError where it is too old to serve at all.
+    """
+    version = int(await connection.fetchval("show server_version_num"))
+    if version < SERVER_VERSION_MIN:
+        raise SetupError(
+            f"The database server is PostgreSQL {version // 10000}; cockade needs {SERVER_VERSION_MIN // 10000} or newer."
+        )
+    warnings: list[str] = []
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+        if await connection.fetchval("select current_setting($1)", setting) == "off":
+            warnings.append(f"{setting} is off: issuances that were acknowledged can be lost in a crash.")
+    return warnings

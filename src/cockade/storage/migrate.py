@@ -1,0 +1,79 @@
+"""Migrations: forward only, in order, recorded, one process at a time."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from importlib import resources
+
+import asyncpg
+from msgspec import Struct
+
+from cockade.errors import SetupError
+
+LOCK = 5_221_330_061
+"""The advisory lock that a migrating process holds; any number that nobody else uses."""
+_FILE = re.compile(r"(\d{4})_([a-z_]+)\.sql")
+
+
+class Migration(Struct, frozen=True):
+    """One file of `migrations/`."""
+
+    version: int
+    name: str
+    sql: str
+
+
+def migrations() -> list[Migration]:
+    """All migrations that this version of cockade knows, in order."""
+    found: list[Migration] = []
+    for file in resources.files("cockade.storage").joinpath("migrations").iterdir():
+        if match := _FILE.fullmatch(file.name):
+            found.append(Migration(int(match[1]), match[2], file.read_text("utf-8")))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+async def applied(connection: asyncpg.Connection) -> set[int]:
+    """The versions that the database has recorded."""
+    if await connection.fetchval("select to_regclass('schema_migration')") is None:
+        return set()
+    return {row[0] for row in await connection.fetch("select version from schema_migration")}
+
+
+async def pending(connection: asyncpg.Connection) -> list[Migration]:
+    """The migrations that the database still lacks."""
+    done = await applied(connection)
+    return [migration for migration in migrations() if migration.version not in done]
+
+
+async def require_migrated(connection: asyncpg.Connection) -> None:
+    """Raise SetupError where the database is behind this version of cockade."""
+    if behind := await pending(connection):
+        names = ", ".join(f"{m.version:04d}_{m.name}" for m in behind)
+        raise SetupError(f"The database is behind by {len(behind)} migration(s): {names}. Run `cockade db migrate`.")
+
+
+async def migrate(connection: asyncpg.Connection, now: datetime) -> list[Migration]:
+    """Apply what is pending and answer what was applied.
+
+    Several processes may call this at once: one works, the others wait and find nothing left to do.
+    """
+    await connection.execute("select pg_advisory_lock($1)", LOCK)
+    try:
+        await connection.execute(
+            "create table if not exists schema_migration"
+            " (version integer primary key, name text not null, applied_at timestamptz not null)"
+        )
+        todo = await pending(connection)
+        for migration in todo:
+            async with connection.transaction():
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    "insert into schema_migration (version, name, applied_at) values ($1, $2, $3)",
+                    migration.version,
+                    migration.name,
+                    now,
+                )
+        return todo
+    finally:
+        await connection.execute("select pg_advisory_unlock($1)", LOCK)

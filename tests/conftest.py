@@ -1,0 +1,96 @@
+"""One migrated database for all tests, and an org of its own for each: tests really commit, and run side by side.
+
+`COCKADE_TEST_DATABASE_URL` names a server to use instead of the embedded one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cockade import clock, compose
+from cockade.config import Config
+from cockade.http.app import Services
+from cockade.storage.database import connect
+from cockade.storage.embedded import embedded_database
+from cockade.storage.migrate import migrate
+from tests.support import Org, make_org
+
+ORDER = ("tidy", "unit", "property", "storage", "http", "concurrency", "acceptance")
+_seconds: dict[str, float] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick rooms first."""
+    items.sort(key=lambda item: ORDER.index(_room(item)))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    room = report.nodeid.split("/")[1]
+    _seconds[room] = _seconds.get(room, 0) + report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    spent = ", ".join(f"{room} {_seconds[room]:.0f} s" for room in ORDER if room in _seconds)
+    terminalreporter.write_line(f"Took: {spent}")
+
+
+def _room(item: pytest.Item) -> str:
+    return item.nodeid.split("/")[1]
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The migrated database that all tests share."""
+    given = os.environ.get("COCKADE_TEST_DATABASE_URL")
+    if given:
+        asyncio.run(_migrate(given))
+        yield given
+        return
+    with embedded_database(reachable(tmp_path_factory.mktemp("database"))) as url:
+        asyncio.run(_migrate(url))
+        yield url
+
+
+def reachable(directory: Path) -> Path:
+    """Let the system user of the embedded server walk down to `directory`, where we are root."""
+    if os.geteuid() == 0:
+        for place in (directory, *directory.parents):
+            if place.stat().st_uid == 0 and not place.stat().st_mode & 0o001:
+                place.chmod(place.stat().st_mode | 0o111)
+    return directory
+
+
+async def _migrate(url: str) -> None:
+    connection = await connect(url)
+    await migrate(connection, clock.now())
+    await connection.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def services(database_url: str) -> AsyncGenerator[Services]:
+    """All services on the shared database, in this process."""
+    async with compose.running_services(database_url, Config(pool_size=20)) as composed:
+        yield composed
+
+
+@pytest_asyncio.fixture
+async def org(services: Services) -> AsyncGenerator[Org]:
+    """A new org with a caller, and a client whose requests go through the whole app."""
+    made = await make_org(services, f"test-{time.time_ns()}")
+    async with made.client:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def other_org(services: Services) -> AsyncGenerator[Org]:
+    """A second org, whose business the first one is not."""
+    made = await make_org(services, f"other-{time.time_ns()}")
+    async with made.client:
+        yield made

@@ -1,0 +1,75 @@
+"""What tests share: an org with its caller, badges, and earnBulk bodies."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from msgspec import Struct
+
+from cockade.access.model import AccessGroup, Caller, NewCredential
+from cockade.http.app import BASE_PATH, Services, create_app
+
+REFERENCE = "123457"
+TRIGGER = {"ownerType": "Loyalty", "referenceId": REFERENCE}
+
+
+class Org(Struct, kw_only=True):
+    """A tenant of one test."""
+
+    services: Services
+    caller: Caller
+    credential: NewCredential
+    client: httpx.AsyncClient
+    """Authenticated, based at the badges API."""
+
+    async def make_badge(self, *, claim: bool = True, **fields: Any) -> str:
+        """A badge's id: live since yesterday, for a year, NEVER expiring when earned, claimed by Loyalty."""
+        body = badge_body(**fields)
+        answer = await self.client.post("/badgeMeta", json=body, headers={"X-CAP-BADGES-MIGRATION": "migration"})
+        assert answer.status_code == 201, answer.text
+        badge_id = answer.json()["data"]["id"]
+        if claim:
+            claimed = await self.client.post(f"/badgeMeta/{badge_id}/claim", json=TRIGGER)
+            assert claimed.status_code == 200, claimed.text
+        return badge_id
+
+    async def earn_bulk(self, badge_id: str, customers: list[Any], **fields: Any) -> httpx.Response:
+        """POST customer/earnBulk."""
+        return await self.client.post("/customer/earnBulk", json=earn_bulk_body(badge_id, customers, **fields))
+
+
+async def make_org(services: Services, name: str, *, access_group: AccessGroup = AccessGroup.DEFAULT) -> Org:
+    """An org in the database, and a client that goes through the whole app without a socket."""
+    org = await services.access.create_org(name, "Europe/Berlin")
+    credential = await services.access.create_credential(org.org_id, name, access_group=access_group)
+    caller = await services.access.caller_of_basic(credential.username, credential.secret)
+    return Org(services=services, caller=caller, credential=credential, client=client_for(services, credential))
+
+
+def client_for(services: Services, credential: NewCredential | None) -> httpx.AsyncClient:
+    """A client of the badges API with these credentials, or with none."""
+    auth = None if credential is None else (credential.username, credential.secret)
+    # The app's own lifespan would open the pool that the services fixture has opened; httpx does not run it.
+    transport = httpx.ASGITransport(create_app(services))  # pyright: ignore[reportArgumentType]
+    return httpx.AsyncClient(transport=transport, base_url=f"http://test{BASE_PATH}", auth=auth, timeout=60)
+
+
+def badge_body(**fields: Any) -> dict[str, Any]:
+    """The body of a badge that is live now; `fields` are added or replace."""
+    now = datetime.now(UTC)
+    return {
+        "name": f"Badge {now.timestamp()}",
+        "startOn": (now - timedelta(days=1)).isoformat(),
+        "expiresOn": (now + timedelta(days=365)).isoformat(),
+        "earnType": "EARN",
+        "earnedBadgeExpiry": {"expiryType": "NEVER"},
+        "ownership": {"restrictedToOwners": ["Loyalty"]},
+        **fields,
+    }
+
+
+def earn_bulk_body(badge_id: str, customers: list[Any], **fields: Any) -> dict[str, Any]:
+    """The body of an earnBulk on behalf of Loyalty; `fields` are added or replace."""
+    return {"badgeMetaId": badge_id, "customerIds": customers, "triggeredBy": TRIGGER, **fields}

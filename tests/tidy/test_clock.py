@@ -1,0 +1,43 @@
+"""Only `clock.py` reads the time: everywhere else it is an argument, so that a test can say what day it is."""
+
+import ast
+
+import pytest
+
+from tests.tidy import house
+
+READS_THE_TIME = {
+    "time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime",
+    "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today",
+}  # fmt: skip
+
+
+def violations(tree: ast.Module) -> list[str]:
+    """Every place that reads the wall clock; how long something took may be measured anywhere."""
+    return [f"line {line}: uses {name}" for line, name in house.used_names(tree) if name in READS_THE_TIME]
+
+
+def test_only_the_clock_reads_the_time() -> None:
+    others = [path for path in house.modules() if path != house.SOURCE / "clock.py"]
+    found = [f"{house.short(path)} {fault}" for path in others for fault in violations(house.parse(path))]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "import time\nx = time.time()",
+        "from time import time\nx = time()",
+        "import time as t\nx = t.time_ns()",
+        "from datetime import UTC, datetime\nx = datetime.now(UTC)",
+        "import datetime\nx = datetime.datetime.utcnow()",
+        "from datetime import date as day\nx = day.today()",
+        "from datetime import datetime\nread = datetime.now",
+    ],
+)
+def test_reading_the_time_is_caught(lines: str) -> None:
+    assert violations(ast.parse(lines))
+
+
+def test_measuring_a_duration_is_left_alone() -> None:
+    assert violations(ast.parse("import time\nx = time.monotonic() + time.perf_counter()")) == []
