@@ -27,7 +27,9 @@ class Org(Struct, kw_only=True):
     async def make_badge(self, *, claim: bool = True, **fields: Any) -> str:
         """A badge's id: live since yesterday, for a year, NEVER expiring when earned, claimed by Loyalty."""
         body = badge_body(**fields)
-        answer = await self.client.post("/badgeMeta", json=body, headers={"X-CAP-BADGES-MIGRATION": "migration"})
+        answer = await self.client.post(
+            "/badgeMeta", json=body, headers={"X-CAP-BADGES-MIGRATION": "migration"}
+        )
         assert answer.status_code == 201, answer.text
         badge_id = answer.json()["data"]["id"]
         if claim:
@@ -37,7 +39,9 @@ class Org(Struct, kw_only=True):
 
     async def earn_bulk(self, badge_id: str, customers: list[Any], **fields: Any) -> httpx.Response:
         """POST customer/earnBulk."""
-        return await self.client.post("/customer/earnBulk", json=earn_bulk_body(badge_id, customers, **fields))
+        return await self.client.post(
+            "/customer/earnBulk", json=earn_bulk_body(badge_id, customers, **fields)
+        )
 
 
 async def make_org(services: Services, name: str, *, access_group: AccessGroup = AccessGroup.DEFAULT) -> Org:
@@ -45,7 +49,9 @@ async def make_org(services: Services, name: str, *, access_group: AccessGroup =
     org = await services.access.create_org(name, "Europe/Berlin")
     credential = await services.access.create_credential(org.org_id, name, access_group=access_group)
     caller = await services.access.caller_of_basic(credential.username, credential.secret)
-    return Org(services=services, caller=caller, credential=credential, client=client_for(services, credential))
+    return Org(
+        services=services, caller=caller, credential=credential, client=client_for(services, credential)
+    )
 
 
 def client_for(services: Services, credential: NewCredential | None) -> httpx.AsyncClient:

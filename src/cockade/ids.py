@@ -51,7 +51,7 @@ def earned_badge_id(key: RequestKey, line: int) -> str:
 def earned_badge_ids(key: RequestKey, count: int) -> list[str]:
     """The ids of lines 0 … count−1 of a request."""
     prefix = f"{key % _U64:016x}"
-    return [prefix + "%08x" % line for line in range(count)]
+    return [f"{prefix}{line:08x}" for line in range(count)]
 
 
 def earned_badge_place(text: str) -> tuple[RequestKey, int] | None:

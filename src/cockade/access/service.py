@@ -100,7 +100,9 @@ class AccessService:
 
     async def list_credentials(self, org_id: OrgId | None = None) -> list[Credential]:
         """Credentials of one org or of all, revoked ones too."""
-        return await self._database.transaction("credential.list", lambda tx: store.list_credentials(tx, org_id))
+        return await self._database.transaction(
+            "credential.list", lambda tx: store.list_credentials(tx, org_id)
+        )
 
     async def revoke_credential(self, username: str) -> None:
         """End a credential; services stop taking it within a minute. Raises CredentialNotFound."""

@@ -70,7 +70,8 @@ def holds_several(policy: OverlapPolicy | None, customer_constraints: list[Const
     if policy is not None:
         return policy is OverlapPolicy.ALLOW
     return any(
-        constraint.constraint_type is not ConstraintType.CUSTOMER_BADGE_FIXED_VALUE or constraint.max_earn_limit != 1
+        constraint.constraint_type is not ConstraintType.CUSTOMER_BADGE_FIXED_VALUE
+        or constraint.max_earn_limit != 1
         for constraint in customer_constraints
     )
 

@@ -24,7 +24,12 @@ class BadgeService:
         self._clock = clock
 
     async def create(
-        self, caller: Caller, draft: BadgeDraft, *, migrated_id: BadgeId | None = None, is_migration: bool = False
+        self,
+        caller: Caller,
+        draft: BadgeDraft,
+        *,
+        migrated_id: BadgeId | None = None,
+        is_migration: bool = False,
     ) -> Badge:
         """Make a badge. Raises InvalidInput with every fault, NameTaken and BadgeIdTaken."""
         now = self._clock()

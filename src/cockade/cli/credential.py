@@ -30,7 +30,8 @@ def create(
         int, typer.Option(min=1, max=TOKEN_TTL_MINUTES_MAX, help="How long its OAuth tokens live.")
     ] = TOKEN_TTL_MINUTES_MAX,
     secret_stdin: Annotated[
-        bool, typer.Option("--secret-stdin", help="Read the Basic secret from standard input, to keep an old one.")
+        bool,
+        typer.Option("--secret-stdin", help="Read the Basic secret from standard input, to keep an old one."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +67,9 @@ def list_all(
     org: Annotated[int | None, typer.Option(help="Only this org's.")] = None, as_json: AsJson = False
 ) -> None:
     """Show credentials, without their secrets."""
-    found = with_services(lambda services: services.access.list_credentials(None if org is None else OrgId(org)))
+    found = with_services(
+        lambda services: services.access.list_credentials(None if org is None else OrgId(org))
+    )
     records = [
         {
             "username": credential.caller.username,

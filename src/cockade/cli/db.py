@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import asyncpg
 import typer
 
 from cockade import clock, config, logs
 from cockade.cli.database import database_url
 from cockade.cli.output import AsJson, show
 from cockade.storage import migrate as migrations
+from cockade.storage.connection import Connection
 from cockade.storage.database import check_server, connect
 
 app = typer.Typer(help="The database: its schema and its state.", no_args_is_help=True)
@@ -21,7 +21,7 @@ app = typer.Typer(help="The database: its schema and its state.", no_args_is_hel
 def migrate(as_json: AsJson = False) -> None:
     """Bring the schema up to this version. Safe to run from several places at once."""
 
-    async def work(connection: asyncpg.Connection) -> None:
+    async def work(connection: Connection) -> None:
         await check_server(connection)
         done = await migrations.migrate(connection, clock.now())
         show({"applied": [f"{m.version:04d}_{m.name}" for m in done]}, as_json=as_json)
@@ -33,7 +33,7 @@ def migrate(as_json: AsJson = False) -> None:
 def status(as_json: AsJson = False) -> None:
     """Show the server's version, what is wrong with its settings, and the migrations it lacks."""
 
-    async def work(connection: asyncpg.Connection) -> None:
+    async def work(connection: Connection) -> None:
         warnings = await check_server(connection)
         pending = [f"{m.version:04d}_{m.name}" for m in await migrations.pending(connection)]
         version = await connection.fetchval("show server_version")
@@ -42,7 +42,7 @@ def status(as_json: AsJson = False) -> None:
     _with_connection(work)
 
 
-def _with_connection(work: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+def _with_connection(work: Callable[[Connection], Awaitable[None]]) -> None:
     settings = config.from_environment()
     logs.configure(settings)
 

@@ -31,7 +31,9 @@ FIRST_CUSTOMER = 553_000_001
 
 
 def demo(
-    customers: Annotated[int, typer.Option(min=2, max=100_000, help="How many customers get the badge.")] = 10_000,
+    customers: Annotated[
+        int, typer.Option(min=2, max=100_000, help="How many customers get the badge.")
+    ] = 10_000,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the service running until Ctrl-C.")] = False,
 ) -> None:
     """See the main job happen: a badge is created, claimed, and issued to 10,000 customers over HTTP.
@@ -44,13 +46,17 @@ def demo(
         with _service(data_dir) as (origin, environment):
             progress.update(step, advance=1, description="Making an org and a credential")
             org = _command(environment, "org", "create", "Demo", "--time-zone", "Europe/Berlin")
-            credential = _command(environment, "credential", "create", "--org", str(org["orgId"]), "--name", "demo")
+            credential = _command(
+                environment, "credential", "create", "--org", str(org["orgId"]), "--name", "demo"
+            )
             with httpx.Client(
                 base_url=origin + BASE_PATH, auth=(credential["username"], credential["secret"]), timeout=60
             ) as client:
                 progress.update(step, advance=1, description="Creating and claiming a badge")
                 badge_id = _make_badge(client)
-                progress.update(step, advance=1, description=f"Issuing it to {customers:,} customers in one call")
+                progress.update(
+                    step, advance=1, description=f"Issuing it to {customers:,} customers in one call"
+                )
                 body = _earn_bulk(badge_id, customers)
                 started = time.perf_counter()
                 answer = _call(client, body)
@@ -102,10 +108,14 @@ def _tell(
 ) -> None:
     """What came back: the first entries, the rate, and the two refusals."""
     earned = answer["earnedCount"]
-    console.print(f"\n[bold green]{earned:,} customers got the badge[/] in one call, {answer['failedCount']} did not:")
+    console.print(
+        f"\n[bold green]{earned:,} customers got the badge[/] in one call, {answer['failedCount']} did not:"
+    )
     console.print_json(msgspec.json.encode({**answer, "issuedBadges": answer["issuedBadges"][:3]}).decode())
     console.print(f"[dim]… and {len(answer['issuedBadges']) - 3:,} more entries, in the order sent.[/]")
-    console.print(f"[bold]{seconds * 1000:.0f} ms, {earned / seconds:,.0f} customers a second[/], all durable.\n")
+    console.print(
+        f"[bold]{seconds * 1000:.0f} ms, {earned / seconds:,.0f} customers a second[/], all durable.\n"
+    )
     console.print("The same requestId again is refused, so that a retry cannot issue twice:")
     console.print_json(msgspec.json.encode(again["errors"]).decode())
     console.print("Another request that meets customers who hold the badge says so for each of them:")
@@ -117,7 +127,9 @@ def _tell_next(
 ) -> None:
     console.print("\n[bold]Next[/]")
     if not keep:
-        console.print("  make serve              a service that stays, with its own first credential and a curl")
+        console.print(
+            "  make serve              a service that stays, with its own first credential and a curl"
+        )
         console.print("  cockade demo --keep     this demo, left running")
         console.print("  docs/quickstart.md      from nothing to your own badge, step by step")
         return

@@ -27,12 +27,16 @@ def create(
     name: Annotated[str, typer.Argument(help="What people call the org.")],
     time_zone: Annotated[
         str,
-        typer.Option(callback=_check_zone, help="IANA time zone; decides what a month, a midnight and a day are."),
+        typer.Option(
+            callback=_check_zone, help="IANA time zone; decides what a month, a midnight and a day are."
+        ),
     ] = "UTC",
     as_json: AsJson = False,
 ) -> None:
     """Make an org."""
-    show(_record(with_services(lambda services: services.access.create_org(name, time_zone))), as_json=as_json)
+    show(
+        _record(with_services(lambda services: services.access.create_org(name, time_zone))), as_json=as_json
+    )
 
 
 @app.command("list")
@@ -43,4 +47,9 @@ def list_all(as_json: AsJson = False) -> None:
 
 
 def _record(org: Org) -> dict[str, Any]:
-    return {"orgId": org.org_id, "name": org.name, "timeZone": org.time_zone, "createdOn": iso(org.created_at)}
+    return {
+        "orgId": org.org_id,
+        "name": org.name,
+        "timeZone": org.time_zone,
+        "createdOn": iso(org.created_at),
+    }

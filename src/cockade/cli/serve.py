@@ -47,7 +47,9 @@ def serve(
     logs.configure(settings)
     _require_free(host, port)
     if tls_cert is None and not _is_loopback(host):
-        log.warning("listening beyond loopback without TLS: secrets travel in the clear", action="serve.check")
+        log.warning(
+            "listening beyond loopback without TLS: secrets travel in the clear", action="serve.check"
+        )
     origin = f"{'http' if tls_cert is None else 'https'}://{_url_host(host)}:{port}"
     with database_url(settings, serving=True) as url:
         asyncio.run(prepare(url, settings))

@@ -19,7 +19,9 @@ from cockade.request import store as request_store
 from cockade.request.model import RequestKind, RequestOutcome
 from cockade.storage.database import Database, DuplicateRow, Tx
 
-collisions = Counter("cockade_earning_collisions", "Requests decided again because another one met their customers")
+collisions = Counter(
+    "cockade_earning_collisions", "Requests decided again because another one met their customers"
+)
 log = structlog.get_logger()
 
 
@@ -48,17 +50,25 @@ class EarningService:
 
     async def count_earned(self, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, int]:
         """How many unrevoked earned badges there are of each badge that has any."""
-        return await self._database.transaction("earning.count", lambda tx: store.count_earned(tx, badge_keys))
+        return await self._database.transaction(
+            "earning.count", lambda tx: store.count_earned(tx, badge_keys)
+        )
 
     async def _attempt(self, attempt: _Attempt, *, alone: bool) -> RequestOutcome:
         try:
-            return await self._database.transaction("earning.earn_bulk", lambda tx: attempt.run(tx, alone=alone))
+            return await self._database.transaction(
+                "earning.earn_bulk", lambda tx: attempt.run(tx, alone=alone)
+            )
         except OutcomeUnknown:
             # The id tells: if it is taken by a key of ours, the commit happened, and its outcome is the answer. If it is
             # free, it did not, and this is the first commit. If it is still being taken, the insert waits to see.
-            log.warning("commit of unknown outcome", action="earning.earn_bulk", request_id=attempt.command.request_id)
+            log.warning(
+                "commit of unknown outcome", action="earning.earn_bulk", request_id=attempt.command.request_id
+            )
             try:
-                return await self._database.transaction("earning.resolve", lambda tx: attempt.run(tx, alone=alone))
+                return await self._database.transaction(
+                    "earning.resolve", lambda tx: attempt.run(tx, alone=alone)
+                )
             except Unavailable as error:
                 raise OutcomeUnknown from error
 

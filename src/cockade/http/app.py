@@ -18,7 +18,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.serialization import encode_json
-from litestar.static_files import create_static_files_router
+from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 from msgspec import Struct
 
 from cockade import __version__
@@ -29,7 +29,7 @@ from cockade.config import Config
 from cockade.earning.service import EarningService
 from cockade.errors import CockadeError
 from cockade.http import errors
-from cockade.http.auth import OPEN, TOKEN_HEADER, Authentication, readers_only_read
+from cockade.http.auth import TOKEN_HEADER, Authentication, readers_only_read
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
 from cockade.http.routes import badge, earning, health, requests, token
 from cockade.request.service import RequestService
@@ -68,14 +68,10 @@ def create_app(services: Services) -> ASGIApp:
         badge.claim_badge,
         badge.unclaim_badge,
     ]
-    authenticated = {
-        "guards": [readers_only_read],
-        "middleware": [DefineMiddleware(Authentication, exclude_from_auth_key=OPEN)],
-    }
     app = Litestar(
         route_handlers=[
-            Router(BASE_PATH, route_handlers=handlers, **authenticated, security=[{"basic": []}, {"token": []}]),
-            Router(SHORT_PATH, route_handlers=handlers, **authenticated, include_in_schema=False),
+            _authenticated(BASE_PATH, handlers, include_in_schema=True),
+            _authenticated(SHORT_PATH, handlers, include_in_schema=False),
             token.generate_token,
             token.issue_token,
             health.healthz,
@@ -101,6 +97,17 @@ def create_app(services: Services) -> ASGIApp:
         debug=False,
     )
     return ExchangeLayer(app, services.clock)
+
+
+def _authenticated(path: str, handlers: list[ControllerRouterHandler], *, include_in_schema: bool) -> Router:
+    return Router(
+        path,
+        route_handlers=handlers,
+        guards=[readers_only_read],
+        middleware=[DefineMiddleware(Authentication)],
+        security=[{"basic": []}, {"token": []}],
+        include_in_schema=include_in_schema,
+    )
 
 
 def _dependencies(services: Services) -> dict[str, Provide]:
@@ -136,7 +143,9 @@ def _lifespan(database: Database) -> Callable[[Litestar], AbstractAsyncContextMa
 @get("/openapi.json", include_in_schema=False)
 async def openapi_json(request: Request[Any, Any, State]) -> Response[bytes]:
     """The OpenAPI document."""
-    return Response(encode_json(request.app.openapi_schema.to_schema()), media_type=OpenAPIMediaType.OPENAPI_JSON)
+    return Response(
+        encode_json(request.app.openapi_schema.to_schema()), media_type=OpenAPIMediaType.OPENAPI_JSON
+    )
 
 
 def _docs_assets() -> Router:
@@ -171,7 +180,10 @@ def _openapi() -> OpenAPIConfig:
             security_schemes={
                 "basic": SecurityScheme(type="http", scheme="basic", description="Username and secret."),
                 "token": SecurityScheme(
-                    type="apiKey", name=TOKEN_HEADER, security_scheme_in="header", description="An OAuth token."
+                    type="apiKey",
+                    name=TOKEN_HEADER,
+                    security_scheme_in="header",
+                    description="An OAuth token.",
                 ),
             }
         ),

@@ -17,14 +17,12 @@ from cockade.http.requests import exchange_of
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
-OPEN = "open"
-"""The `opt` of a route that needs no credentials."""
-TOKEN_HEADER = "X-CAP-API-OAUTH-TOKEN"  # noqa: S105 - a header's name
+TOKEN_HEADER = "X-CAP-API-OAUTH-TOKEN"
 READING = {"GET", "HEAD"}
 
 
 class Authentication(AbstractAuthenticationMiddleware):
-    """Puts the caller into every request but those to open routes."""
+    """Puts the caller into every request of the routes that it stands before."""
 
     async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
         """Raises NotAuthenticated where there is no proof, a wrong one, or there are two different ones."""
@@ -35,9 +33,9 @@ class Authentication(AbstractAuthenticationMiddleware):
 
 
 def readers_only_read(connection: Connection, _: BaseRouteHandler) -> None:
-    """Guard of every route that is not open: a read-only credential changes nothing."""
+    """A guard: a read-only credential changes nothing."""
     caller: Caller = connection.user
-    if caller.access_group is AccessGroup.READ_ONLY and connection.scope["method"] not in READING:
+    if caller.access_group is AccessGroup.READ_ONLY and connection.scope.get("method") not in READING:
         raise NotAllowed
 
 

@@ -69,7 +69,8 @@ class ExpiryFields(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 
     expiry_type: Annotated[ExpiryType, Meta(description="RELATIVE, ABSOLUTE or NEVER (a hundred years on).")]
     relative_expirytype: Annotated[
-        ExpiryUnit | None, Meta(description="RELATIVE: what value counts; days and weeks of 24 h, calendar months.")
+        ExpiryUnit | None,
+        Meta(description="RELATIVE: what value counts; days and weeks of 24 h, calendar months."),
     ] = None
     relative_expiry_type: Annotated[ExpiryUnit | None, Meta(description="Another spelling of it.")] = None
     value: Annotated[int | None, Meta(description="RELATIVE: how many.")] = None
@@ -112,7 +113,9 @@ class Benefit(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     benefit_type: BenefitType
     series_id: Annotated[Reference | None, Meta(description="Mandatory for COUPON.")] = None
-    points: Annotated[float | None, Meta(description="Mandatory for LOYALTY_POINTS, as are the ids below.")] = None
+    points: Annotated[
+        float | None, Meta(description="Mandatory for LOYALTY_POINTS, as are the ids below.")
+    ] = None
     program_id: Reference | None = None
     promotion_id: Reference | None = None
     allocation_strategy_id: Reference | None = None
@@ -153,7 +156,9 @@ class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     ownership: OwnershipBody
     description: Annotated[str, Meta(max_length=10_000)] | None = None
     customer_constraints: Annotated[list[Constraint] | None, Meta(description="Limits per customer.")] = None
-    badge_constraints: Annotated[list[Constraint] | None, Meta(description="Limits for the badge as a whole.")] = None
+    badge_constraints: Annotated[
+        list[Constraint] | None, Meta(description="Limits for the badge as a whole.")
+    ] = None
     images: list[Image] | None = None
     benefits: Annotated[list[Benefit], Meta(max_length=10)] | None = None
     tags: list[Tag] | None = None
@@ -166,7 +171,9 @@ class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     overlap_policy: Annotated[
         OverlapPolicy | None, Meta(description="Whether a customer may hold several valid ones.")
     ] = None
-    id: Annotated[str | None, Meta(description="Only with the migration header: the badge's id, 24 hex digits.")] = None
+    id: Annotated[
+        str | None, Meta(description="Only with the migration header: the badge's id, 24 hex digits.")
+    ] = None
 
 
 class ClaimBody(Struct, frozen=True, rename="camel"):
@@ -341,7 +348,9 @@ def _expiry_fields(expiry: Expiry) -> ExpiryFields:
             )
         case BadgeExpiry():
             return ExpiryFields(
-                expiry_type=ExpiryType.ABSOLUTE, type=AbsoluteType.WITH_BADGE_META, expire_with_badge_meta=True
+                expiry_type=ExpiryType.ABSOLUTE,
+                type=AbsoluteType.WITH_BADGE_META,
+                expire_with_badge_meta=True,
             )
         case NeverExpiry():
             return ExpiryFields(expiry_type=ExpiryType.NEVER)
@@ -380,7 +389,9 @@ def _relative(name: str, fields: ExpiryFields, faults: Faults) -> Expiry:
     if unit is None:
         faults.note(f"{name}.relativeExpirytype", "A RELATIVE expiry needs DAYS, WEEKS or MONTHS.")
     elif fields.value is None or not 1 <= fields.value <= RELATIVE_MAX[unit]:
-        faults.note(f"{name}.value", f"A RELATIVE expiry in {unit} needs a value from 1 to {RELATIVE_MAX[unit]}.")
+        faults.note(
+            f"{name}.value", f"A RELATIVE expiry in {unit} needs a value from 1 to {RELATIVE_MAX[unit]}."
+        )
     else:
         return RelativeExpiry(unit, fields.value)
     return NeverExpiry()

@@ -7,9 +7,9 @@ walked field by field, so that one answer lists all that is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import EnumMeta
+from enum import Enum
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct, UnsetType
@@ -79,13 +79,15 @@ def _decode_untyped(body: bytes) -> Any:  # anything that JSON can say
         raise InvalidInput([Fault(MALFORMED, f"The body is not valid JSON: {reason}.")]) from None
 
 
-def _walk(value: object, shape: type[S], path: str, faults: Faults, convert: Callable[[S, Faults], Any] | None) -> S:
+def _walk(
+    value: object, shape: type[S], path: str, faults: Faults, convert: Callable[[S, Faults], Any] | None
+) -> S:
     """The struct as far as it can be read, None elsewhere; every fault on the way is noted."""
     hints = get_type_hints(shape, include_extras=True)
     if not isinstance(value, dict):
         faults.note(path.rstrip(".") or None, "A JSON object is expected.")
-        value = {}
-    fields: dict[str, object] = value
+        value = dict[str, object]()
+    fields = cast("dict[str, object]", value)
     partial: dict[str, Any] = {}
     for field in msgspec.structs.fields(shape):
         partial[field.name] = _read_field(fields, field, hints[field.name], path, faults)
@@ -107,7 +109,7 @@ def _read_field(value: dict[str, object], field: FieldInfo, hint: Any, path: str
     if isinstance(inner, type) and issubclass(inner, Struct):
         return _walk(given, inner, reference + ".", faults, None)
     if get_origin(inner) is list and isinstance(given, list):
-        return _read_items(given, get_args(inner)[0], reference, faults)
+        return _read_items(cast("list[object]", given), get_args(inner)[0], reference, faults)
     return _read_value(given, hint, reference, faults)
 
 
@@ -136,7 +138,7 @@ def _read_value(value: object, hint: Any, reference: str, faults: Faults) -> Any
 
 def _sentence(error: msgspec.ValidationError, hint: Any) -> str:
     inner = _plain(hint)
-    if isinstance(inner, EnumMeta):
+    if isinstance(inner, type) and issubclass(inner, Enum):
         return f"Must be one of {', '.join(str(member.value) for member in inner)}."
     return _description(hint) or str(error).split(" - at ")[0] + "."
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 import structlog
 from litestar import Request, Response
@@ -49,7 +51,9 @@ HEADERS: dict[int, dict[str, str]] = {
 }
 
 
-def answer_failure(status: int, faults: list[Fault], headers: dict[str, str] | None = None) -> Response[bytes]:
+def answer_failure(
+    status: int, faults: list[Fault], headers: dict[str, str] | None = None
+) -> Response[bytes]:
     """The envelope of a failure, encoded."""
     return Response(
         msgspec.json.encode(wire.failure(faults)),
@@ -68,7 +72,9 @@ def on_http_error(_: Request[object, object, State], error: HTTPException) -> Re
     """What the framework refuses: unknown paths, wrong methods, bodies too large, bad parameters."""
     if isinstance(error, ValidationException):
         return answer_failure(400, _parameter_faults(error))
-    return answer_failure(error.status_code, [Fault(error.status_code, error.detail)], dict(error.headers or {}))
+    return answer_failure(
+        error.status_code, [Fault(error.status_code, error.detail)], dict(error.headers or {})
+    )
 
 
 def on_unexpected(_: Request[object, object, State], error: Exception) -> Response[bytes]:
@@ -83,7 +89,7 @@ def _parameter_faults(error: ValidationException) -> list[Fault]:
     faults: list[Fault] = []
     for item in noted:
         if isinstance(item, dict):
-            found: dict[str, object] = item
+            found = cast("dict[str, object]", item)
             if found.get("key") == "data":
                 faults.append(Fault(errors.MALFORMED, "The body is empty; a JSON object is expected."))
             else:

@@ -18,14 +18,15 @@ LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 _NUMBER = re.compile(r"\d{1,19}(\.\d{1,19})?")
 _ISO = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d+))?(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})", re.IGNORECASE
+    r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d+))?(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})",
+    re.IGNORECASE,
 )
 _WITHOUT_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.,]+)?")
 
 
 def read_instant(value: float | str) -> datetime:
     """The instant written in `value`, in UTC, cut to microseconds. Raises ValueError with a sentence for people."""
-    if isinstance(value, float):
+    if not isinstance(value, str):
         instant = _from_number(repr(value))
     elif _NUMBER.fullmatch(value.strip()):
         instant = _from_number(value.strip())
@@ -65,7 +66,9 @@ def _from_iso(text: str) -> datetime:
         raise ValueError("Not a time: send ISO 8601 with an offset, or epoch seconds or milliseconds.")
     date, clock, fraction, offset = match.groups()
     try:
-        return datetime.fromisoformat(f"{date}T{clock}{_microseconds(fraction)}{offset.upper()}").astimezone(UTC)
+        return datetime.fromisoformat(f"{date}T{clock}{_microseconds(fraction)}{offset.upper()}").astimezone(
+            UTC
+        )
     except (ValueError, OverflowError):
         raise ValueError("There is no such date or time of day.") from None
 

@@ -19,7 +19,8 @@ Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_NUL)]
 Time = float | str
 """See `cockade.http.times`."""
 CustomerNumber = (
-    Annotated[int, Meta(ge=1, le=CUSTOMER_ID_MAX)] | Annotated[str, Meta(pattern=r"^[0-9]{1,19}$", max_length=19)]
+    Annotated[int, Meta(ge=1, le=CUSTOMER_ID_MAX)]
+    | Annotated[str, Meta(pattern=r"^[0-9]{1,19}$", max_length=19)]
 )
 
 
@@ -28,7 +29,9 @@ class ErrorDetail(Struct, frozen=True):
 
     code: Annotated[int, Meta(description="The contract's error code.", examples=[809])]
     message: Annotated[str, Meta(description="A sentence for people.")]
-    reference: Annotated[str | None, Meta(description="The field's path.", examples=["customerIds[3]"])] = None
+    reference: Annotated[str | None, Meta(description="The field's path.", examples=["customerIds[3]"])] = (
+        None
+    )
 
 
 class Envelope(Struct, Generic[T], frozen=True):
@@ -52,7 +55,13 @@ class TriggeredBy(Struct, frozen=True, rename="camel"):
 
     owner_type: Annotated[OwnerType, Meta(description="The module that issues.", examples=["Loyalty"])]
     reference_id: Annotated[
-        str, Meta(description="The reference of that owner's claim.", examples=["123457"], min_length=1, pattern=NO_NUL)
+        str,
+        Meta(
+            description="The reference of that owner's claim.",
+            examples=["123457"],
+            min_length=1,
+            pattern=NO_NUL,
+        ),
     ]
 
 

@@ -17,7 +17,9 @@ _encode = msgspec.json.Encoder().encode
 _refusals = msgspec.json.Decoder(list[Refusal]).decode
 
 
-async def begin(tx: Tx, org_id: OrgId, request_id: str, kind: RequestKind, now: datetime) -> RequestKey | None:
+async def begin(
+    tx: Tx, org_id: OrgId, request_id: str, kind: RequestKind, now: datetime
+) -> RequestKey | None:
     """Take the request id for this transaction and answer its key, or None where it is used already."""
     return await tx.value(SQL["begin_request"], org_id, request_id, int(now.timestamp()), kind.value)
 

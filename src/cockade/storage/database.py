@@ -19,6 +19,7 @@ from prometheus_client import Counter
 
 from cockade.config import Config
 from cockade.errors import OutcomeUnknown, SetupError, Unavailable
+from cockade.storage.connection import Connection
 from cockade.storage.migrate import require_migrated
 
 T = TypeVar("T")
@@ -30,8 +31,11 @@ BACKOFF_S = 0.02
 CONNECT_TIMEOUT_S = 5.0
 ROLLBACK_TIMEOUT_S = 2.0
 SERVER_VERSION_MIN = 150000
+MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 
-retries = Counter("cockade_transaction_retries", "Transactions run again, by name and cause", ["name", "cause"])
+retries = Counter(
+    "cockade_transaction_retries", "Transactions run again, by name and cause", ["name", "cause"]
+)
 log = structlog.get_logger()
 
 # The server has undone everything and says so: running the transaction again is safe.
@@ -61,7 +65,7 @@ BUSY = (
 class Tx:
     """One running transaction. Everything below a service's public function takes it as `tx`."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def row(self, sql: str, *values: object) -> Row | None:
@@ -102,7 +106,7 @@ class Database:
     def __init__(self, url: str, config: Config) -> None:
         self._url = url
         self._config = config
-        self._pool: asyncpg.Pool | None = None
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
         """Prepare the pool. No connection is made before it is needed, so this cannot fail."""
@@ -172,7 +176,12 @@ class Database:
         assert self._pool is not None, "open() comes first"
         try:
             connection = await self._pool.acquire(timeout=self._config.pool_wait_s_max)
-        except (*CONNECTION_LOST, *BUSY, pg.InvalidCatalogNameError, pg.InvalidAuthorizationSpecificationError) as e:
+        except (
+            *CONNECTION_LOST,
+            *BUSY,
+            pg.InvalidCatalogNameError,
+            pg.InvalidAuthorizationSpecificationError,
+        ) as e:
             raise Unavailable from e
         try:
             yield connection
@@ -183,7 +192,7 @@ class Database:
             await self._pool.release(connection)
 
 
-async def _commit(connection: asyncpg.Connection) -> None:
+async def _commit(connection: Connection) -> None:
     try:
         await connection.execute("COMMIT")
     except ROLLED_BACK:
@@ -196,7 +205,7 @@ async def _commit(connection: asyncpg.Connection) -> None:
         raise OutcomeUnknown from error
 
 
-async def _roll_back(connection: asyncpg.Connection) -> None:
+async def _roll_back(connection: Connection) -> None:
     with suppress(*CONNECTION_LOST, pg.PostgresError):
         if connection.is_closed():
             return
@@ -205,11 +214,11 @@ async def _roll_back(connection: asyncpg.Connection) -> None:
     connection.terminate()
 
 
-async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+async def _nothing_to_reset(_: Connection) -> None:
     """All that we set is local to a transaction: the round trip of a reset is saved."""
 
 
-async def _prepare_connection(connection: asyncpg.Connection) -> None:
+async def _prepare_connection(connection: Connection) -> None:
     """JSON columns travel as the bytes that msgspec reads and writes."""
     for name in ("json", "jsonb"):
         version = b"\x01" if name == "jsonb" else b""
@@ -238,10 +247,10 @@ def session_settings(config: Config) -> dict[str, str]:
     }
 
 
-async def connect(url: str) -> asyncpg.Connection:
+async def connect(url: str) -> Connection:
     """One connection outside the pool, for set-up work. Raises SetupError that says why there is none."""
     try:
-        return cast("asyncpg.Connection", await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S))
+        return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, pg.PostgresError, pg.InterfaceError, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise SetupError(
@@ -249,7 +258,7 @@ async def connect(url: str) -> asyncpg.Connection:
         ) from error
 
 
-async def check_server(connection: asyncpg.Connection) -> list[str]:
+async def check_server(connection: Connection) -> list[str]:
     """What an operator should know about this server, one sentence each.
 
     Raises SetupError where it is too old to serve at all.
@@ -259,8 +268,8 @@ async def check_server(connection: asyncpg.Connection) -> list[str]:
         raise SetupError(
             f"The database server is PostgreSQL {version // 10000}; cockade needs {SERVER_VERSION_MIN // 10000} or newer."
         )
-    warnings: list[str] = []
-    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-        if await connection.fetchval("select current_setting($1)", setting) == "off":
-            warnings.append(f"{setting} is off: issuances that were acknowledged can be lost in a crash.")
-    return warnings
+    unsafe = await connection.fetch(
+        "select name from pg_settings where name = any($1) and setting = 'off' order by name",
+        list(MUST_BE_ON),
+    )
+    return [f"{row[0]} is off: issuances that were acknowledged can be lost in a crash." for row in unsafe]

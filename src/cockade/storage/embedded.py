@@ -82,13 +82,17 @@ def _own_or_borrow(data_dir: Path, server: EmbeddedServer, *, serving: bool) -> 
         owned_by_service = os.pread(lock, 16, 0) == b"serve"
         if owned_by_service and serving:
             os.close(lock)
-            raise SetupError(f"Another `cockade serve` is already using {data_dir}. Stop it, or set COCKADE_DATA_DIR.")
+            raise SetupError(
+                f"Another `cockade serve` is already using {data_dir}. Stop it, or set COCKADE_DATA_DIR."
+            )
         if owned_by_service and server.is_ready():
             os.close(lock)
             return None
         if time.monotonic() > deadline:
             os.close(lock)
-            raise SetupError(f"Another cockade command has been holding {data_dir} for {OWNER_WAIT_S_MAX:.0f} s.")
+            raise SetupError(
+                f"Another cockade command has been holding {data_dir} for {OWNER_WAIT_S_MAX:.0f} s."
+            )
         time.sleep(POLL_S)
 
 
@@ -173,7 +177,16 @@ class EmbeddedServer:
         try:
             os.chown(fresh, user.pw_uid, user.pw_gid)
             self._run(
-                [binaries / "initdb", "-D", fresh, "-U", "cockade", "--auth=trust", "--encoding=UTF8", "--no-locale"],
+                [
+                    binaries / "initdb",
+                    "-D",
+                    fresh,
+                    "-U",
+                    "cockade",
+                    "--auth=trust",
+                    "--encoding=UTF8",
+                    "--no-locale",
+                ],
                 user,
             )
             fresh.rename(self.cluster)
@@ -181,9 +194,17 @@ class EmbeddedServer:
             shutil.rmtree(fresh, ignore_errors=True)
 
     def _run(self, command: list[str | Path], user: pwd.struct_passwd) -> None:
-        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        root = os.geteuid() == 0
         result = subprocess.run(
-            command, cwd=self.data_dir, capture_output=True, stdin=subprocess.DEVNULL, text=True, check=False, **as_user
+            command,
+            cwd=self.data_dir,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+            user=user.pw_uid if root else None,
+            group=user.pw_gid if root else None,
+            extra_groups=[] if root else None,
         )
         if result.returncode != 0:
             raise SetupError(f"{Path(command[0]).name} failed: {result.stderr.strip()}")
@@ -208,7 +229,9 @@ class EmbeddedServer:
             time.sleep(0.2)
 
     def _spawn(self, binaries: Path, user: pwd.struct_passwd) -> subprocess.Popen[bytes]:
-        settings = [word for name, value in _settings(self.socket_dir).items() for word in ("-c", f"{name}={value}")]
+        settings = [
+            word for name, value in _settings(self.socket_dir).items() for word in ("-c", f"{name}={value}")
+        ]
         command = [sys.executable, "-I", "-S", postmaster.__file__]
         identity = [str(os.getpid()), str(user.pw_uid), str(user.pw_gid)]
         with self.log_file.open("ab") as log_file:
@@ -223,7 +246,16 @@ class EmbeddedServer:
             )
 
     def _create_database(self, binaries: Path) -> None:
-        psql = [str(binaries / "psql"), "-h", str(self.socket_dir), "-U", "cockade", "-d", "postgres", "-qAtc"]
+        psql = [
+            str(binaries / "psql"),
+            "-h",
+            str(self.socket_dir),
+            "-U",
+            "cockade",
+            "-d",
+            "postgres",
+            "-qAtc",
+        ]
         asked = "select 1 from pg_database where datname = 'cockade'"
         exists = subprocess.run([*psql, asked], capture_output=True, text=True, check=True)
         if not exists.stdout.strip():
@@ -237,7 +269,9 @@ class EmbeddedServer:
                 try:
                     self._launch(binaries, user)
                 except SetupError as error:
-                    log.error("the database server does not start", action="embedded.restart", cause=str(error))
+                    log.error(
+                        "the database server does not start", action="embedded.restart", cause=str(error)
+                    )
 
 
 def _settings(socket_dir: Path) -> dict[str, str]:

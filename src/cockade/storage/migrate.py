@@ -6,10 +6,10 @@ import re
 from datetime import datetime
 from importlib import resources
 
-import asyncpg
 from msgspec import Struct
 
 from cockade.errors import SetupError
+from cockade.storage.connection import Connection
 
 LOCK = 5_221_330_061
 """The advisory lock that a migrating process holds; any number that nobody else uses."""
@@ -26,34 +26,38 @@ class Migration(Struct, frozen=True):
 
 def migrations() -> list[Migration]:
     """All migrations that this version of cockade knows, in order."""
-    found: list[Migration] = []
-    for file in resources.files("cockade.storage").joinpath("migrations").iterdir():
-        if match := _FILE.fullmatch(file.name):
-            found.append(Migration(int(match[1]), match[2], file.read_text("utf-8")))
+    files = resources.files("cockade.storage").joinpath("migrations").iterdir()
+    found = [
+        Migration(int(match[1]), match[2], file.read_text("utf-8"))
+        for file in files
+        if (match := _FILE.fullmatch(file.name))
+    ]
     return sorted(found, key=lambda migration: migration.version)
 
 
-async def applied(connection: asyncpg.Connection) -> set[int]:
+async def applied(connection: Connection) -> set[int]:
     """The versions that the database has recorded."""
     if await connection.fetchval("select to_regclass('schema_migration')") is None:
         return set()
     return {row[0] for row in await connection.fetch("select version from schema_migration")}
 
 
-async def pending(connection: asyncpg.Connection) -> list[Migration]:
+async def pending(connection: Connection) -> list[Migration]:
     """The migrations that the database still lacks."""
     done = await applied(connection)
     return [migration for migration in migrations() if migration.version not in done]
 
 
-async def require_migrated(connection: asyncpg.Connection) -> None:
+async def require_migrated(connection: Connection) -> None:
     """Raise SetupError where the database is behind this version of cockade."""
     if behind := await pending(connection):
         names = ", ".join(f"{m.version:04d}_{m.name}" for m in behind)
-        raise SetupError(f"The database is behind by {len(behind)} migration(s): {names}. Run `cockade db migrate`.")
+        raise SetupError(
+            f"The database is behind by {len(behind)} migration(s): {names}. Run `cockade db migrate`."
+        )
 
 
-async def migrate(connection: asyncpg.Connection, now: datetime) -> list[Migration]:
+async def migrate(connection: Connection, now: datetime) -> list[Migration]:
     """Apply what is pending and answer what was applied.
 
     Several processes may call this at once: one works, the others wait and find nothing left to do.

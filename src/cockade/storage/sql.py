@@ -12,8 +12,9 @@ from importlib import resources
 _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 
 
-def load(package: str, file: str = "queries.sql") -> dict[str, str]:
+def load(package: str | None, file: str = "queries.sql") -> dict[str, str]:
     """The statements of `file` in `package`, by name. A name that stands twice is a ValueError."""
+    assert package is not None, "a module outside any package has no statements"
     parts = _NAME.split(resources.files(package).joinpath(file).read_text("utf-8"))
     names, texts = parts[1::2], parts[2::2]
     if len(set(names)) != len(names):

@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Annotated
 
 from litestar import Response, get, post, put
+from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
-from litestar.params import Body, Parameter
+from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from msgspec import Struct
 
 from cockade import errors, ids
@@ -25,8 +26,8 @@ from cockade.http.badges import (
     BadgeBody,
     ClaimAnswer,
     ClaimBody,
-    basics_answer,
     badge_answer,
+    basics_answer,
     to_draft,
     to_migrated_id,
 )
@@ -41,7 +42,7 @@ MIGRATION_HEADER = "X-CAP-BADGES-MIGRATION"
 SIZE_MAX = 1000
 PAGE_MAX = 1_000_000_000
 
-PathId = Annotated[str, Parameter(description="The badge's id, 24 hex digits.")]
+PathId = Annotated[str, PathParameter(description="The badge's id, 24 hex digits.")]
 _CLAIM_EXAMPLE = Example(summary="Loyalty", value={"ownerType": "Loyalty", "referenceId": "123457"})
 
 
@@ -71,9 +72,10 @@ class BadgePage(Struct, frozen=True, rename="camel"):
 async def create_badge(
     request: ApiRequest,
     data: Annotated[JsonBody[BadgeBody], Body(examples=[Example(summary="A direct badge", value=EXAMPLE)])],
-    badges: BadgeService,
+    badges: NamedDependency[BadgeService],
     migration: Annotated[
-        str | None, Parameter(header=MIGRATION_HEADER, description="`migration`: the badge comes from elsewhere.")
+        str | None,
+        HeaderParameter(name=MIGRATION_HEADER, description="`migration`: the badge comes from elsewhere."),
     ] = None,
 ) -> Response[Envelope[BadgeAnswer]]:
     """Make a badge."""
@@ -97,10 +99,10 @@ async def create_badge(
 async def get_badge(
     request: ApiRequest,
     badge_id: PathId,
-    badges: BadgeService,
-    earning: EarningService,
+    badges: NamedDependency[BadgeService],
+    earning: NamedDependency[EarningService],
     include_statistics: Annotated[
-        bool, Parameter(query="includeStatistics", description="Adds issuedCount and earnedCount.")
+        bool, QueryParameter(name="includeStatistics", description="Adds issuedCount and earnedCount.")
     ] = False,
 ) -> Envelope[BadgeAnswer]:
     """One badge."""
@@ -119,24 +121,33 @@ async def get_badge(
 )
 async def list_badges(
     request: ApiRequest,
-    badges: BadgeService,
-    earning: EarningService,
-    status: Annotated[BadgeStatus | None, Parameter(description="By this instant against the window.")] = None,
-    earn_type: Annotated[EarnType | None, Parameter(query="earnType")] = None,
-    badge_type: Annotated[EarnType | None, Parameter(query="badgeType", description="Same as earnType.")] = None,
-    action: Annotated[Action | None, Parameter(description="Switched on or off.")] = None,
-    owner: Annotated[OwnerType | None, Parameter(description="Among the badge's owners.")] = None,
-    claimed_by: Annotated[OwnerType | None, Parameter(query="claimedBy", description="Has an active claim.")] = None,
-    unclaimed: Annotated[bool | None, Parameter(description="true: nobody has an active claim.")] = None,
+    badges: NamedDependency[BadgeService],
+    earning: NamedDependency[EarningService],
+    status: Annotated[
+        BadgeStatus | None, QueryParameter(description="By this instant against the window.")
+    ] = None,
+    earn_type: Annotated[EarnType | None, QueryParameter(name="earnType")] = None,
+    badge_type: Annotated[
+        EarnType | None, QueryParameter(name="badgeType", description="Same as earnType.")
+    ] = None,
+    action: Annotated[Action | None, QueryParameter(description="Switched on or off.")] = None,
+    owner: Annotated[OwnerType | None, QueryParameter(description="Among the badge's owners.")] = None,
+    claimed_by: Annotated[
+        OwnerType | None, QueryParameter(name="claimedBy", description="Has an active claim.")
+    ] = None,
+    unclaimed: Annotated[bool | None, QueryParameter(description="true: nobody has an active claim.")] = None,
     name: Annotated[
-        str | None, Parameter(description="Part of the name, upper and lower case alike.", pattern=wire.NO_NUL)
+        str | None,
+        QueryParameter(description="Part of the name, upper and lower case alike.", pattern=wire.NO_NUL),
     ] = None,
-    start_on: Annotated[str | None, Parameter(query="startOn", description="Starts at this time or later.")] = None,
+    start_on: Annotated[
+        str | None, QueryParameter(name="startOn", description="Starts at this time or later.")
+    ] = None,
     expires_on: Annotated[
-        str | None, Parameter(query="expiresOn", description="Expires at this time or earlier.")
+        str | None, QueryParameter(name="expiresOn", description="Expires at this time or earlier.")
     ] = None,
-    page: Annotated[int, Parameter(ge=0, le=PAGE_MAX, description="From 0.")] = 0,
-    size: Annotated[int, Parameter(ge=1, le=SIZE_MAX, description="Badges per page.")] = 10,
+    page: Annotated[int, QueryParameter(ge=0, le=PAGE_MAX, description="From 0.")] = 0,
+    size: Annotated[int, QueryParameter(ge=1, le=SIZE_MAX, description="Badges per page.")] = 10,
 ) -> Envelope[BadgePage]:
     """A page of badges."""
     wanted = BadgeFilter(
@@ -153,7 +164,9 @@ async def list_badges(
     found, total = await badges.list_page(request.user, wanted, page=page, size=size)
     counts = await earning.count_earned([badge.badge_key for badge in found])
     now = request.exchange.arrived_at
-    return Envelope(BadgePage([basics_answer(badge, now, counts) for badge in found], wire.paginate(page, size, total)))
+    return Envelope(
+        BadgePage([basics_answer(badge, now, counts) for badge in found], wire.paginate(page, size, total))
+    )
 
 
 @put(
@@ -163,7 +176,9 @@ async def list_badges(
     tags=["Badges"],
     responses=documented(errors.BadgeNotFound, errors.NotAllowed),
 )
-async def activate_badge(request: ApiRequest, badge_id: PathId, badges: BadgeService) -> Envelope[ActivationAnswer]:
+async def activate_badge(
+    request: ApiRequest, badge_id: PathId, badges: NamedDependency[BadgeService]
+) -> Envelope[ActivationAnswer]:
     """Whoever may earn it, may earn it again."""
     await badges.set_active(request.user, _id(badge_id), True)
     return Envelope(ActivationAnswer(_id(badge_id), True))
@@ -177,7 +192,9 @@ async def activate_badge(request: ApiRequest, badge_id: PathId, badges: BadgeSer
     tags=["Badges"],
     responses=documented(errors.BadgeNotFound, errors.NotAllowed),
 )
-async def deactivate_badge(request: ApiRequest, badge_id: PathId, badges: BadgeService) -> Envelope[ActivationAnswer]:
+async def deactivate_badge(
+    request: ApiRequest, badge_id: PathId, badges: NamedDependency[BadgeService]
+) -> Envelope[ActivationAnswer]:
     """Nobody earns it until it is switched on again."""
     await badges.set_active(request.user, _id(badge_id), False)
     return Envelope(ActivationAnswer(_id(badge_id), False))
@@ -190,13 +207,15 @@ async def deactivate_badge(request: ApiRequest, badge_id: PathId, badges: BadgeS
     description="Without a claim its owner cannot issue. Claiming twice is the same as once.",
     status_code=200,
     tags=["Claims"],
-    responses=documented(errors.InvalidInput, errors.OwnerNotAllowed, errors.BadgeNotFound, errors.NotAllowed),
+    responses=documented(
+        errors.InvalidInput, errors.OwnerNotAllowed, errors.BadgeNotFound, errors.NotAllowed
+    ),
 )
 async def claim_badge(
     request: ApiRequest,
     badge_id: PathId,
     data: Annotated[JsonBody[ClaimBody], Body(examples=[_CLAIM_EXAMPLE])],
-    badges: BadgeService,
+    badges: NamedDependency[BadgeService],
 ) -> Envelope[ClaimAnswer]:
     """Register an owner under its own reference."""
     claim = data.read(_as_it_is)
@@ -216,7 +235,7 @@ async def unclaim_badge(
     request: ApiRequest,
     badge_id: PathId,
     data: Annotated[JsonBody[ClaimBody], Body(examples=[_CLAIM_EXAMPLE])],
-    badges: BadgeService,
+    badges: NamedDependency[BadgeService],
 ) -> Envelope[ClaimAnswer]:
     """The owner issues nothing more under this reference."""
     claim = data.read(_as_it_is)

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response, post
+from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.openapi.spec import Example
-from litestar.params import Body, Parameter
+from litestar.params import Body, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cockade import errors, ids
@@ -55,14 +56,15 @@ class EarnBulkBody(Struct, frozen=True, kw_only=True, rename="camel"):
         str, Meta(description="The badge's id.", examples=["653de334b3cda7078c7c68eb"], min_length=1)
     ]
     customer_ids: Annotated[
-        list[
-            Annotated[CustomerNumber, Meta(description=NO_CUSTOMER)]
-        ],
-        Meta(description="The customers; numeric strings are taken too, repeated ids count once.", min_length=1),
+        list[Annotated[CustomerNumber, Meta(description=NO_CUSTOMER)]],
+        Meta(
+            description="The customers; numeric strings are taken too, repeated ids count once.", min_length=1
+        ),
     ]
     triggered_by: TriggeredBy
     request_id: Annotated[
-        str | int | None, Meta(description="Your unique id of this request, 1 to 255 characters.", examples=["1234"])
+        str | int | None,
+        Meta(description="Your unique id of this request, 1 to 255 characters.", examples=["1234"]),
     ] = None
     earn_event_date: Annotated[Time | None, Meta(description="When they earned it; now when absent.")] = None
     earn_event_date_iso: Annotated[Time | None, Meta(description="Wins over earnEventDate.")] = msgspec.field(
@@ -73,8 +75,8 @@ class EarnBulkBody(Struct, frozen=True, kw_only=True, rename="camel"):
         default=None, name="earnEvenrDateISO"
     )
     issue_event_date: Annotated[Time | None, Meta(description="Another spelling of earnEventDate.")] = None
-    issue_event_date_iso: Annotated[Time | None, Meta(description="Wins over issueEventDate.")] = msgspec.field(
-        default=None, name="issueEventDateISO"
+    issue_event_date_iso: Annotated[Time | None, Meta(description="Wins over issueEventDate.")] = (
+        msgspec.field(default=None, name="issueEventDateISO")
     )
 
 
@@ -84,10 +86,14 @@ class IssuedBadge(Struct, frozen=True, rename="camel"):
     customer_id: Annotated[int, Meta(examples=[553162563])]
     issued_id: Annotated[
         str | None,
-        Meta(description="The earned badge; on 1040 the one in the way.", examples=["661681a535bc684e9e72553a"]),
+        Meta(
+            description="The earned badge; on 1040 the one in the way.", examples=["661681a535bc684e9e72553a"]
+        ),
     ]
     status: Annotated[EarnedStatus | None, Meta(description="Its status; null where there is none.")]
-    error: Annotated[ErrorDetail | UnsetType, Meta(description="Present only where she did not earn.")] = UNSET
+    error: Annotated[ErrorDetail | UnsetType, Meta(description="Present only where she did not earn.")] = (
+        UNSET
+    )
 
 
 class EarnBulkAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -136,7 +142,9 @@ class EarnedAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
 
 AnswerParameter = Annotated[
     AnswerShape,
-    Parameter(query="answer", description="`issued`: one list. `earned`: the earned and the failed apart."),
+    QueryParameter(
+        name="answer", description="`issued`: one list. `earned`: the earned and the failed apart."
+    ),
 ]
 _EXAMPLE = {
     "badgeMetaId": "653de334b3cda7078c7c68eb",
@@ -170,9 +178,11 @@ _EXAMPLE = {
 )
 async def earn_bulk(
     request: ApiRequest,
-    data: Annotated[JsonBody[EarnBulkBody], Body(examples=[Example(summary="Two customers", value=_EXAMPLE)])],
-    earning: EarningService,
-    config: Config,
+    data: Annotated[
+        JsonBody[EarnBulkBody], Body(examples=[Example(summary="Two customers", value=_EXAMPLE)])
+    ],
+    earning: NamedDependency[EarningService],
+    config: NamedDependency[Config],
     answer: AnswerParameter = AnswerShape.ISSUED,
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """One call, any number of customers."""
@@ -281,7 +291,9 @@ def earned_answer(outcome: RequestOutcome) -> EarnedAnswer:
         for line, (customer, earned_id) in enumerate(zip(outcome.audience, earned_ids, strict=True))
         if line not in refused
     ]
-    failed = [FailedEntry(outcome.audience[line], reason, REFUSALS[reason]) for line, reason in refused.items()]
+    failed = [
+        FailedEntry(outcome.audience[line], reason, REFUSALS[reason]) for line, reason in refused.items()
+    ]
     return EarnedAnswer(
         badge_meta_id=outcome.badge_id,
         triggered_by=TriggeredBy(outcome.owner_type, outcome.reference_id),
@@ -304,5 +316,7 @@ def _warnings(sent: list[int | str], distinct: list[CustomerId]) -> list[ErrorDe
     repeated = list(dict.fromkeys(c for c in map(int, sent) if c in seen or seen.add(c)))
     named = ", ".join(str(customer) for customer in repeated[:REPEATS_NAMED_MAX])
     more = f" and {len(repeated) - REPEATS_NAMED_MAX} more" if len(repeated) > REPEATS_NAMED_MAX else ""
-    fault = Fault(errors.MALFORMED, f"These ids were sent more than once and count once: {named}{more}.", "customerIds")
+    fault = Fault(
+        errors.MALFORMED, f"These ids were sent more than once and count once: {named}{more}.", "customerIds"
+    )
     return wire.details([fault])

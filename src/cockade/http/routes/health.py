@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from msgspec import Struct
 
 from cockade import __version__
 from cockade.errors import CockadeError, Fault
-from cockade.http.auth import OPEN
 from cockade.http.errors import answer_failure
 from cockade.storage.database import Database
 
@@ -19,14 +19,14 @@ class Health(Struct, frozen=True):
     version: str
 
 
-@get("/healthz", operation_id="healthz", summary="The process runs", tags=["Health"], opt={OPEN: True})
+@get("/healthz", operation_id="healthz", summary="The process runs", tags=["Health"])
 async def healthz() -> Health:
     """Asks nobody; answers as long as the process can."""
     return Health("ok", __version__)
 
 
-@get("/readyz", operation_id="readyz", summary="The service can serve", tags=["Health"], opt={OPEN: True})
-async def readyz(database: Database) -> Response[Health]:
+@get("/readyz", operation_id="readyz", summary="The service can serve", tags=["Health"])
+async def readyz(database: NamedDependency[Database]) -> Response[Health]:
     """Asks the database; 503 as long as it does not answer or lacks migrations."""
     try:
         await database.require_ready()

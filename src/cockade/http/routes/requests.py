@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import Response, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from cockade import errors
 from cockade.http.errors import documented
 from cockade.http.requests import ApiRequest
-from cockade.http.routes.earning import AnswerParameter, AnswerShape, EarnBulkAnswer, EarnedAnswer, answer_outcome
+from cockade.http.routes.earning import (
+    AnswerParameter,
+    AnswerShape,
+    EarnBulkAnswer,
+    EarnedAnswer,
+    answer_outcome,
+)
 from cockade.http.wire import NO_NUL, Envelope
 from cockade.request.service import RequestService
 
@@ -26,9 +33,10 @@ from cockade.request.service import RequestService
 )
 async def get_request(
     request: ApiRequest,
-    requests: RequestService,
+    requests: NamedDependency[RequestService],
     request_id: Annotated[
-        str, Parameter(query="requestId", description="The id that was sent.", min_length=1, pattern=NO_NUL)
+        str,
+        QueryParameter(name="requestId", description="The id that was sent.", min_length=1, pattern=NO_NUL),
     ],
     answer: AnswerParameter = AnswerShape.ISSUED,
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:

@@ -6,13 +6,15 @@ from typing import Annotated, Any
 from urllib.parse import parse_qs, unquote_plus
 
 from litestar import Request, Response, post
+from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
+from litestar.params import Body
 from msgspec import Meta, Struct
 
 from cockade import errors
 from cockade.access.service import AccessService
 from cockade.errors import NotAuthenticated
-from cockade.http.auth import OPEN, read_basic
+from cockade.http.auth import read_basic
 from cockade.http.body import Faults
 from cockade.http.errors import HEADERS, documented
 from cockade.http.requests import ApiRequest, JsonBody
@@ -67,10 +69,11 @@ class StandardError(Struct, frozen=True):
     description="Send it in `X-CAP-API-OAUTH-TOKEN` or as `Authorization: Bearer`.",
     status_code=200,
     tags=["Authentication"],
-    opt={OPEN: True},
     responses=documented(errors.InvalidInput),
 )
-async def generate_token(data: JsonBody[TokenBody], access: AccessService) -> Response[TokenAnswer]:
+async def generate_token(
+    data: Annotated[JsonBody[TokenBody], Body()], access: NamedDependency[AccessService]
+) -> Response[TokenAnswer]:
     """A token for a client key and secret."""
     client = data.read(_as_it_is)
     token = await access.generate_token(client.key, client.secret)
@@ -85,15 +88,17 @@ async def generate_token(data: JsonBody[TokenBody], access: AccessService) -> Re
     "`client_secret` in the form.",
     status_code=200,
     tags=["Authentication"],
-    opt={OPEN: True},
     responses={
         400: ResponseSpec(StandardError, description="The request is not of the standard's form."),
         401: ResponseSpec(StandardError, description="The client is not known."),
     },
 )
-async def issue_token(request: ApiRequest, access: AccessService) -> Response[StandardToken]:
+async def issue_token(request: ApiRequest, access: NamedDependency[AccessService]) -> Response[StandardToken]:
     """A token for an OAuth client."""
-    form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
+    form = {
+        name: values[0]
+        for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()
+    }
     grant = form.get("grant_type")
     if grant is None:
         return _standard_failure(400, "invalid_request", "grant_type is missing.")
