@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +23,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cockade import clock
 from cockade.errors import SetupError
 from cockade.http.app import BASE_PATH
+from cockade.http.times import iso
 
 START_S_MAX = 30.0
 STOP_S_MAX = 30.0
@@ -45,7 +48,7 @@ def demo(
         step = progress.add_task("Starting the service and its database", total=5)
         with _service(data_dir) as (origin, environment):
             progress.update(step, advance=1, description="Making an org and a credential")
-            org = _command(environment, "org", "create", "Demo", "--time-zone", "Europe/Berlin")
+            org = _command(environment, "org", "create", "Demo")
             credential = _command(
                 environment, "credential", "create", "--org", str(org["orgId"]), "--name", "demo"
             )
@@ -73,18 +76,16 @@ def demo(
 
 
 def _make_badge(client: httpx.Client) -> str:
+    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     badge = {
         "name": "Sock Collector",
-        "startOn": time.time() + 1,
-        "expiresOn": time.time() + 365 * 86_400,
+        "startOn": iso(today),
+        "expiresOn": iso(today + timedelta(days=365)),
         "earnType": "EARN",
         "earnedBadgeExpiry": {"expiryType": "RELATIVE", "relativeExpirytype": "MONTHS", "value": 12},
         "ownership": {"restrictedToOwners": ["Loyalty"]},
     }
-    # The contract lets a badge start today, and not in the past; the demo's starts at today's midnight.
-    badge["startOn"] = int(time.time() // 86_400 * 86_400)
-    created = client.post("/badgeMeta", json=badge, headers={"X-CAP-BADGES-MIGRATION": "migration"})
-    badge_id = created.raise_for_status().json()["data"]["id"]
+    badge_id = client.post("/badgeMeta", json=badge).raise_for_status().json()["data"]["id"]
     claim = {"ownerType": "Loyalty", "referenceId": "123457"}
     client.post(f"/badgeMeta/{badge_id}/claim", json=claim).raise_for_status()
     return badge_id

@@ -1,0 +1,11 @@
+"""What a connection is to the type checker; nobody outside `storage` and the stores sees more of the driver."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+"""A connection to the database, pooled or not."""
