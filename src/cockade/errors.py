@@ -9,7 +9,7 @@ CockadeError
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
-├── NotAuthenticated 401 · NotAllowed 403
+├── NotAuthenticated 401 · NotAllowed 403 · BodyTooLarge 413
 ├── Unavailable 503           the database cannot answer now; nothing was changed
 │   └── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
 └── SetupError                an operator has to do something first; the message says what
@@ -40,7 +40,7 @@ class Fault(Struct, frozen=True):
 
 
 class CockadeError(Exception):
-    """The root; `code` is the contract's, `message` is for people."""
+    """The root; `code` is the contract's, `message` is for people. Itself it stands for what nobody expected."""
 
     code: ClassVar[int] = 999999
     message: ClassVar[str] = "Unexpected error."
@@ -184,6 +184,13 @@ class NotAllowed(CockadeError):
 
     code = 403
     message = "The access group of this credential may only read."
+
+
+class BodyTooLarge(CockadeError):
+    """The request has more bytes than one may have."""
+
+    code = 413
+    message = "The request body is too large (COCKADE_BODY_BYTES_MAX); send it in several calls."
 
 
 class Unavailable(CockadeError):

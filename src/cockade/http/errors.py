@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -16,13 +16,14 @@ from litestar.openapi.spec import Example
 from cockade import errors
 from cockade.errors import CockadeError, Fault
 from cockade.http import wire
+from cockade.http.wire import Envelope
 
 log = structlog.get_logger()
 
-UNEXPECTED = Fault(999999, "Unexpected error.")
 RETRY_AFTER_S = 2
 
 STATUS: dict[type[CockadeError], int] = {
+    errors.CockadeError: 500,
     errors.InvalidInput: 400,
     errors.BadgeNotFound: 404,
     errors.RequestNotFound: 404,
@@ -40,6 +41,7 @@ STATUS: dict[type[CockadeError], int] = {
     errors.EventInFuture: 400,
     errors.NotAuthenticated: 401,
     errors.NotAllowed: 403,
+    errors.BodyTooLarge: 413,
     errors.Unavailable: 503,
     errors.OutcomeUnknown: 503,
 }
@@ -72,15 +74,16 @@ def on_http_error(_: Request[object, object, State], error: HTTPException) -> Re
     """What the framework refuses: unknown paths, wrong methods, bodies too large, bad parameters."""
     if isinstance(error, ValidationException):
         return answer_failure(400, _parameter_faults(error))
-    return answer_failure(
-        error.status_code, [Fault(error.status_code, error.detail)], dict(error.headers or {})
-    )
+    if error.status_code == STATUS[errors.BodyTooLarge]:
+        return answer_failure(error.status_code, errors.BodyTooLarge().faults())
+    faults = [Fault(error.status_code, error.detail)]
+    return answer_failure(error.status_code, faults, dict(error.headers or {}))
 
 
 def on_unexpected(_: Request[object, object, State], error: Exception) -> Response[bytes]:
     """A bug: the caller learns nothing of it, the log learns everything."""
     log.error("unexpected error", exc_info=error)
-    return answer_failure(500, [UNEXPECTED])
+    return answer_failure(500, CockadeError().faults())
 
 
 def _parameter_faults(error: ValidationException) -> list[Fault]:
@@ -100,7 +103,7 @@ def _parameter_faults(error: ValidationException) -> list[Fault]:
 def documented(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
     """The OpenAPI responses for these errors and for those that every operation can have."""
     by_status: dict[int, list[type[CockadeError]]] = {}
-    for kind in (*kinds, errors.NotAuthenticated, errors.Unavailable):
+    for kind in (*kinds, errors.NotAuthenticated, errors.Unavailable, CockadeError):
         by_status.setdefault(STATUS[kind], []).append(kind)
     return {
         status: ResponseSpec(
@@ -115,4 +118,15 @@ def documented(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
 
 def _example(kind: type[CockadeError]) -> Example:
     fault = Fault(kind.code, kind.message)
-    return Example(summary=kind.__name__, value=msgspec.to_builtins(wire.failure([fault])))
+    # The struct itself: the framework would leave the nulls out of a dict.
+    return Example(summary=kind.__name__, value=wire.failure([fault]))
+
+
+def example(summary: str, shape: Any, data: object) -> ResponseSpec:
+    """The OpenAPI response of a success, with an example."""
+    return ResponseSpec(
+        shape,
+        generate_examples=False,
+        description=summary,
+        examples=[Example(summary=summary, value=Envelope(data))],
+    )

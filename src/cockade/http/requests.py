@@ -131,8 +131,10 @@ class ExchangeLayer:
             await self._app(scope, receive, send_with_id)
         finally:
             caller = exchange.caller
+            handler = scope.get("route_handler")
             log.info(
                 "request",
+                action=getattr(handler, "operation_id", None),
                 method=scope["method"],
                 path=scope["path"],
                 status=status,

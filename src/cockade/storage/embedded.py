@@ -37,6 +37,8 @@ STOP_S_MAX = 60.0
 OWNER_WAIT_S_MAX = 30.0
 SOCKET_PATH_BYTES_MAX = 100
 POLL_S = 0.05
+SERVING, BUSY = b"serving", b"busy"
+"""What the lock file says of its owner: one that lends its server, or one that is soon done (or still starting)."""
 MIB = 1024 * 1024
 
 
@@ -54,12 +56,12 @@ def embedded_database(data_dir: Path, *, serving: bool = False) -> Generator[str
         return
     try:
         server.start()
+        _say(lock, SERVING if serving else BUSY)
         try:
             yield server.url
         finally:
             server.stop()
     finally:
-        os.ftruncate(lock, 0)
         os.close(lock)
 
 
@@ -76,10 +78,9 @@ def _own_or_borrow(data_dir: Path, server: EmbeddedServer, *, serving: bool) -> 
     while True:
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, b"serve" if serving else b"command", 0)
+            _say(lock, BUSY)
             return lock
-        owned_by_service = os.pread(lock, 16, 0) == b"serve"
+        owned_by_service = os.pread(lock, 16, 0) == SERVING
         if owned_by_service and serving:
             os.close(lock)
             raise SetupError(
@@ -94,6 +95,12 @@ def _own_or_borrow(data_dir: Path, server: EmbeddedServer, *, serving: bool) -> 
                 f"Another cockade command has been holding {data_dir} for {OWNER_WAIT_S_MAX:.0f} s."
             )
         time.sleep(POLL_S)
+
+
+def _say(lock: int, state: bytes) -> None:
+    """Tell those who want the lock what its owner is about."""
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, state, 0)
 
 
 class EmbeddedServer:

@@ -32,7 +32,7 @@ from cockade.http.badges import (
     to_migrated_id,
 )
 from cockade.http.body import Faults
-from cockade.http.errors import documented
+from cockade.http.errors import documented, example
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import Envelope, Pagination
 from cockade.ids import BadgeId
@@ -44,6 +44,7 @@ PAGE_MAX = 1_000_000_000
 
 PathId = Annotated[str, PathParameter(description="The badge's id, 24 hex digits.")]
 _CLAIM_EXAMPLE = Example(summary="Loyalty", value={"ownerType": "Loyalty", "referenceId": "123457"})
+_CLAIMED = ClaimAnswer("653de334b3cda7078c7c68eb", OwnerType.LOYALTY, "123457", True)
 
 
 class Action(StrEnum):
@@ -67,7 +68,9 @@ class BadgePage(Struct, frozen=True, rename="camel"):
     description=f"With the header `{MIGRATION_HEADER}: migration` the body may bring the badge's `id`, and its dates "
     "may lie in the past.",
     tags=["Badges"],
-    responses=documented(errors.InvalidInput, errors.NameTaken, errors.BadgeIdTaken, errors.NotAllowed),
+    responses=documented(
+        errors.InvalidInput, errors.NameTaken, errors.BadgeIdTaken, errors.NotAllowed, errors.BodyTooLarge
+    ),
 )
 async def create_badge(
     request: ApiRequest,
@@ -208,8 +211,13 @@ async def deactivate_badge(
     status_code=200,
     tags=["Claims"],
     responses=documented(
-        errors.InvalidInput, errors.OwnerNotAllowed, errors.BadgeNotFound, errors.NotAllowed
-    ),
+        errors.InvalidInput,
+        errors.OwnerNotAllowed,
+        errors.BadgeNotFound,
+        errors.NotAllowed,
+        errors.BodyTooLarge,
+    )
+    | {200: example("Claimed", Envelope[ClaimAnswer], _CLAIMED)},
 )
 async def claim_badge(
     request: ApiRequest,

@@ -22,11 +22,11 @@ from cockade.earning.service import EarningService
 from cockade.errors import Fault
 from cockade.http import times, wire
 from cockade.http.body import Faults
-from cockade.http.errors import documented
+from cockade.http.errors import documented, example
 from cockade.http.requests import ApiRequest, Exchange, JsonBody, request_id_of
 from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy
 from cockade.ids import CustomerId
-from cockade.request.model import EarnedStatus, RefusalReason, RequestOutcome
+from cockade.request.model import EarnedStatus, OwnerType, RefusalReason, RequestOutcome
 
 REPEATS_NAMED_MAX = 20
 """The warning about repeated ids names so many of them."""
@@ -153,6 +153,25 @@ _EXAMPLE = {
     "earnEventDate": "2023-11-03T21:51:00.192Z",
     "triggeredBy": {"ownerType": "Loyalty", "referenceId": "123457"},
 }
+_EXAMPLE_ANSWER = EarnBulkAnswer(
+    badge_meta_id="653de334b3cda7078c7c68eb",
+    triggered_by=TriggeredBy(OwnerType.LOYALTY, "123457"),
+    expires_on=1717935013.121711,
+    expires_on_iso="2024-06-09T12:10:13Z",
+    issued_badges=[
+        IssuedBadge(62090013, "661681a535bc684e9e72553a", EarnedStatus.LIVE),
+        IssuedBadge(
+            553162563,
+            "661681a535bc684e9e72553b",
+            EarnedStatus.LIVE,
+            ErrorDetail(1040, REFUSALS[RefusalReason.ALREADY_HELD]),
+        ),
+    ],
+    total_count=2,
+    earned_count=1,
+    failed_count=1,
+    request_id="1234",
+)
 
 
 @post(
@@ -173,8 +192,14 @@ _EXAMPLE = {
         errors.EventInFuture,
         errors.EventOutsideBadge,
         errors.NotAllowed,
+        errors.BodyTooLarge,
         errors.OutcomeUnknown,
-    ),
+    )
+    | {
+        200: example(
+            "One earned, one held it already", Envelope[EarnBulkAnswer | EarnedAnswer], _EXAMPLE_ANSWER
+        )
+    },
 )
 async def earn_bulk(
     request: ApiRequest,
@@ -186,16 +211,10 @@ async def earn_bulk(
     answer: AnswerParameter = AnswerShape.ISSUED,
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """One call, any number of customers."""
-    sent: list[list[int | str]] = []
-
-    def convert(body: EarnBulkBody, faults: Faults) -> EarnBulk:
-        sent.append(list(body.customer_ids or ()))
-        return to_command(body, request.exchange, config, faults)
-
-    command = data.read(convert)
+    command, warnings = data.read(lambda body, faults: to_command(body, request.exchange, config, faults))
     request.exchange.request_id = command.request_id
     outcome = await earning.earn_bulk(request.user, command)
-    return answer_outcome(outcome, answer, _warnings(sent[-1], command.customers))
+    return answer_outcome(outcome, answer, warnings)
 
 
 def answer_outcome(
@@ -206,17 +225,20 @@ def answer_outcome(
     return Response(msgspec.json.encode(Envelope(data, [], warnings)), media_type=MediaType.JSON)  # pyright: ignore[reportReturnType]
 
 
-def to_command(body: EarnBulkBody, exchange: Exchange, config: Config, faults: Faults) -> EarnBulk:
-    """The command that the body asks for; None stands where a field could not be read."""
-    owner = body.triggered_by
-    return EarnBulk(
+def to_command(
+    body: EarnBulkBody, exchange: Exchange, config: Config, faults: Faults
+) -> tuple[EarnBulk, list[ErrorDetail]]:
+    """The command that the body asks for, and what its sender should know. None stands where a field is unreadable."""
+    owner, sent = body.triggered_by, body.customer_ids or []
+    command = EarnBulk(
         request_id=request_id_of(exchange, body.request_id, faults),
         badge_id=ids.badge_id(body.badge_meta_id or ""),
-        customers=_distinct(body.customer_ids or [], config.customers_max, faults),
+        customers=_distinct(sent, config.customers_max, faults),
         event_at=_event_at(body, faults),
         owner_type=owner and owner.owner_type,
         reference_id=owner and owner.reference_id,
     )
+    return command, _warnings(sent, command.customers)
 
 
 def _distinct(sent: list[int | str], customers_max: int, faults: Faults) -> list[CustomerId]:

@@ -6,9 +6,9 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from cockade import __version__
+from cockade import __version__, errors
 from cockade.errors import CockadeError, Fault
-from cockade.http.errors import answer_failure
+from cockade.http.errors import answer_failure, documented
 from cockade.storage.database import Database
 
 
@@ -25,7 +25,13 @@ async def healthz() -> Health:
     return Health("ok", __version__)
 
 
-@get("/readyz", operation_id="readyz", summary="The service can serve", tags=["Health"])
+@get(
+    "/readyz",
+    operation_id="readyz",
+    summary="The service can serve",
+    tags=["Health"],
+    responses=documented(errors.Unavailable),
+)
 async def readyz(database: NamedDependency[Database]) -> Response[Health]:
     """Asks the database; 503 as long as it does not answer or lacks migrations."""
     try:
