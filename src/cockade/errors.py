@@ -12,6 +12,7 @@ CockadeError
 ├── NotAuthenticated 401 · NotAllowed 403 · BodyTooLarge 413
 ├── Unavailable 503           the database cannot answer now; nothing was changed
 │   └── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
+├── Unexpected 999999         a bug; the caller learns nothing of it
 └── SetupError                an operator has to do something first; the message says what
 
 Codes are those of the contract (`docs/api/contract.md`, "Error codes").
@@ -40,10 +41,10 @@ class Fault(Struct, frozen=True):
 
 
 class CockadeError(Exception):
-    """The root; `code` is the contract's, `message` is for people. Itself it stands for what nobody expected."""
+    """The root; `code` is the contract's, `message` is for people."""
 
-    code: ClassVar[int] = 999999
-    message: ClassVar[str] = "Unexpected error."
+    code: ClassVar[int]
+    message: ClassVar[str]
 
     def __init__(self, message: str | None = None, *, reference: str | None = None) -> None:
         self.text = message or self.message
@@ -209,5 +210,15 @@ class OutcomeUnknown(Unavailable):
     )
 
 
+class Unexpected(CockadeError):
+    """A bug of ours."""
+
+    code = 999999
+    message = "Unexpected error."
+
+
 class SetupError(CockadeError):
     """An operator has to do something first; the message says what."""
+
+    code = 503
+    message = "The service is not set up."

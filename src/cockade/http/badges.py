@@ -162,7 +162,7 @@ class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     images: list[Image] | None = None
     benefits: Annotated[list[Benefit], Meta(max_length=10)] | None = None
     tags: list[Tag] | None = None
-    badge_group_id: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{24}$")] | None = None
+    badge_group_id: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{24}$", max_length=24)] | None = None
     badge_rank: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     custom_fields: Annotated[dict[str, Any] | None, Meta(description="Name to value.")] = None
     default_till_id: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
@@ -364,7 +364,7 @@ def _mandatory_time(name: str, plain: Time | None, iso: Time | None, faults: Fau
     try:
         if value is not None:
             return times.read_instant(value)
-        if not faults.about(name):
+        if not faults.about(f"{name}ISO"):
             faults.note(name, f"{name} is mandatory.")
     except ValueError as error:
         faults.note(reference, str(error))
@@ -410,6 +410,8 @@ def _constraints(name: str, given: list[Constraint], prefix: str, faults: Faults
     """The limits, once each of them has what its type needs."""
     for place, constraint in enumerate(given):
         path, kind = f"{name}[{place}]", constraint.constraint_type
+        if not kind:  # it could not be read, which has been noted
+            continue
         if not kind.startswith(prefix):
             allowed = ", ".join(member for member in ConstraintType if member.startswith(prefix))
             faults.note(f"{path}.constraintType", f"Must be one of {allowed}.")

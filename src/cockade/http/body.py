@@ -12,13 +12,16 @@ from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Struct, UnsetType
+from msgspec import Meta, Struct, UnsetType
 from msgspec.structs import FieldInfo
 
 from cockade.errors import FAULTS_MAX, MALFORMED, Fault, InvalidInput
 
 S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
+
+WRONG = "wrong"
+"""A type may say in `Meta(extra={WRONG: …})` what is told of a value that is not of it."""
 
 MISSING = {
     "badgeMetaId": (715, "Badge id is mandatory."),
@@ -33,12 +36,16 @@ MISSING = {
 """The contract's codes for mandatory fields that are missing or empty; others are 400."""
 
 
+NOT_JSON = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
 class Faults(list[Fault]):
     """The faults found so far."""
 
     def note(self, reference: str | None, message: str, code: int = MALFORMED) -> None:
-        """Add one."""
-        self.append(Fault(code, message, reference))
+        """Add one, unless there is one about this field already, or enough of them."""
+        if len(self) < FAULTS_MAX and not (reference and self.about(reference)):
+            self.append(Fault(code, message, reference))
 
     def about(self, reference: str) -> bool:
         """Whether there is one about this field already."""
@@ -60,11 +67,8 @@ def read(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) -> C:
         if not faults:
             faults.note(None, str(error))
         raise InvalidInput(faults) from None
-    except (msgspec.DecodeError, RecursionError):
-        wire = None
-    if wire is None:
-        _decode_untyped(body)
-        raise InvalidInput([Fault(MALFORMED, "The body is not valid JSON.")])
+    except NOT_JSON as error:
+        raise _not_json(error) from None
     command = convert(wire, faults)
     if faults:
         raise InvalidInput(faults)
@@ -74,9 +78,19 @@ def read(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) -> C:
 def _decode_untyped(body: bytes) -> Any:  # anything that JSON can say
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidInput([Fault(MALFORMED, f"The body is not valid JSON: {reason}.")]) from None
+    except NOT_JSON as error:
+        raise _not_json(error) from None
+
+
+def _not_json(error: Exception) -> InvalidInput:
+    match error:
+        case RecursionError():
+            reason = "it is nested too deeply"
+        case UnicodeDecodeError():
+            reason = "it is not UTF-8"
+        case _:
+            reason = str(error)
+    return InvalidInput([Fault(MALFORMED, f"The body is not valid JSON: {reason}.")])
 
 
 def _walk(
@@ -109,12 +123,14 @@ def _read_field(value: dict[str, object], field: FieldInfo, hint: Any, path: str
     if isinstance(inner, type) and issubclass(inner, Struct):
         return _walk(given, inner, reference + ".", faults, None)
     if get_origin(inner) is list and isinstance(given, list):
-        return _read_items(cast("list[object]", given), get_args(inner)[0], reference, faults)
+        before, sent = len(faults), cast("list[object]", given)
+        items = _read_items(sent, get_args(inner)[0], reference, faults)
+        return items if len(faults) > before else _read_value(sent, hint, reference, faults)
     return _read_value(given, hint, reference, faults)
 
 
 def _read_items(items: list[object], hint: Any, path: str, faults: Faults) -> list[Any]:
-    """The items that can be read; the faults of the others."""
+    """The items; None, and a fault, in the place of each that cannot be read."""
     inner = _plain(hint)
     read_items: list[Any] = []
     for place, item in enumerate(items):
@@ -125,7 +141,7 @@ def _read_items(items: list[object], hint: Any, path: str, faults: Faults) -> li
             read_items.append(_walk(item, inner, reference + ".", faults, None))
         else:
             read_items.append(_read_value(item, hint, reference, faults))
-    return [item for item in read_items if item is not None]
+    return read_items
 
 
 def _read_value(value: object, hint: Any, reference: str, faults: Faults) -> Any:
@@ -140,12 +156,10 @@ def _sentence(error: msgspec.ValidationError, hint: Any) -> str:
     inner = _plain(hint)
     if isinstance(inner, type) and issubclass(inner, Enum):
         return f"Must be one of {', '.join(str(member.value) for member in inner)}."
-    return _description(hint) or str(error).split(" - at ")[0] + "."
-
-
-def _description(hint: Any) -> str | None:
-    metas = getattr(hint, "__metadata__", ())
-    return next((meta.description for meta in metas if getattr(meta, "description", None)), None)
+    for meta in getattr(hint, "__metadata__", ()):
+        if isinstance(meta, Meta) and meta.extra and WRONG in meta.extra:
+            return meta.extra[WRONG]
+    return str(error).split(" - at ")[0] + "."
 
 
 def _plain(hint: Any) -> Any:

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 RETRY_AFTER_S = 2
 
 STATUS: dict[type[CockadeError], int] = {
-    errors.CockadeError: 500,
+    errors.Unexpected: 500,
     errors.InvalidInput: 400,
     errors.BadgeNotFound: 404,
     errors.RequestNotFound: 404,
@@ -83,7 +83,7 @@ def on_http_error(_: Request[object, object, State], error: HTTPException) -> Re
 def on_unexpected(_: Request[object, object, State], error: Exception) -> Response[bytes]:
     """A bug: the caller learns nothing of it, the log learns everything."""
     log.error("unexpected error", exc_info=error)
-    return answer_failure(500, CockadeError().faults())
+    return answer_failure(500, errors.Unexpected().faults())
 
 
 def _parameter_faults(error: ValidationException) -> list[Fault]:
@@ -103,7 +103,7 @@ def _parameter_faults(error: ValidationException) -> list[Fault]:
 def documented(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
     """The OpenAPI responses for these errors and for those that every operation can have."""
     by_status: dict[int, list[type[CockadeError]]] = {}
-    for kind in (*kinds, errors.NotAuthenticated, errors.Unavailable, CockadeError):
+    for kind in (*kinds, errors.NotAuthenticated, errors.Unavailable, errors.Unexpected):
         by_status.setdefault(STATUS[kind], []).append(kind)
     return {
         status: ResponseSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -19,9 +20,8 @@ from cockade.config import Config
 from cockade.earning.model import EarnBulk
 from cockade.earning.rules import earned_status
 from cockade.earning.service import EarningService
-from cockade.errors import Fault
-from cockade.http import times, wire
-from cockade.http.body import Faults
+from cockade.http import times
+from cockade.http.body import WRONG, Faults
 from cockade.http.errors import documented, example
 from cockade.http.requests import ApiRequest, Exchange, JsonBody, request_id_of
 from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy
@@ -56,7 +56,7 @@ class EarnBulkBody(Struct, frozen=True, kw_only=True, rename="camel"):
         str, Meta(description="The badge's id.", examples=["653de334b3cda7078c7c68eb"], min_length=1)
     ]
     customer_ids: Annotated[
-        list[Annotated[CustomerNumber, Meta(description=NO_CUSTOMER)]],
+        list[Annotated[CustomerNumber, Meta(extra={WRONG: NO_CUSTOMER})]],
         Meta(
             description="The customers; numeric strings are taken too, repeated ids count once.", min_length=1
         ),
@@ -211,7 +211,11 @@ async def earn_bulk(
     answer: AnswerParameter = AnswerShape.ISSUED,
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """One call, any number of customers."""
-    command, warnings = data.read(lambda body, faults: to_command(body, request.exchange, config, faults))
+
+    def convert(body: EarnBulkBody, faults: Faults) -> tuple[EarnBulk, list[ErrorDetail]]:
+        return to_command(body, request.exchange, config, faults), _warnings(body.customer_ids or [])
+
+    command, warnings = data.read(convert)
     request.exchange.request_id = command.request_id
     outcome = await earning.earn_bulk(request.user, command)
     return answer_outcome(outcome, answer, warnings)
@@ -225,20 +229,17 @@ def answer_outcome(
     return Response(msgspec.json.encode(Envelope(data, [], warnings)), media_type=MediaType.JSON)  # pyright: ignore[reportReturnType]
 
 
-def to_command(
-    body: EarnBulkBody, exchange: Exchange, config: Config, faults: Faults
-) -> tuple[EarnBulk, list[ErrorDetail]]:
-    """The command that the body asks for, and what its sender should know. None stands where a field is unreadable."""
-    owner, sent = body.triggered_by, body.customer_ids or []
-    command = EarnBulk(
+def to_command(body: EarnBulkBody, exchange: Exchange, config: Config, faults: Faults) -> EarnBulk:
+    """The command that the body asks for; None stands where a field could not be read."""
+    owner = body.triggered_by
+    return EarnBulk(
         request_id=request_id_of(exchange, body.request_id, faults),
         badge_id=ids.badge_id(body.badge_meta_id or ""),
-        customers=_distinct(sent, config.customers_max, faults),
+        customers=_distinct(body.customer_ids or [], config.customers_max, faults),
         event_at=_event_at(body, faults),
         owner_type=owner and owner.owner_type,
         reference_id=owner and owner.reference_id,
     )
-    return command, _warnings(sent, command.customers)
 
 
 def _distinct(sent: list[int | str], customers_max: int, faults: Faults) -> list[CustomerId]:
@@ -250,7 +251,7 @@ def _distinct(sent: list[int | str], customers_max: int, faults: Faults) -> list
             "Send the rest in further calls.",
         )
         return []
-    distinct = list(dict.fromkeys(map(int, sent)))
+    distinct = list(dict.fromkeys(map(int, filter(None, sent))))
     for place, customer in enumerate(sent):
         if isinstance(customer, str) and not 1 <= int(customer) <= ids.CUSTOMER_ID_MAX:
             faults.note(f"customerIds[{place}]", NO_CUSTOMER)
@@ -330,15 +331,13 @@ def earned_answer(outcome: RequestOutcome) -> EarnedAnswer:
     )
 
 
-def _warnings(sent: list[int | str], distinct: list[CustomerId]) -> list[ErrorDetail]:
+def _warnings(sent: list[int | str]) -> list[ErrorDetail]:
     """One warning that names the ids that were sent more than once."""
-    if len(sent) == len(distinct):
+    counts = Counter(map(int, filter(None, sent)))
+    if len(counts) == len(sent):
         return []
-    seen: set[int] = set()
-    repeated = list(dict.fromkeys(c for c in map(int, sent) if c in seen or seen.add(c)))
-    named = ", ".join(str(customer) for customer in repeated[:REPEATS_NAMED_MAX])
+    repeated = [customer for customer, count in counts.items() if count > 1]
+    named = ", ".join(map(str, repeated[:REPEATS_NAMED_MAX]))
     more = f" and {len(repeated) - REPEATS_NAMED_MAX} more" if len(repeated) > REPEATS_NAMED_MAX else ""
-    fault = Fault(
-        errors.MALFORMED, f"These ids were sent more than once and count once: {named}{more}.", "customerIds"
-    )
-    return wire.details([fault])
+    message = f"These ids were sent more than once and count once: {named}{more}."
+    return [ErrorDetail(errors.MALFORMED, message, "customerIds")]

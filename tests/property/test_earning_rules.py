@@ -1,0 +1,147 @@
+"""Laws of earning: everybody is decided exactly once, in an order that cannot deadlock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cockade import ids
+from cockade.badge.model import (
+    BadgeExpiry,
+    EarnTerms,
+    EarnType,
+    ExpiryUnit,
+    FixedExpiry,
+    NeverExpiry,
+    RelativeExpiry,
+)
+from cockade.earning import rules
+from cockade.earning.model import Holder, Standing
+from cockade.errors import CockadeError
+from cockade.ids import CustomerId, RequestKey
+from cockade.request.model import OwnerType, RefusalReason
+from tests.property.laws import law
+
+ZONE = ZoneInfo("Europe/Berlin")
+instants = st.datetimes(datetime(1970, 1, 3), datetime(2800, 1, 1), timezones=st.just(UTC))
+expiries = st.one_of(
+    st.builds(RelativeExpiry, st.sampled_from(ExpiryUnit), st.integers(1, 1_200)),
+    st.builds(FixedExpiry, instants),
+    st.just(BadgeExpiry()),
+    st.just(NeverExpiry()),
+)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[datetime, datetime]:
+    first, second = sorted(draw(st.tuples(instants, instants).filter(lambda pair: pair[0] != pair[1])))
+    return first, second
+
+
+@st.composite
+def terms(draw: st.DrawFn) -> EarnTerms:
+    starts_at, expires_at = draw(windows())
+    return EarnTerms(
+        is_active=draw(st.booleans()),
+        starts_at=starts_at,
+        expires_at=expires_at,
+        earn_type=draw(st.sampled_from(EarnType)),
+        earned_expiry=draw(expiries),
+        owners=draw(st.lists(st.sampled_from(OwnerType), unique=True, max_size=3)),
+        holds_several=draw(st.booleans()),
+        is_claimed=draw(st.booleans()),
+    )
+
+
+@st.composite
+def holders(draw: st.DrawFn) -> Holder:
+    standing = None
+    if draw(st.booleans()):
+        valid_from, valid_until = draw(windows())
+        standing = Standing(
+            request_key=RequestKey(draw(st.integers(-(2**63), 2**63 - 1))),
+            line=draw(st.integers(0, 99_999)),
+            valid_from=valid_from,
+            valid_until=valid_until,
+        )
+    return Holder(last_ordinal=draw(st.integers(1, 2**31 - 2)), standing=standing)
+
+
+customers = st.integers(1, 2**63 - 1).map(CustomerId) | st.integers(1, 20).map(CustomerId)
+audiences = st.lists(customers, unique=True, min_size=1, max_size=20)
+
+
+@law
+@given(audiences, st.dictionaries(customers, holders(), max_size=20), terms(), instants)
+def test_everybody_is_entered_or_refused_exactly_once(
+    audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
+) -> None:
+    decision = rules.decide(audience, held, given_terms, now)
+    lines = [entry.line for entry in decision.entries] + [refusal.line for refusal in decision.refusals]
+    assert sorted(lines) == list(range(len(audience)))
+    assert all(audience[entry.line] == entry.customer_id for entry in decision.entries)
+
+
+@law
+@given(audiences, st.dictionaries(customers, holders(), max_size=20), terms(), instants)
+def test_entries_ascend_by_customer_and_refusals_by_line(
+    audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
+) -> None:
+    decision = rules.decide(audience, held, given_terms, now)
+    entered = [entry.customer_id for entry in decision.entries]
+    refused = [refusal.line for refusal in decision.refusals]
+    assert entered == sorted(entered)
+    assert refused == sorted(refused)
+
+
+@law
+@given(audiences, st.data(), terms(), instants)
+def test_whoever_earns_gets_the_ordinal_after_her_last(
+    audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
+) -> None:
+    held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
+    for entry in rules.decide(audience, held, given_terms, now).entries:
+        holder = held.get(entry.customer_id)
+        assert entry.ordinal == (1 if holder is None else holder.last_ordinal + 1)
+
+
+@law
+@given(audiences, st.data(), terms(), instants)
+def test_a_customer_is_refused_exactly_if_a_rule_says_so(
+    audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
+) -> None:
+    held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
+    refusals = {refusal.line: refusal for refusal in rules.decide(audience, held, given_terms, now).refusals}
+    for line, customer in enumerate(audience):
+        holder = held.get(customer)
+        standing = None if holder is None else holder.standing
+        if given_terms.earn_type is EarnType.ISSUE_EARN:
+            assert refusals[line].reason is RefusalReason.NOT_ENROLLED
+            assert (refusals[line].standing_id, refusals[line].standing_status) == (None, None)
+        elif standing is not None and not given_terms.holds_several:
+            assert refusals[line].reason is RefusalReason.ALREADY_HELD
+            assert refusals[line].standing_id == ids.earned_badge_id(standing.request_key, standing.line)
+            status = rules.earned_status(standing.valid_from, standing.valid_until, now)
+            assert refusals[line].standing_status is status
+        else:
+            assert line not in refusals
+
+
+@law
+@given(terms(), st.sampled_from(OwnerType), st.none() | instants, instants)
+def test_a_validity_is_never_empty_and_begins_with_the_event(
+    given_terms: EarnTerms, owner: OwnerType, event_at: datetime | None, now: datetime
+) -> None:
+    try:
+        valid_from, valid_until = rules.validity(given_terms, owner, event_at, now, ZONE)
+    except CockadeError as error:
+        assert error.code in {714, 750, 810, 815, 816}
+    else:
+        assert valid_from == (event_at or now)
+        assert valid_from < valid_until
+        assert valid_from <= now + rules.AHEAD_MAX
+        if given_terms.earn_type is EarnType.EARN:
+            assert given_terms.starts_at <= valid_from < given_terms.expires_at

@@ -1,0 +1,80 @@
+"""Laws of instants on the wire: what is written is read again, exactly."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cockade.http.times import EARLIEST, LATEST, epoch, iso, read_instant
+from tests.property.laws import law
+
+# A JSON number is read as a double by nearly everybody, and a double holds microseconds up to here.
+EXACT_UNTIL = datetime(2242, 3, 16, tzinfo=UTC)
+MICROSECONDS_MAX = (LATEST - EARLIEST) // timedelta(microseconds=1) - 1
+
+instants = st.datetimes(
+    min_value=EARLIEST.replace(tzinfo=None),
+    max_value=LATEST.replace(tzinfo=None) - timedelta(microseconds=1),
+    timezones=st.just(UTC),
+)
+exact_instants = instants.filter(lambda instant: instant < EXACT_UNTIL)
+offsets = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@law
+@given(exact_instants)
+def test_an_instant_written_as_epoch_seconds_is_read_to_the_microsecond(instant: datetime) -> None:
+    sent: Any = msgspec.json.decode(msgspec.json.encode(epoch(instant)))
+    if sent >= 10**11:
+        return
+    assert read_instant(sent) == instant
+    assert read_instant(repr(sent)) == instant
+
+
+@law
+@given(instants, offsets)
+def test_an_instant_written_in_iso_is_read_to_the_microsecond_wherever_it_was_written(
+    instant: datetime, offset: timezone
+) -> None:
+    assert read_instant(instant.isoformat()) == instant
+    if timedelta(days=2) < instant - EARLIEST and timedelta(days=2) < LATEST - instant:
+        assert read_instant(instant.astimezone(offset).isoformat()) == instant
+
+
+@law
+@given(instants)
+def test_what_is_written_in_iso_lies_less_than_a_second_before(instant: datetime) -> None:
+    assert timedelta(0) <= instant - read_instant(iso(instant)) < timedelta(seconds=1)
+
+
+@law
+@given(instants, st.text("0123456789", min_size=1, max_size=30))
+def test_a_fraction_of_any_length_is_cut_and_never_rounded(instant: datetime, digits: str) -> None:
+    second = instant.replace(microsecond=0)
+    expected = second + timedelta(microseconds=int(digits[:6].ljust(6, "0")))
+    assert read_instant(f"{second.strftime('%Y-%m-%dT%H:%M:%S')}.{digits}Z") == expected
+
+
+@law
+@given(st.integers(10**11, MICROSECONDS_MAX // 1000))
+def test_milliseconds_and_their_seconds_are_the_same_instant(milliseconds: int) -> None:
+    expected = EARLIEST + timedelta(milliseconds=milliseconds)
+    assert read_instant(str(milliseconds)) == expected
+    assert read_instant(float(milliseconds)) == expected
+    assert read_instant(f"{milliseconds // 1000}.{milliseconds % 1000:03}") == expected
+
+
+@law
+@given(st.floats() | st.text(max_size=40) | st.from_regex(r"[0-9]{1,4}-[0-9]{1,2}-[0-9]{1,2}[Tt ]?[0-9:.,Zz+-]{0,20}"))
+def test_whatever_is_sent_is_an_instant_in_range_or_a_value_error(value: float | str) -> None:
+    try:
+        instant = read_instant(value)
+    except ValueError as error:
+        assert str(error).endswith(".")
+    else:
+        assert EARLIEST <= instant < LATEST
+        assert instant.utcoffset() == timedelta(0)

@@ -1,0 +1,91 @@
+"""The configuration: its defaults, what it reads, and what it refuses by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cockade.config import Config, from_environment
+from cockade.errors import SetupError
+from cockade.storage.database import session_settings
+
+DEFAULTS = {
+    "database_url": None,
+    "pool_size": 10,
+    "pool_wait_s_max": 10,
+    "statement_timeout_s": 60,
+    "lock_timeout_s": 10,
+    "customers_max": 100_000,
+    "body_bytes_max": 16 * 1024 * 1024,
+    "log_level": "info",
+    "log_format": "json",
+}
+
+
+def test_without_any_variable_the_defaults_hold() -> None:
+    read = msgspec.structs.asdict(from_environment({"PATH": "/bin", "COCKADE_UNKNOWN": "1"}))
+    assert isinstance(read.pop("data_dir"), Path)
+    assert read == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        ("COCKADE_DATABASE_URL", "postgresql://a@b/c", "postgresql://a@b/c"),
+        ("COCKADE_DATA_DIR", "data", Path("data")),
+        ("COCKADE_POOL_SIZE", "3", 3),
+        ("COCKADE_POOL_WAIT_S_MAX", "3", 3),
+        ("COCKADE_STATEMENT_TIMEOUT_S", "3", 3),
+        ("COCKADE_LOCK_TIMEOUT_S", "3", 3),
+        ("COCKADE_CUSTOMERS_MAX", "1000000", 1_000_000),
+        ("COCKADE_BODY_BYTES_MAX", "1", 1),
+        ("COCKADE_LOG_LEVEL", "debug", "debug"),
+        ("COCKADE_LOG_FORMAT", "text", "text"),
+    ],
+)
+def test_each_field_is_read_from_its_variable(variable: str, text: str, expected: object) -> None:
+    field = variable.removeprefix("COCKADE_").lower()
+    assert getattr(from_environment({variable: text}), field) == expected
+
+
+def test_every_field_has_a_default_and_a_row() -> None:
+    assert {*DEFAULTS, "data_dir"} == {field.name for field in msgspec.structs.fields(Config)}
+
+
+@pytest.mark.parametrize("field", sorted({*DEFAULTS, "data_dir"}))
+def test_an_empty_variable_counts_as_unset(field: str) -> None:
+    assert getattr(from_environment({f"COCKADE_{field.upper()}": ""}), field) == getattr(Config(), field)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("COCKADE_POOL_SIZE", "ten"),
+        ("COCKADE_POOL_SIZE", "0"),
+        ("COCKADE_POOL_SIZE", "-1"),
+        ("COCKADE_POOL_SIZE", "1.5"),
+        ("COCKADE_POOL_WAIT_S_MAX", "0"),
+        ("COCKADE_STATEMENT_TIMEOUT_S", "1m"),
+        ("COCKADE_LOCK_TIMEOUT_S", "0"),
+        ("COCKADE_CUSTOMERS_MAX", "many"),
+        ("COCKADE_BODY_BYTES_MAX", "16MB"),
+        ("COCKADE_LOG_LEVEL", "loud"),
+        ("COCKADE_LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_with_its_variable(variable: str, text: str) -> None:
+    with pytest.raises(SetupError) as caught:
+        from_environment({variable: text})
+    assert variable in caught.value.text
+    assert repr(text) in caught.value.text
+
+
+def test_a_session_has_the_limits_of_the_configuration() -> None:
+    settings = session_settings(Config(statement_timeout_s=7, lock_timeout_s=3))
+    assert settings["statement_timeout"] == "7s"
+    assert settings["lock_timeout"] == "3s"
+    assert settings["idle_in_transaction_session_timeout"] == "7s"
+    assert settings["TimeZone"] == "UTC"
+    assert settings["default_transaction_isolation"] == "read committed"

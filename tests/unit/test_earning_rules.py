@@ -1,0 +1,286 @@
+"""Rules 4 to 8 of earnBulk, as tables: what refuses a request, what refuses a customer, and which comes first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from cockade import ids
+from cockade.badge.model import (
+    BadgeExpiry,
+    EarnTerms,
+    EarnType,
+    Expiry,
+    ExpiryUnit,
+    FixedExpiry,
+    NeverExpiry,
+    RelativeExpiry,
+)
+from cockade.earning import rules
+from cockade.earning.model import Entry, Holder, Standing
+from cockade.errors import CockadeError, EventInFuture, EventOutsideBadge, NotClaimed, NotLive, OwnerNotAllowed
+from cockade.http.routes.earning import REFUSALS
+from cockade.ids import CustomerId
+from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason
+
+BERLIN = ZoneInfo("Europe/Berlin")
+MICROSECOND = timedelta(microseconds=1)
+DAY = timedelta(hours=24)
+NOW = datetime(2026, 6, 15, 9, tzinfo=UTC)
+STARTS = datetime(2026, 1, 1, tzinfo=UTC)
+EXPIRES = datetime(2027, 1, 1, tzinfo=UTC)
+SOUND = EarnTerms(
+    is_active=True,
+    starts_at=STARTS,
+    expires_at=EXPIRES,
+    earn_type=EarnType.EARN,
+    earned_expiry=RelativeExpiry(ExpiryUnit.DAYS, 1),
+    owners=[OwnerType.JOURNEYS, OwnerType.LOYALTY],
+    holds_several=False,
+    is_claimed=True,
+)
+
+
+def terms(**changes: object) -> EarnTerms:
+    return msgspec.structs.replace(SOUND, **changes)
+
+
+def asked(given: EarnTerms, event_at: datetime | None, now: datetime = NOW) -> tuple[datetime, datetime]:
+    return rules.validity(given, OwnerType.LOYALTY, event_at, now, BERLIN)
+
+
+# From the first to the last: each row has the faults of all rows below it as well, so a rule that came too late would
+# be told by another code. The badge is not live now either way, so that the window is at fault with and without a date.
+INACTIVE, UNOWNED, UNCLAIMED = {"is_active": False}, {"owners": [OwnerType.JOURNEYS]}, {"is_claimed": False}
+OVER = {"expires_at": NOW - DAY}
+ENDED: dict[str, object] = {"earned_expiry": FixedExpiry(STARTS)}
+FAR = NOW + DAY + MICROSECOND
+PRECEDENCE = [
+    ({**INACTIVE, **UNOWNED, **UNCLAIMED, **OVER, **ENDED}, FAR, NotLive),
+    ({**UNOWNED, **UNCLAIMED, **OVER, **ENDED}, FAR, OwnerNotAllowed),
+    ({**UNCLAIMED, **OVER, **ENDED}, FAR, NotClaimed),
+    ({**OVER, **ENDED}, FAR, EventInFuture),
+    ({**OVER, **ENDED}, None, NotLive),
+    ({**OVER, **ENDED}, NOW, EventOutsideBadge),
+    (ENDED, NOW, EventOutsideBadge),
+]
+
+
+@pytest.mark.parametrize(("changes", "event_at", "expected"), PRECEDENCE)
+def test_the_first_rule_that_refuses_is_told(
+    changes: dict[str, object], event_at: datetime | None, expected: type[CockadeError]
+) -> None:
+    with pytest.raises(expected) as caught:
+        asked(terms(**changes), event_at)
+    assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "event_at", "expected"),
+    [
+        (INACTIVE, NOW, (815, None)),
+        (UNOWNED, NOW, (714, "triggeredBy.ownerType")),
+        ({"owners": []}, NOW, (714, "triggeredBy.ownerType")),
+        (UNCLAIMED, NOW, (810, None)),
+        ({}, FAR, (750, "earnEventDate")),
+        (OVER, None, (815, None)),
+        (OVER, NOW, (816, "earnEventDate")),
+        ({"starts_at": NOW + MICROSECOND}, None, (815, None)),
+        ({"starts_at": NOW + MICROSECOND}, NOW, (816, "earnEventDate")),
+        (ENDED, NOW, (816, "earnEventDate")),
+        (ENDED, None, (816, "earnEventDate")),
+    ],
+)
+def test_each_rule_refuses_on_its_own(
+    changes: dict[str, object], event_at: datetime | None, expected: tuple[int, str | None]
+) -> None:
+    with pytest.raises(CockadeError) as caught:
+        asked(terms(**changes), event_at)
+    assert (caught.value.code, caught.value.reference) == expected
+
+
+@pytest.mark.parametrize(
+    ("event_at", "expected"),
+    [
+        (STARTS - MICROSECOND, 816),
+        (STARTS, None),
+        (EXPIRES - MICROSECOND, None),
+        (EXPIRES, 816),
+        (EXPIRES + MICROSECOND, 816),
+    ],
+)
+def test_the_window_of_a_badge_is_half_open_for_events(event_at: datetime, expected: int | None) -> None:
+    assert refusal_code(SOUND, event_at, EXPIRES) == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(STARTS - MICROSECOND, 815), (STARTS, None), (EXPIRES - MICROSECOND, None), (EXPIRES, 815)],
+)
+def test_without_a_date_the_badge_has_to_be_live_now(now: datetime, expected: int | None) -> None:
+    assert refusal_code(SOUND, None, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"), [(DAY - MICROSECOND, None), (DAY, None), (DAY + MICROSECOND, 750)]
+)
+def test_an_event_lies_24_hours_ahead_at_most(ahead: timedelta, expected: int | None) -> None:
+    assert refusal_code(SOUND, NOW + ahead, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("expiry", "expected"),
+    [
+        (FixedExpiry(NOW), 816),
+        (FixedExpiry(NOW - MICROSECOND), 816),
+        (FixedExpiry(NOW + MICROSECOND), None),
+    ],
+)
+def test_an_expiry_has_to_be_after_the_event(expiry: Expiry, expected: int | None) -> None:
+    assert refusal_code(terms(earned_expiry=expiry), NOW, NOW) == expected
+    assert refusal_code(terms(earned_expiry=expiry, earn_type=EarnType.ISSUE_EARN), NOW, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("event_at", "expected"),
+    [
+        (None, None),
+        (EXPIRES + DAY, None),
+        (STARTS - 100 * DAY, None),
+        (EXPIRES + 200 * DAY, None),
+        (EXPIRES + 200 * DAY + DAY + MICROSECOND, 750),
+    ],
+)
+def test_the_window_is_not_asked_of_issue_earn_badges(event_at: datetime | None, expected: int | None) -> None:
+    assert refusal_code(terms(earn_type=EarnType.ISSUE_EARN), event_at, EXPIRES + 200 * DAY) == expected
+
+
+def refusal_code(given: EarnTerms, event_at: datetime | None, now: datetime) -> int | None:
+    try:
+        asked(given, event_at, now)
+    except CockadeError as error:
+        return error.code
+    return None
+
+
+@pytest.mark.parametrize(
+    ("expiry", "event_at", "expected"),
+    [
+        (RelativeExpiry(ExpiryUnit.DAYS, 2), None, (NOW, NOW + 2 * DAY)),
+        (RelativeExpiry(ExpiryUnit.DAYS, 2), STARTS, (STARTS, STARTS + 2 * DAY)),
+        (RelativeExpiry(ExpiryUnit.MONTHS, 1), NOW, (NOW, datetime(2026, 7, 15, 9, tzinfo=UTC))),
+        (RelativeExpiry(ExpiryUnit.MONTHS, 6), NOW, (NOW, datetime(2026, 12, 15, 10, tzinfo=UTC))),
+        (BadgeExpiry(), NOW, (NOW, EXPIRES)),
+        (FixedExpiry(EXPIRES + DAY), NOW, (NOW, EXPIRES + DAY)),
+        (NeverExpiry(), NOW, (NOW, datetime(2126, 6, 15, 9, tzinfo=UTC))),
+    ],
+)
+def test_a_validity_runs_from_the_event(
+    expiry: Expiry, event_at: datetime | None, expected: tuple[datetime, datetime]
+) -> None:
+    assert asked(terms(earned_expiry=expiry), event_at) == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (STARTS - MICROSECOND, EarnedStatus.UPCOMING),
+        (STARTS, EarnedStatus.LIVE),
+        (EXPIRES - MICROSECOND, EarnedStatus.LIVE),
+        (EXPIRES, EarnedStatus.EXPIRED),
+    ],
+)
+def test_the_validity_of_what_is_earned_is_half_open(now: datetime, expected: EarnedStatus) -> None:
+    assert rules.earned_status(STARTS, EXPIRES, now) is expected
+
+
+KEY = ids.request_key(1_700_000_000, 3)
+HELD = Standing(request_key=KEY, line=4, valid_from=STARTS, valid_until=EXPIRES)
+HELD_ID = ids.earned_badge_id(KEY, 4)
+ALICE = CustomerId(7)
+ENROL_FIRST = terms(earn_type=EarnType.ISSUE_EARN)
+SEVERAL = terms(holds_several=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "holder", "expected"),
+    [
+        (SOUND, None, Entry(ALICE, 1, 0)),
+        (SOUND, Holder(last_ordinal=4, standing=None), Entry(ALICE, 5, 0)),
+        (SEVERAL, None, Entry(ALICE, 1, 0)),
+        (SEVERAL, Holder(last_ordinal=4, standing=None), Entry(ALICE, 5, 0)),
+        (SEVERAL, Holder(last_ordinal=4, standing=HELD), Entry(ALICE, 5, 0)),
+        (ENROL_FIRST, None, RefusalReason.NOT_ENROLLED),
+        (ENROL_FIRST, Holder(last_ordinal=4, standing=None), RefusalReason.NOT_ENROLLED),
+        # Both refuse: the first by precedence is told.
+        (ENROL_FIRST, Holder(last_ordinal=4, standing=HELD), RefusalReason.NOT_ENROLLED),
+        (SOUND, Holder(last_ordinal=4, standing=HELD), RefusalReason.ALREADY_HELD),
+    ],
+)
+def test_a_customer_earns_or_is_refused(
+    given: EarnTerms, holder: Holder | None, expected: Entry | RefusalReason
+) -> None:
+    decision = rules.decide([ALICE], {} if holder is None else {ALICE: holder}, given, NOW)
+    if isinstance(expected, Entry):
+        assert (decision.entries, decision.refusals) == ([expected], [])
+    else:
+        assert decision.entries == []
+        assert [(refusal.line, refusal.reason) for refusal in decision.refusals] == [(0, expected)]
+
+
+REASONS_TOLD = [
+    (ENROL_FIRST, Refusal(0, RefusalReason.NOT_ENROLLED, None, None)),
+    (SOUND, Refusal(0, RefusalReason.ALREADY_HELD, HELD_ID, EarnedStatus.LIVE)),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), REASONS_TOLD)
+def test_each_reason_is_told_with_what_belongs_to_it(given: EarnTerms, expected: Refusal) -> None:
+    holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
+    assert rules.decide([ALICE], holders, given, NOW).refusals == [expected]
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (STARTS - DAY, EarnedStatus.UPCOMING),
+        (NOW, EarnedStatus.LIVE),
+        (EXPIRES, EarnedStatus.EXPIRED),
+    ],
+)
+def test_the_one_that_stands_in_the_way_is_told_as_it_is_now(now: datetime, expected: EarnedStatus) -> None:
+    holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
+    assert rules.decide([ALICE], holders, SOUND, now).refusals[0].standing_status is expected
+
+
+def test_entries_ascend_by_customer_and_keep_their_line() -> None:
+    audience = [CustomerId(customer) for customer in (30, 10, 40, 20)]
+    fresh = rules.decide(audience, {}, SOUND, NOW)
+    assert [(entry.customer_id, entry.line) for entry in fresh.entries] == [(10, 1), (20, 3), (30, 0), (40, 2)]
+    holders = {CustomerId(40): Holder(last_ordinal=2, standing=HELD), CustomerId(20): Holder(last_ordinal=2, standing=None)}
+    mixed = rules.decide(audience, holders, SOUND, NOW)
+    assert [(entry.customer_id, entry.ordinal, entry.line) for entry in mixed.entries] == [
+        (10, 1, 1),
+        (20, 3, 3),
+        (30, 1, 0),
+    ]
+    assert [refusal.line for refusal in mixed.refusals] == [2]
+
+
+def test_every_reason_has_a_row_and_a_message() -> None:
+    assert {expected.reason for _, expected in REASONS_TOLD} == set(RefusalReason)
+    assert set(REFUSALS) == set(RefusalReason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (RefusalReason.NOT_ENROLLED, (811, "Badge issue is mandatory before earn.")),
+        (RefusalReason.ALREADY_HELD, (1040, "An active issue for the badge already exists.")),
+    ],
+)
+def test_the_message_of_a_reason_is_the_contracts(reason: RefusalReason, expected: tuple[int, str]) -> None:
+    assert (int(reason), REFUSALS[reason]) == expected

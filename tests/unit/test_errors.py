@@ -1,0 +1,105 @@
+"""Nothing is unmapped: every error has its HTTP status, and its code and words are the contract's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cockade import errors
+from cockade.errors import FAULTS_MAX, CockadeError, Fault, InvalidInput, Refused
+from cockade.http.errors import HEADERS, STATUS
+
+NEVER_ANSWERED = {CockadeError, Refused, errors.SetupError}
+"""The roots are never raised, and set-up errors end a command, not a request."""
+
+
+def family(root: type[CockadeError]) -> Iterator[type[CockadeError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from family(child)
+
+
+def test_every_error_has_a_status() -> None:
+    assert set(family(CockadeError)) - NEVER_ANSWERED == set(STATUS)
+
+
+CONTRACT = [
+    (errors.InvalidInput, 400, 400, "The request is malformed."),
+    (errors.BadgeNotFound, 404, 404, "Passed badge is not found"),
+    (errors.RequestNotFound, 404, 404, "No request with this requestId was carried out."),
+    (errors.OrgNotFound, 404, 404, "There is no such org."),
+    (errors.CredentialNotFound, 404, 404, "There is no such credential."),
+    (errors.OwnerNotAllowed, 714, 400, "Owner type is not allowed."),
+    (errors.NameTaken, 725, 400, "Badge name cannot be duplicate."),
+    (errors.BadgeIdTaken, 400, 400, "This id is already used by another badge."),
+    (errors.ClaimNotFound, 737, 400, "Claim not found in existing claims."),
+    (errors.EventInFuture, 750, 400, "Earn event date should not be in future."),
+    (errors.RequestIdUsed, 809, 400, "Request with the same requestId is not allowed."),
+    (errors.NotClaimed, 810, 409, "The badge needs to be claimed first using the claim badge API."),
+    (errors.NotLive, 815, 409, "Badge is not live."),
+    (errors.EventOutsideBadge, 816, 409, "Event date is not in duration of badge meta."),
+    (errors.UsernameTaken, 409, 409, "This name is already used by another credential."),
+    (
+        errors.NotAuthenticated,
+        401,
+        401,
+        "Authentication is required: send Basic credentials or an OAuth token.",
+    ),
+    (errors.Unexpected, 999999, 500, "Unexpected error."),
+    (
+        errors.BodyTooLarge,
+        413,
+        413,
+        "The request body is too large (COCKADE_BODY_BYTES_MAX); send it in several calls.",
+    ),
+    (errors.NotAllowed, 403, 403, "The access group of this credential may only read."),
+    (
+        errors.Unavailable,
+        503,
+        503,
+        "The database is unavailable. Nothing was changed; send the same request again.",
+    ),
+    (
+        errors.OutcomeUnknown,
+        503,
+        503,
+        "The database stopped answering during the commit, so the outcome is unknown. "
+        "Ask for it with GET /api_gateway/v1/badges/requests?requestId=… before sending anything again.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "code", "status", "message"), CONTRACT)
+def test_codes_statuses_and_messages_are_the_contracts(
+    kind: type[CockadeError], code: int, status: int, message: str
+) -> None:
+    assert (kind.code, STATUS[kind], kind.message) == (code, status, message)
+
+
+def test_every_error_with_a_status_has_a_row() -> None:
+    assert {row[0] for row in CONTRACT} == set(STATUS)
+
+
+def test_an_error_is_told_as_one_fault() -> None:
+    assert errors.NameTaken(reference="name").faults() == [
+        Fault(725, "Badge name cannot be duplicate.", "name")
+    ]
+    assert errors.NotAuthenticated("The token has expired.").faults() == [
+        Fault(401, "The token has expired.", None)
+    ]
+
+
+def test_invalid_input_tells_the_first_hundred_faults() -> None:
+    faults = [Fault(400, f"Fault {number}") for number in range(FAULTS_MAX + 1)]
+    assert InvalidInput(faults).faults() == faults[:FAULTS_MAX]
+    assert str(InvalidInput(faults)) == "Fault 0"
+    assert InvalidInput([]).faults() == []
+
+
+def test_who_may_come_again_is_told_when_and_who_has_to_prove_himself_how() -> None:
+    assert int(HEADERS[503]["Retry-After"]) > 0
+    assert {scheme.split()[0] for scheme in HEADERS[401]["WWW-Authenticate"].split(", ") if "realm" in scheme} == {
+        "Basic",
+        "Bearer",
+    }

@@ -1,0 +1,67 @@
+"""The small pieces of the wire: Basic credentials, pages, and the envelope of a failure."""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+import pytest
+
+from cockade.errors import Fault, NotAuthenticated
+from cockade.http.auth import read_basic
+from cockade.http.wire import Pagination, failure, paginate
+
+
+def proof(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (proof("name:secret"), ("name", "secret")),
+        (proof("name:"), ("name", "")),
+        (proof(":secret"), ("", "secret")),
+        (proof("name:with:colons"), ("name", "with:colons")),
+        (proof("jürgen:geheimß"), ("jürgen", "geheimß")),
+    ],
+)
+def test_basic_credentials_are_name_and_secret(given: str, expected: tuple[str, str]) -> None:
+    assert read_basic(given) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "name:secret",
+        proof("no colon"),
+        proof("na\0me:secret"),
+        proof("name:secret")[:-1],
+        "=" + proof("name:secret"),
+        proof("name:secret") + "!",
+        base64.b64encode(b"\xff:\xff").decode(),
+        "é",
+    ],
+)
+def test_what_is_not_base64_of_name_and_secret_is_refused(given: str) -> None:
+    with pytest.raises(NotAuthenticated, match="not base64 of username:secret"):
+        read_basic(given)
+
+
+@pytest.mark.parametrize(
+    ("page", "size", "total", "expected"), [(0, 10, 0, 0), (0, 10, 10, 1), (3, 10, 11, 2), (0, 1, 5, 5)]
+)
+def test_the_last_page_may_be_shorter(page: int, size: int, total: int, expected: int) -> None:
+    assert paginate(page, size, total) == Pagination(page, size, total, expected)
+
+
+def test_a_failure_has_null_data_and_null_warnings() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(failure([Fault(809, "No.", "requestId"), Fault(400, "So.")]))) == {
+        "data": None,
+        "errors": [
+            {"code": 809, "message": "No.", "reference": "requestId"},
+            {"code": 400, "message": "So.", "reference": None},
+        ],
+        "warnings": None,
+    }
