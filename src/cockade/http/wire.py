@@ -20,7 +20,7 @@ Time = float | str
 """See `cockade.http.times`."""
 CustomerNumber = (
     Annotated[int, Meta(ge=1, le=CUSTOMER_ID_MAX)]
-    | Annotated[str, Meta(pattern=r"^[0-9]{1,19}$", max_length=19)]
+    | Annotated[str, Meta(pattern=r"^[0-9]{1,19}(?!\n)$", max_length=19)]
 )
 
 
