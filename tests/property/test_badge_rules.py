@@ -21,10 +21,10 @@ from cockade.badge.model import (
     OverlapPolicy,
     RelativeExpiry,
 )
-from tests.property.laws import law
+from tests.property.laws import instants_between, law
 
 ENDS = datetime(2100, 1, 1, tzinfo=UTC)
-instants = st.datetimes(datetime(1970, 1, 3), datetime(2999, 12, 30), timezones=st.just(UTC))
+instants = instants_between("1970-01-03", "2999-12-30")
 zones = st.sampled_from(
     [
         ZoneInfo(name)

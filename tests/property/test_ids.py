@@ -28,7 +28,9 @@ def test_an_id_leads_back_to_its_place(place: tuple[int, int, int]) -> None:
 @law
 @given(st.lists(places, unique=True))
 def test_different_places_have_different_ids(chosen: list[tuple[int, int, int]]) -> None:
-    made = {ids.earned_badge_id(ids.request_key(seconds, sequence), line) for seconds, sequence, line in chosen}
+    made = {
+        ids.earned_badge_id(ids.request_key(seconds, sequence), line) for seconds, sequence, line in chosen
+    }
     assert len(made) == len(chosen)
 
 

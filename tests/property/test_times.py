@@ -10,17 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cockade.http.times import EARLIEST, LATEST, epoch, iso, read_instant
-from tests.property.laws import law
+from tests.property.laws import instants_between, law
 
 # A JSON number is read as a double by nearly everybody, and a double holds microseconds up to here.
 EXACT_UNTIL = datetime(2242, 3, 16, tzinfo=UTC)
 MICROSECONDS_MAX = (LATEST - EARLIEST) // timedelta(microseconds=1) - 1
 
-instants = st.datetimes(
-    min_value=EARLIEST.replace(tzinfo=None),
-    max_value=LATEST.replace(tzinfo=None) - timedelta(microseconds=1),
-    timezones=st.just(UTC),
-)
+instants = instants_between("1970-01-01", "2999-12-31T23:59:59.999999")
 exact_instants = instants.filter(lambda instant: instant < EXACT_UNTIL)
 offsets = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
@@ -69,12 +65,15 @@ def test_milliseconds_and_their_seconds_are_the_same_instant(milliseconds: int) 
 
 
 @law
-@given(st.floats() | st.text(max_size=40) | st.from_regex(r"[0-9]{1,4}-[0-9]{1,2}-[0-9]{1,2}[Tt ]?[0-9:.,Zz+-]{0,20}"))
+@given(
+    st.floats()
+    | st.text(max_size=40)
+    | st.from_regex(r"[0-9]{1,4}-[0-9]{1,2}-[0-9]{1,2}[Tt ]?[0-9:.,Zz+-]{0,20}")
+)
 def test_whatever_is_sent_is_an_instant_in_range_or_a_value_error(value: float | str) -> None:
     try:
         instant = read_instant(value)
-    except ValueError as error:
-        assert str(error).endswith(".")
-    else:
-        assert EARLIEST <= instant < LATEST
-        assert instant.utcoffset() == timedelta(0)
+    except ValueError:
+        return
+    assert EARLIEST <= instant < LATEST
+    assert instant.utcoffset() == timedelta(0)

@@ -112,7 +112,9 @@ def test_months_keep_the_wall_time_and_days_have_24_hours(expiry: Expiry, event:
         ("America/New_York", utc(2026, 1, 31, 2), utc(2026, 3, 1, 2)),
     ],
 )
-def test_the_day_of_the_month_is_that_of_the_time_zone(zone: str, event_at: datetime, expected: datetime) -> None:
+def test_the_day_of_the_month_is_that_of_the_time_zone(
+    zone: str, event_at: datetime, expected: datetime
+) -> None:
     assert rules.valid_until(months(1), event_at, BADGE_ENDS, ZoneInfo(zone)) == expected
 
 
@@ -145,15 +147,15 @@ def test_the_window_of_a_badge_is_half_open(now: datetime, expected: BadgeStatus
     assert rules.status_at(utc(2026, 1, 1), utc(2026, 2, 1), now) is expected
 
 
-def constraint(kind: ConstraintType, **fields: int) -> Constraint:
-    return Constraint(constraint_type=kind, **fields)
-
-
-ONCE = constraint(ConstraintType.CUSTOMER_BADGE_FIXED_VALUE, max_earn_limit=1)
-TWICE = constraint(ConstraintType.CUSTOMER_BADGE_FIXED_VALUE, max_earn_limit=2)
-NO_LIMIT = constraint(ConstraintType.CUSTOMER_BADGE_NO_LIMIT)
-ROLLING = constraint(ConstraintType.CUSTOMER_BADGE_ROLLING_WINDOW, max_earn_for_days=1, roll_for_days=7)
-WINDOW = constraint(ConstraintType.CUSTOMER_BADGE_FIXED_WINDOW, max_earn_limit=1)
+ONCE = Constraint(constraint_type=ConstraintType.CUSTOMER_BADGE_FIXED_VALUE, max_earn_limit=1)
+TWICE = Constraint(constraint_type=ConstraintType.CUSTOMER_BADGE_FIXED_VALUE, max_earn_limit=2)
+NO_LIMIT = Constraint(constraint_type=ConstraintType.CUSTOMER_BADGE_NO_LIMIT)
+ROLLING = Constraint(
+    constraint_type=ConstraintType.CUSTOMER_BADGE_ROLLING_WINDOW, max_earn_for_days=1, roll_for_days=7
+)
+WINDOW = Constraint(constraint_type=ConstraintType.CUSTOMER_BADGE_FIXED_WINDOW, max_earn_limit=1)
+BADGE_ONCE = Constraint(constraint_type=ConstraintType.BADGE_FIXED_VALUE, max_earn_limit=1)
+BADGE_NO_LIMIT = Constraint(constraint_type=ConstraintType.BADGE_NO_LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -211,18 +213,21 @@ EARLIER = MIDNIGHT - timedelta(days=9)
         ({"starts_at": PAST}, [(722, "startOn")]),
         ({"starts_at": EARLIER, "expires_at": MIDNIGHT}, [(722, "startOn")]),
         ({"starts_at": EARLIER, "expires_at": PAST}, [(722, "startOn"), (724, "expiresOn")]),
-        ({"starts_at": PAST, "expires_at": EARLIER}, [(720, "startOn"), (722, "startOn"), (724, "expiresOn")]),
+        (
+            {"starts_at": PAST, "expires_at": EARLIER},
+            [(720, "startOn"), (722, "startOn"), (724, "expiresOn")],
+        ),
         ({"starts_at": NOW, "expires_at": EARLIER}, [(720, "startOn"), (724, "expiresOn")]),
         ({"earn_type": EarnType.ISSUE_EARN}, [(400, "issuedBadgeExpiry")]),
         ({"earn_type": EarnType.ISSUE_EARN, "issued_expiry": NeverExpiry()}, []),
         ({"issued_expiry": NeverExpiry()}, []),
         ({"customer_constraints": [NO_LIMIT]}, []),
-        ({"badge_constraints": [constraint(ConstraintType.BADGE_NO_LIMIT)]}, []),
+        ({"badge_constraints": [BADGE_NO_LIMIT]}, []),
         ({"customer_constraints": [ONCE]}, [(400, "customerConstraints[0].constraintType")]),
         (
             {
                 "customer_constraints": [NO_LIMIT, ROLLING],
-                "badge_constraints": [constraint(ConstraintType.BADGE_FIXED_VALUE, max_earn_limit=9)],
+                "badge_constraints": [BADGE_ONCE],
             },
             [(400, "customerConstraints[1].constraintType"), (400, "badgeConstraints[0].constraintType")],
         ),

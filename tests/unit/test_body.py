@@ -50,7 +50,9 @@ def read_badge(raw: bytes) -> BadgeDraft:
 
 def encoded(sound: dict[str, Any], changes: dict[str, Any]) -> bytes:
     """The sound body with changes; ABSENT takes a field away."""
-    return json.dumps({name: value for name, value in {**sound, **changes}.items() if value is not ABSENT}).encode()
+    return json.dumps(
+        {name: value for name, value in {**sound, **changes}.items() if value is not ABSENT}
+    ).encode()
 
 
 def faults_of(read: Callable[[bytes], object], raw: bytes) -> list[Fault]:
@@ -173,9 +175,18 @@ def test_what_is_no_object_is_told_with_all_that_it_lacks(raw: bytes) -> None:
         ({"issueEventDate": 1e300}, [(400, "issueEventDate")]),
         ({"issueEventDateISO": {}}, [(400, "issueEventDateISO")]),
         ({"earnEventDate": 1_700_000_000, "issueEventDate": 1_700_000_001}, [(400, "issueEventDate")]),
-        ({"earnEventDate": 1_700_000_000, "earnEvenrDateISO": "2023-01-01T00:00Z"}, [(400, "earnEvenrDateISO")]),
         (
-            {"badgeMetaId": ABSENT, "customerIds": ["x"], "triggeredBy": {}, "requestId": "", "earnEventDate": "x"},
+            {"earnEventDate": 1_700_000_000, "earnEvenrDateISO": "2023-01-01T00:00Z"},
+            [(400, "earnEvenrDateISO")],
+        ),
+        (
+            {
+                "badgeMetaId": ABSENT,
+                "customerIds": ["x"],
+                "triggeredBy": {},
+                "requestId": "",
+                "earnEventDate": "x",
+            },
             [
                 (715, "badgeMetaId"),
                 (400, "customerIds[0]"),
@@ -291,7 +302,10 @@ def test_every_fault_of_an_earn_bulk_is_told(
         ({"overlapPolicy": "SOMETIMES"}, [(400, "overlapPolicy")]),
         ({"customerConstraints": {}}, [(400, "customerConstraints")]),
         ({"customerConstraints": [{}]}, [(400, "customerConstraints[0].constraintType")]),
-        ({"customerConstraints": [5]}, [(400, "customerConstraints[0]"), (400, "customerConstraints[0].constraintType")]),
+        (
+            {"customerConstraints": [5]},
+            [(400, "customerConstraints[0]"), (400, "customerConstraints[0].constraintType")],
+        ),
         ({"badgeConstraints": [{"maxEarnLimit": 1}]}, [(400, "badgeConstraints[0].constraintType")]),
         ({"badgeConstraints": [{"constraintType": "NONE"}]}, [(400, "badgeConstraints[0].constraintType")]),
         (
@@ -440,7 +454,8 @@ def test_a_fault_is_told_in_words_that_help(
 @pytest.mark.parametrize("spelling", ["earnEventDate", "earnEvenrDate", "issueEventDate"])
 @pytest.mark.parametrize("twin", ["", "ISO"])
 @pytest.mark.parametrize(
-    "value", ["2023-11-14T22:13:20Z", "2023-11-14T23:13:20.000+01:00", 1_700_000_000, "1700000000", 1_700_000_000_000]
+    "value",
+    ["2023-11-14T22:13:20Z", "2023-11-14T23:13:20.000+01:00", 1_700_000_000, "1700000000", 1_700_000_000_000],
 )
 def test_the_event_date_is_taken_in_every_spelling(spelling: str, twin: str, value: object) -> None:
     command = read_earn_bulk(encoded(EARN_BULK, {spelling + twin: value}))

@@ -21,7 +21,14 @@ from cockade.badge.model import (
 )
 from cockade.earning import rules
 from cockade.earning.model import Entry, Holder, Standing
-from cockade.errors import CockadeError, EventInFuture, EventOutsideBadge, NotClaimed, NotLive, OwnerNotAllowed
+from cockade.errors import (
+    CockadeError,
+    EventInFuture,
+    EventOutsideBadge,
+    NotClaimed,
+    NotLive,
+    OwnerNotAllowed,
+)
 from cockade.http.routes.earning import REFUSALS
 from cockade.ids import CustomerId
 from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason
@@ -154,7 +161,9 @@ def test_an_expiry_has_to_be_after_the_event(expiry: Expiry, expected: int | Non
         (EXPIRES + 200 * DAY + DAY + MICROSECOND, 750),
     ],
 )
-def test_the_window_is_not_asked_of_issue_earn_badges(event_at: datetime | None, expected: int | None) -> None:
+def test_the_window_is_not_asked_of_issue_earn_badges(
+    event_at: datetime | None, expected: int | None
+) -> None:
     assert refusal_code(terms(earn_type=EarnType.ISSUE_EARN), event_at, EXPIRES + 200 * DAY) == expected
 
 
@@ -259,8 +268,16 @@ def test_the_one_that_stands_in_the_way_is_told_as_it_is_now(now: datetime, expe
 def test_entries_ascend_by_customer_and_keep_their_line() -> None:
     audience = [CustomerId(customer) for customer in (30, 10, 40, 20)]
     fresh = rules.decide(audience, {}, SOUND, NOW)
-    assert [(entry.customer_id, entry.line) for entry in fresh.entries] == [(10, 1), (20, 3), (30, 0), (40, 2)]
-    holders = {CustomerId(40): Holder(last_ordinal=2, standing=HELD), CustomerId(20): Holder(last_ordinal=2, standing=None)}
+    assert [(entry.customer_id, entry.line) for entry in fresh.entries] == [
+        (10, 1),
+        (20, 3),
+        (30, 0),
+        (40, 2),
+    ]
+    holders = {
+        CustomerId(40): Holder(last_ordinal=2, standing=HELD),
+        CustomerId(20): Holder(last_ordinal=2, standing=None),
+    }
     mixed = rules.decide(audience, holders, SOUND, NOW)
     assert [(entry.customer_id, entry.ordinal, entry.line) for entry in mixed.entries] == [
         (10, 1, 1),

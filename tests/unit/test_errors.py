@@ -99,7 +99,9 @@ def test_invalid_input_tells_the_first_hundred_faults() -> None:
 
 def test_who_may_come_again_is_told_when_and_who_has_to_prove_himself_how() -> None:
     assert int(HEADERS[503]["Retry-After"]) > 0
-    assert {scheme.split()[0] for scheme in HEADERS[401]["WWW-Authenticate"].split(", ") if "realm" in scheme} == {
+    assert {
+        scheme.split()[0] for scheme in HEADERS[401]["WWW-Authenticate"].split(", ") if "realm" in scheme
+    } == {
         "Basic",
         "Bearer",
     }

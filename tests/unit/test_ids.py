@@ -45,7 +45,9 @@ def test_the_ids_of_a_request_are_those_of_its_lines() -> None:
     assert ids.earned_badge_ids(key, 0) == []
 
 
-@pytest.mark.parametrize("text", ["", "661681a535bc684e9e72553", "661681a535bc684e9e72553ag", "g" * 24, "1" * 25])
+@pytest.mark.parametrize(
+    "text", ["", "661681a535bc684e9e72553", "661681a535bc684e9e72553ag", "g" * 24, "1" * 25]
+)
 def test_what_has_not_24_hex_digits_is_no_id(text: str) -> None:
     assert ids.badge_id(text) is None
     assert ids.earned_badge_place(text) is None

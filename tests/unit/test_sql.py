@@ -57,5 +57,5 @@ def test_a_name_that_stands_twice_is_refused(package: Path) -> None:
 @pytest.mark.parametrize("name", PACKAGES)
 def test_every_feature_loads_its_statements(name: str) -> None:
     store = import_module(f"{name}.store")
-    assert store.SQL == load(name)
+    assert load(name) == store.SQL
     assert all(sql and not sql.endswith(";") for sql in load(name).values())

@@ -57,7 +57,9 @@ def test_the_last_page_may_be_shorter(page: int, size: int, total: int, expected
 
 
 def test_a_failure_has_null_data_and_null_warnings() -> None:
-    assert msgspec.json.decode(msgspec.json.encode(failure([Fault(809, "No.", "requestId"), Fault(400, "So.")]))) == {
+    assert msgspec.json.decode(
+        msgspec.json.encode(failure([Fault(809, "No.", "requestId"), Fault(400, "So.")]))
+    ) == {
         "data": None,
         "errors": [
             {"code": 809, "message": "No.", "reference": "requestId"},

@@ -30,6 +30,8 @@ from cockade.http.times import iso
 
 START_S_MAX = 30.0
 STOP_S_MAX = 30.0
+SERVE_ORIGIN = "http://127.0.0.1:8080"
+"""Where `cockade serve` listens unless it is told otherwise."""
 FIRST_CUSTOMER = 553_000_001
 
 
@@ -70,7 +72,7 @@ def demo(
                 progress.update(step, advance=1, description="Done")
             progress.stop()
             _tell(console, answer, again, held, seconds)
-            _tell_next(console, origin, credential, badge_id, keep=keep)
+            _tell_next(console, origin if keep else SERVE_ORIGIN, credential, badge_id, keep=keep)
             if keep:
                 _wait(console)
 
@@ -108,39 +110,43 @@ def _tell(
     console: Console, answer: dict[str, Any], again: dict[str, Any], held: dict[str, Any], seconds: float
 ) -> None:
     """What came back: the first entries, the rate, and the two refusals."""
-    earned = answer["earnedCount"]
+    earned, entries = answer["earnedCount"], answer["issuedBadges"]
     console.print(
-        f"\n[bold green]{earned:,} customers got the badge[/] in one call, {answer['failedCount']} did not:"
+        f"\n[bold green]{earned:,} customers got the badge in one call[/], {answer['failedCount']} did not:"
     )
-    console.print_json(msgspec.json.encode({**answer, "issuedBadges": answer["issuedBadges"][:3]}).decode())
-    console.print(f"[dim]… and {len(answer['issuedBadges']) - 3:,} more entries, in the order sent.[/]")
+    console.print_json(msgspec.json.encode({**answer, "issuedBadges": entries[:3]}).decode())
+    console.print(f"[dim]… and {max(0, len(entries) - 3):,} more entries, in the order sent.[/]")
     console.print(
-        f"[bold]{seconds * 1000:.0f} ms, {earned / seconds:,.0f} customers a second[/], all durable.\n"
+        f"[bold]{seconds * 1000:.0f} ms: {earned / seconds:,.0f} customers a second[/], all of it durable.\n"
     )
     console.print("The same requestId again is refused, so that a retry cannot issue twice:")
     console.print_json(msgspec.json.encode(again["errors"]).decode())
-    console.print("Another request that meets customers who hold the badge says so for each of them:")
+    console.print("Another request that meets holders of the badge says so for each of them:")
     console.print_json(msgspec.json.encode(held["issuedBadges"][0]).decode())
 
 
 def _tell_next(
     console: Console, origin: str, credential: dict[str, Any], badge_id: str, *, keep: bool
 ) -> None:
-    console.print("\n[bold]Next[/]")
-    if not keep:
-        console.print(
-            "  make serve              a service that stays, with its own first credential and a curl"
-        )
-        console.print("  cockade demo --keep     this demo, left running")
-        console.print("  docs/quickstart.md      from nothing to your own badge, step by step")
-        return
-    console.print(f"  The API's pages: {origin}/docs\n  A call of your own, as it can be pasted:\n")
-    body = {**_earn_bulk(badge_id, 2), "customerIds": [1, 2], "requestId": "mine-1"}
-    command = (
-        f"curl -u {credential['username']}:{credential['secret']} "
-        f"{origin}{BASE_PATH}/customer/earnBulk --json '{msgspec.json.encode(body).decode()}'\n"
+    user = f"{credential['username']}:{credential['secret']}" if keep else "admin:SECRET"
+    body = {**_earn_bulk(badge_id if keep else "BADGE_ID", 2), "customerIds": [1, 2], "requestId": "mine-1"}
+    curl = (
+        f"curl -u {user} {origin}{BASE_PATH}/customer/earnBulk --json '{msgspec.json.encode(body).decode()}'"
     )
-    console.print(command, soft_wrap=True, markup=False)
+    steps = [
+        (
+            "[bold]make serve[/]",
+            "a service that stays; it prints its first credential, and a curl that makes a badge",
+        ),
+        ("[bold]cockade demo --keep[/]", "this demo, left running until Ctrl-C"),
+        (f"[bold]{origin}/docs[/]", "the API's own pages"),
+        ("[bold]docs/quickstart.md[/]", "from nothing to a badge of your own, step by step"),
+    ]
+    console.print("\n[bold]Next[/]")
+    for what, why in steps[2:] if keep else steps:
+        console.print(f"  {what}  {why}", soft_wrap=True)
+    console.print("\nA call of your own:\n")
+    console.print(f"  {curl}\n", soft_wrap=True, markup=False)
 
 
 def _wait(console: Console) -> None:
