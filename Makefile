@@ -37,7 +37,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@echo "$(CURDIR)" > $(STAMP)
 
-demo: install ## start a server with sample data, ready to try
+demo: install ## see it happen: a badge for 10,000 customers in one call
 	@$(BIN)/cockade demo
 
 serve: install ## start the server, configured by COCKADE_*

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin
 
 import msgspec
 import platformdirs
@@ -61,5 +61,16 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Config:
                     Path(text) if field.type is Path else msgspec.convert(text, field.type, strict=False)
                 )
             except msgspec.ValidationError as error:
-                raise SetupError(f"{variable}={text!r} cannot be used: {error}.") from None
+                allowed = (
+                    f"one of {', '.join(get_args(field.type))}"
+                    if get_origin(field.type) is Literal
+                    else error
+                )
+                raise SetupError(f"{variable}={text!r} cannot be used: {allowed}.") from None
     return Config(**values)  # pyright: ignore[reportArgumentType]
+
+
+def unknown(environment: Mapping[str, str]) -> list[str]:
+    """The COCKADE_ variables that no setting is named by: perhaps misspelt."""
+    known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Config)}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)

@@ -11,6 +11,7 @@ CockadeError
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
 ├── NotAuthenticated 401 · NotAllowed 403 · BodyTooLarge 413
 ├── Unavailable 503           the database cannot answer now; nothing was changed
+│   ├── Busy 503              another request holds what this one needs, and did not finish in time
 │   └── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
 ├── Unexpected 999999         a bug; the caller learns nothing of it
 └── SetupError                an operator has to do something first; the message says what
@@ -199,6 +200,15 @@ class Unavailable(CockadeError):
 
     code = 503
     message = "The database is unavailable. Nothing was changed; send the same request again."
+
+
+class Busy(Unavailable):
+    """Another request holds the request id or the badge, or all connections are in use, for longer than is waited."""
+
+    message = (
+        "Other requests hold what this one needs, and did not finish in time. "
+        "Nothing was changed; send the same request again."
+    )
 
 
 class OutcomeUnknown(Unavailable):

@@ -433,10 +433,10 @@ def test_a_hundred_faults_are_told_at_most() -> None:
             "customerIds has 151 entries; one call takes at most 150 (COCKADE_CUSTOMERS_MAX). "
             "Send the rest in further calls.",
         ),
-        (read_earn_bulk, EARN_BULK, {"badgeMetaId": 5}, "Expected `str`, got `int`."),
-        (read_badge, BADGE, {"name": 5}, "Expected `str`, got `int`."),
-        (read_badge, BADGE, {"name": "x" * 256}, "Expected `str` of length <= 255."),
-        (read_badge, BADGE, {"badgeRank": -1}, "Expected `int` >= 0."),
+        (read_earn_bulk, EARN_BULK, {"badgeMetaId": 5}, "Expected text, got an integer."),
+        (read_badge, BADGE, {"name": 5}, "Expected text, got an integer."),
+        (read_badge, BADGE, {"name": "x" * 256}, "Expected text of length <= 255."),
+        (read_badge, BADGE, {"badgeRank": -1}, "Expected an integer >= 0."),
         (
             read_earn_bulk,
             EARN_BULK,

@@ -46,6 +46,13 @@ CONTRACT = [
         401,
         "Authentication is required: send Basic credentials or an OAuth token.",
     ),
+    (
+        errors.Busy,
+        503,
+        503,
+        "Other requests hold what this one needs, and did not finish in time. "
+        "Nothing was changed; send the same request again.",
+    ),
     (errors.Unexpected, 999999, 500, "Unexpected error."),
     (
         errors.BodyTooLarge,

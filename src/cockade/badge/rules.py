@@ -24,7 +24,7 @@ from cockade.badge.model import (
 from cockade.errors import MALFORMED, Fault
 
 NEVER_YEARS = 100
-_NO_LIMIT = {ConstraintType.CUSTOMER_BADGE_NO_LIMIT, ConstraintType.BADGE_NO_LIMIT}
+_LIMITS = set(ConstraintType) - {ConstraintType.CUSTOMER_BADGE_NO_LIMIT, ConstraintType.BADGE_NO_LIMIT}
 
 
 def status_at(starts_at: datetime, expires_at: datetime, now: datetime) -> BadgeStatus:
@@ -105,5 +105,5 @@ def _limit_faults(draft: BadgeDraft) -> list[Fault]:
         )
         for field, constraints in lists.items()
         for place, constraint in enumerate(constraints)
-        if constraint.constraint_type not in _NO_LIMIT
+        if constraint.constraint_type in _LIMITS
     ]

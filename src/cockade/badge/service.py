@@ -10,7 +10,7 @@ from cockade.access.model import Caller
 from cockade.badge import rules, store
 from cockade.badge.model import Badge, BadgeDraft, BadgeFilter
 from cockade.clock import Clock
-from cockade.errors import BadgeNotFound, ClaimNotFound, InvalidInput, OwnerNotAllowed
+from cockade.errors import BadgeNotFound, ClaimNotFound, Fault, InvalidInput, OwnerNotAllowed
 from cockade.ids import BadgeId, BadgeKey
 from cockade.request.model import OwnerType
 from cockade.storage.database import Database, Tx
@@ -33,7 +33,7 @@ class BadgeService:
     ) -> Badge:
         """Make a badge. Raises InvalidInput with every fault, NameTaken and BadgeIdTaken."""
         now = self._clock()
-        if faults := rules.creation_faults(draft, now, ZoneInfo(caller.time_zone), is_migration=is_migration):
+        if faults := self.creation_faults(caller, draft, is_migration=is_migration):
             raise InvalidInput(faults)
         badge_id = migrated_id or ids.new_badge_id(int(now.timestamp()), secrets.token_bytes(8))
 
@@ -42,6 +42,12 @@ class BadgeService:
             return await _found(tx, caller, badge_id)
 
         return await self._database.transaction("badge.create", body)
+
+    def creation_faults(self, caller: Caller, draft: BadgeDraft, *, is_migration: bool) -> list[Fault]:
+        """All that stands against creating this badge now; for callers who tell it together with other faults."""
+        return rules.creation_faults(
+            draft, self._clock(), ZoneInfo(caller.time_zone), is_migration=is_migration
+        )
 
     async def get(self, caller: Caller, badge_id: BadgeId) -> Badge:
         """One badge with its claims. Raises BadgeNotFound."""

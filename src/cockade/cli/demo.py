@@ -130,9 +130,7 @@ def _tell_next(
 ) -> None:
     user = f"{credential['username']}:{credential['secret']}" if keep else "admin:SECRET"
     body = {**_earn_bulk(badge_id if keep else "BADGE_ID", 2), "customerIds": [1, 2], "requestId": "mine-1"}
-    curl = (
-        f"curl -u {user} {origin}{BASE_PATH}/customer/earnBulk --json '{msgspec.json.encode(body).decode()}'"
-    )
+    curl = f"curl -u {user} {origin}{BASE_PATH}/customer/earnBulk -d '{msgspec.json.encode(body).decode()}'"
     steps = [
         (
             "[bold]make serve[/]",

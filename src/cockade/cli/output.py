@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+WIDTH_MAX = 10_000
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -30,9 +32,8 @@ def show(value: dict[str, Any] | list[dict[str, Any]], *, as_json: bool) -> None
 
 def _print(table: Table) -> None:
     """Never cut a secret: where the table is wider than the terminal, the terminal may wrap it."""
-    console = Console()
-    width = max(console.width, console.measure(table).maximum)
-    Console(width=width).print(table)
+    needed = Console(width=WIDTH_MAX).measure(table).maximum
+    Console(width=max(Console().width, needed)).print(table)
 
 
 def _text(cell: object) -> str:

@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import os
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +17,13 @@ from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
 
-from cockade import compose, config, logs
+from cockade import clock, compose, config, logs
 from cockade.access.model import NewCredential
 from cockade.cli.database import database_url, prepare
 from cockade.config import Config
 from cockade.errors import SetupError
 from cockade.http.app import BASE_PATH
+from cockade.http.times import iso
 
 log = structlog.get_logger()
 
@@ -45,6 +47,8 @@ def serve(
         raise typer.BadParameter("--tls-cert and --tls-key go together.")
     settings = config.from_environment()
     logs.configure(settings)
+    for name in config.unknown(os.environ):
+        log.warning("no such setting; it is ignored", action="serve.check", variable=name)
     _require_free(host, port)
     if tls_cert is None and not _is_loopback(host):
         log.warning(
@@ -90,6 +94,7 @@ def _welcome(credential: NewCredential | None, origin: str) -> None:
     """Printed once, on standard output, apart from the log."""
     if credential is None:
         return
+    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     insecure = " -k" if origin.startswith("https") else ""
     typer.echo(
         f"""
@@ -102,10 +107,12 @@ The database was empty, so org {credential.org_id} and its first credential were
 
 Once the service is up, this creates a badge:
 
-  curl{insecure} -u {credential.username}:{credential.secret} {origin}{BASE_PATH}/badgeMeta --json '{{
-    "name": "First badge", "startOn": "2030-01-01T00:00:00Z", "expiresOn": "2040-01-01T00:00:00Z",
+  curl{insecure} -u {credential.username}:{credential.secret} {origin}{BASE_PATH}/badgeMeta -d '{{
+    "name": "First badge", "startOn": "{iso(today)}", "expiresOn": "{iso(today + timedelta(days=3650))}",
     "earnType": "EARN", "earnedBadgeExpiry": {{"expiryType": "NEVER"}},
     "ownership": {{"restrictedToOwners": ["Loyalty"]}}}}'
+
+docs/quickstart.md goes on from there.
 """
     )
 

@@ -18,7 +18,7 @@ from cockade.http.requests import exchange_of
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 TOKEN_HEADER = "X-CAP-API-OAUTH-TOKEN"
-READING = {"GET", "HEAD"}
+READING = {"GET", "HEAD", "OPTIONS"}
 
 
 class Authentication(AbstractAuthenticationMiddleware):
@@ -34,26 +34,32 @@ class Authentication(AbstractAuthenticationMiddleware):
 
 def readers_only_read(connection: Connection, _: BaseRouteHandler) -> None:
     """A guard: a read-only credential changes nothing."""
+    if connection.scope.get("method") in READING:
+        return
     caller: Caller = connection.user
-    if caller.access_group is AccessGroup.READ_ONLY and connection.scope.get("method") not in READING:
+    if caller.access_group is AccessGroup.READ_ONLY:
         raise NotAllowed
 
 
 async def _caller(access: AccessService, connection: Connection) -> Caller:
-    header, token = connection.headers.get("Authorization"), connection.headers.get(TOKEN_HEADER)
-    scheme, _, proof = (header or "").partition(" ")
-    proof = proof.strip()
-    if scheme.lower() == "bearer":
-        if token is not None and token != proof:
-            raise NotAuthenticated("The request carries two different credentials; send one.")
-        return await access.caller_of_token(proof)
-    if header is not None and token is not None:
+    proofs = _proofs(connection)
+    if len(proofs) > 1:
         raise NotAuthenticated("The request carries two different credentials; send one.")
-    if token is not None:
-        return await access.caller_of_token(token)
-    if scheme.lower() == "basic":
-        return await access.caller_of_basic(*read_basic(proof))
+    for scheme, proof in proofs:
+        if scheme == "bearer":
+            return await access.caller_of_token(proof)
+        if scheme == "basic":
+            return await access.caller_of_basic(*read_basic(proof))
     raise NotAuthenticated
+
+
+def _proofs(connection: Connection) -> set[tuple[str, str]]:
+    """Every credential that the request carries, as (scheme, proof); the same one twice is one."""
+    headers = [header.partition(" ") for header in connection.headers.getall("Authorization", [])]
+    tokens = connection.headers.getall(TOKEN_HEADER, [])
+    return {(scheme.lower(), proof.strip()) for scheme, _, proof in headers} | {
+        ("bearer", t.strip()) for t in tokens
+    }
 
 
 def read_basic(proof: str) -> tuple[str, str]:

@@ -468,7 +468,7 @@ def _presentation(body: BadgeBody) -> Presentation:
         images=[msgspec.to_builtins(image) for image in body.images or []],
         benefits=[msgspec.to_builtins(benefit) for benefit in body.benefits or []],
         tags=[msgspec.to_builtins(tag) for tag in body.tags or []],
-        badge_group_id=body.badge_group_id,
+        badge_group_id=body.badge_group_id and body.badge_group_id.lower(),
         badge_rank=body.badge_rank,
         custom_fields=body.custom_fields or {},
         default_till_id=body.default_till_id,

@@ -6,6 +6,7 @@ walked field by field, so that one answer lists all that is wrong.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import Enum
 from types import UnionType
@@ -20,6 +21,15 @@ from cockade.errors import FAULTS_MAX, MALFORMED, Fault, InvalidInput
 S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
 
+WORDS = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
+"""JSON's types as the decoder calls them, and as people do."""
 WRONG = "wrong"
 """A type may say in `Meta(extra={WRONG: …})` what is told of a value that is not of it."""
 
@@ -155,11 +165,23 @@ def _read_value(value: object, hint: Any, reference: str, faults: Faults) -> Any
 def _sentence(error: msgspec.ValidationError, hint: Any) -> str:
     inner = _plain(hint)
     if isinstance(inner, type) and issubclass(inner, Enum):
-        return f"Must be one of {', '.join(str(member.value) for member in inner)}."
+        return must_be_one_of(inner)
     for meta in getattr(hint, "__metadata__", ()):
         if isinstance(meta, Meta) and meta.extra and WRONG in meta.extra:
             return meta.extra[WRONG]
-    return str(error).split(" - at ")[0] + "."
+    return in_words(str(error).split(" - at ")[0]) + "."
+
+
+def must_be_one_of(kind: type[Enum]) -> str:
+    """The sentence about a value that is no member of the enumeration."""
+    return f"Must be one of {', '.join(str(member.value) for member in kind)}."
+
+
+def in_words(message: str) -> str:
+    """The decoder's message with its type names in words: "Expected text or null, got a number"."""
+    return re.sub(
+        "`([^`]+)`", lambda types: " or ".join(WORDS.get(t, t) for t in types[1].split(" | ")), message
+    )
 
 
 def _plain(hint: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from enum import Enum
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import structlog
@@ -16,11 +17,14 @@ from litestar.openapi.spec import Example
 from cockade import errors
 from cockade.errors import CockadeError, Fault
 from cockade.http import wire
+from cockade.http.body import in_words, must_be_one_of
+from cockade.http.requests import exchange_of
 from cockade.http.wire import Envelope
 
 log = structlog.get_logger()
 
 RETRY_AFTER_S = 2
+AnyRequest: TypeAlias = Request[Any, Any, State]
 
 STATUS: dict[type[CockadeError], int] = {
     errors.Unexpected: 500,
@@ -43,6 +47,7 @@ STATUS: dict[type[CockadeError], int] = {
     errors.NotAllowed: 403,
     errors.BodyTooLarge: 413,
     errors.Unavailable: 503,
+    errors.Busy: 503,
     errors.OutcomeUnknown: 503,
 }
 """Every error that can reach HTTP; a test walks the tree and finds none missing."""
@@ -65,39 +70,54 @@ def answer_failure(
     )
 
 
-def on_domain_error(_: Request[object, object, State], error: CockadeError) -> Response[bytes]:
+def on_domain_error(request: AnyRequest, error: CockadeError) -> Response[bytes]:
     """A domain error by the table."""
+    exchange_of(request.scope).codes = [fault.code for fault in error.faults()]
+    if isinstance(error, errors.Unavailable):
+        exchange_of(request.scope).cause = repr(error.__cause__)
     return answer_failure(STATUS[type(error)], error.faults())
 
 
-def on_http_error(_: Request[object, object, State], error: HTTPException) -> Response[bytes]:
+def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """What the framework refuses: unknown paths, wrong methods, bodies too large, bad parameters."""
     if isinstance(error, ValidationException):
-        return answer_failure(400, _parameter_faults(error))
+        return on_domain_error(request, errors.InvalidInput(_parameter_faults(request, error)))
     if error.status_code == STATUS[errors.BodyTooLarge]:
-        return answer_failure(error.status_code, errors.BodyTooLarge().faults())
+        return on_domain_error(request, errors.BodyTooLarge())
+    if error.status_code >= 500:
+        return on_unexpected(request, error)
     faults = [Fault(error.status_code, error.detail)]
     return answer_failure(error.status_code, faults, dict(error.headers or {}))
 
 
-def on_unexpected(_: Request[object, object, State], error: Exception) -> Response[bytes]:
+def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A bug: the caller learns nothing of it, the log learns everything."""
-    log.error("unexpected error", exc_info=error)
-    return answer_failure(500, errors.Unexpected().faults())
+    log.error("unexpected error", request_id=exchange_of(request.scope).request_id, exc_info=error)
+    return on_domain_error(request, errors.Unexpected())
 
 
-def _parameter_faults(error: ValidationException) -> list[Fault]:
+def _parameter_faults(request: AnyRequest, error: ValidationException) -> list[Fault]:
     """Parameters are reported one by one; a body that is missing altogether is named as such."""
     noted: list[object] = error.extra if isinstance(error.extra, list) else []
     faults: list[Fault] = []
     for item in noted:
         if isinstance(item, dict):
             found = cast("dict[str, object]", item)
-            if found.get("key") == "data":
-                faults.append(Fault(errors.MALFORMED, "The body is empty; a JSON object is expected."))
-            else:
-                faults.append(Fault(errors.MALFORMED, str(found.get("message")), str(found.get("key"))))
+            faults.append(_parameter_fault(request, str(found.get("key")), str(found.get("message"))))
     return faults or [Fault(errors.MALFORMED, error.detail)]
+
+
+def _parameter_fault(request: AnyRequest, key: str, message: str) -> Fault:
+    """One fault, under the name that callers know the parameter by."""
+    if key == "data":
+        return Fault(errors.MALFORMED, "The body is empty; a JSON object is expected.")
+    for field in request.route_handler.parsed_fn_signature.parameters.values():
+        name = getattr(field.kwarg_definition, "name", None) or field.name
+        if key in (field.name, name):
+            kinds = [kind for kind in (field.annotation, *field.args) if isinstance(kind, type)]
+            enumerations = [must_be_one_of(kind) for kind in kinds if issubclass(kind, Enum)]
+            return Fault(errors.MALFORMED, enumerations[0] if enumerations else in_words(message) + ".", name)
+    return Fault(errors.MALFORMED, in_words(message) + ".", key)
 
 
 def documented(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:

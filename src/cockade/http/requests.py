@@ -33,6 +33,8 @@ S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
 
 REQUEST_ID_HEADER = b"x-cap-request-id"
+QUIET = {"healthz", "readyz"}
+"""Asked every few seconds by load balancers; logged only when they fail."""
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 log = structlog.get_logger()
 
@@ -46,6 +48,10 @@ class Exchange:
         self.request_id = header or uuid.uuid4().hex
         """The request id that is used and echoed."""
         self.caller: Caller | None = None
+        self.codes: list[int] | None = None
+        """The codes of a failure."""
+        self.cause: str | None = None
+        """Why the database could not serve."""
 
 
 class JsonBody(Generic[S]):
@@ -131,10 +137,11 @@ class ExchangeLayer:
             await self._app(scope, receive, send_with_id)
         finally:
             caller = exchange.caller
-            handler = scope.get("route_handler")
-            log.info(
+            action = getattr(scope.get("route_handler"), "operation_id", None)
+            write = log.debug if action in QUIET and status == 200 else log.info
+            write(
                 "request",
-                action=getattr(handler, "operation_id", None),
+                action=action,
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
@@ -142,11 +149,16 @@ class ExchangeLayer:
                 request_id=exchange.request_id,
                 org=caller.org_id if caller else None,
                 username=caller.username if caller else None,
+                codes=exchange.codes,
+                cause=exchange.cause,
             )
 
 
 def _header(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == REQUEST_ID_HEADER:
-            return value.decode("latin-1") or None
+            try:
+                return value.decode() or None
+            except UnicodeDecodeError:
+                return value.decode("latin-1")
     return None

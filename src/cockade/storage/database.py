@@ -18,7 +18,7 @@ from asyncpg import exceptions as pg
 from prometheus_client import Counter
 
 from cockade.config import Config
-from cockade.errors import OutcomeUnknown, SetupError, Unavailable
+from cockade.errors import Busy, OutcomeUnknown, SetupError, Unavailable
 from cockade.storage.connection import Connection
 from cockade.storage.migrate import require_migrated
 
@@ -60,6 +60,13 @@ BUSY = (
     pg.InsufficientResourcesError,
     pg.ReadOnlySQLTransactionError,
 )
+
+
+# … because of other callers, not of its own state.
+WAITED = (pg.LockNotAvailableError, pg.TooManyConnectionsError)
+
+# The database does not let us in at all.
+REFUSED = (pg.InvalidCatalogNameError, pg.InvalidAuthorizationSpecificationError)
 
 
 class Tx:
@@ -147,8 +154,7 @@ class Database:
             except OutcomeUnknown:
                 raise
             except BUSY as error:  # first, because a TimeoutError is an OSError too
-                log.warning("busy", action=name, cause=type(error).__name__)
-                raise Unavailable from error
+                raise (Busy if isinstance(error, WAITED) else Unavailable) from error
             except (*ROLLED_BACK, *CONNECTION_LOST) as error:
                 if isinstance(error, ValueError):  # asyncpg's word for a value of ours that it cannot send
                     raise
@@ -176,13 +182,10 @@ class Database:
         assert self._pool is not None, "open() comes first"
         try:
             connection = await self._pool.acquire(timeout=self._config.pool_wait_s_max)
-        except (
-            *CONNECTION_LOST,
-            *BUSY,
-            pg.InvalidCatalogNameError,
-            pg.InvalidAuthorizationSpecificationError,
-        ) as e:
-            raise Unavailable from e
+        except TimeoutError as error:
+            raise Busy from error
+        except (*CONNECTION_LOST, *BUSY, *REFUSED) as error:
+            raise Unavailable from error
         try:
             yield connection
         finally:

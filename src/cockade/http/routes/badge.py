@@ -39,6 +39,8 @@ from cockade.ids import BadgeId
 from cockade.request.model import OwnerType
 
 MIGRATION_HEADER = "X-CAP-BADGES-MIGRATION"
+DATES = ("startOn", "startOnISO", "expiresOn", "expiresOnISO")
+"""Only a badge whose dates could be read can be judged by them."""
 SIZE_MAX = 1000
 PAGE_MAX = 1_000_000_000
 
@@ -85,7 +87,11 @@ async def create_badge(
     is_migration = (migration or "").strip().lower() == "migration"
 
     def convert(body: BadgeBody, faults: Faults) -> tuple[BadgeDraft, BadgeId | None]:
-        return to_draft(body, faults), to_migrated_id(body, faults) if is_migration else None
+        draft = to_draft(body, faults)
+        if not any(faults.about(name) for name in DATES):
+            for fault in badges.creation_faults(request.user, draft, is_migration=is_migration):
+                faults.note(fault.reference, fault.message, fault.code)
+        return draft, to_migrated_id(body, faults) if is_migration else None
 
     draft, migrated_id = data.read(convert)
     badge = await badges.create(request.user, draft, migrated_id=migrated_id, is_migration=is_migration)
@@ -153,6 +159,9 @@ async def list_badges(
     size: Annotated[int, QueryParameter(ge=1, le=SIZE_MAX, description="Badges per page.")] = 10,
 ) -> Envelope[BadgePage]:
     """A page of badges."""
+    if earn_type and badge_type and earn_type is not badge_type:
+        message = "earnType and badgeType differ; send one of them."
+        raise InvalidInput([Fault(errors.MALFORMED, message, "badgeType")])
     wanted = BadgeFilter(
         status=status,
         earn_type=earn_type or badge_type,
@@ -177,7 +186,7 @@ async def list_badges(
     operation_id="activateBadge",
     summary="Switch a badge on",
     tags=["Badges"],
-    responses=documented(errors.BadgeNotFound, errors.NotAllowed),
+    responses=documented(errors.InvalidInput, errors.BadgeNotFound, errors.NotAllowed),
 )
 async def activate_badge(
     request: ApiRequest, badge_id: PathId, badges: NamedDependency[BadgeService]
@@ -193,7 +202,7 @@ async def activate_badge(
     summary="Switch a badge off",
     description="Once this has been answered, nothing more is issued.",
     tags=["Badges"],
-    responses=documented(errors.BadgeNotFound, errors.NotAllowed),
+    responses=documented(errors.InvalidInput, errors.BadgeNotFound, errors.NotAllowed),
 )
 async def deactivate_badge(
     request: ApiRequest, badge_id: PathId, badges: NamedDependency[BadgeService]

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from cockade import errors
+from cockade.errors import Fault, InvalidInput
 from cockade.http.errors import documented
 from cockade.http.requests import ApiRequest
 from cockade.http.routes.earning import (
@@ -35,11 +36,13 @@ async def get_request(
     request: ApiRequest,
     requests: NamedDependency[RequestService],
     request_id: Annotated[
-        str,
-        QueryParameter(name="requestId", description="The id that was sent.", min_length=1, pattern=NO_NUL),
-    ],
+        str | None,
+        QueryParameter(name="requestId", required=True, description="The id that was sent.", pattern=NO_NUL),
+    ] = None,
     answer: AnswerParameter = AnswerShape.ISSUED,
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """The stored outcome."""
+    if not request_id:
+        raise InvalidInput([Fault(errors.MALFORMED, "requestId is mandatory.", "requestId")])
     outcome = await requests.get(request.user, request_id)
     return answer_outcome(outcome, answer, [])

@@ -89,8 +89,10 @@ async def generate_token(
     status_code=200,
     tags=["Authentication"],
     responses={
-        400: ResponseSpec(StandardError, description="The request is not of the standard's form."),
-        401: ResponseSpec(StandardError, description="The client is not known."),
+        400: ResponseSpec(
+            StandardError, generate_examples=False, description="The request is not of the standard's form."
+        ),
+        401: ResponseSpec(StandardError, generate_examples=False, description="The client is not known."),
     },
 )
 async def issue_token(request: ApiRequest, access: NamedDependency[AccessService]) -> Response[StandardToken]:
@@ -115,9 +117,9 @@ def _client(request: Request[Any, Any, Any], form: dict[str, str]) -> tuple[str,
     """Client key and secret, from the header (form-encoded inside, as the standard wants it) or from the form."""
     scheme, _, proof = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":
-        key, secret = read_basic(proof.strip())
-        return unquote_plus(key), unquote_plus(secret)
-    key, secret = form.get("client_id", ""), form.get("client_secret", "")
+        key, secret = map(unquote_plus, read_basic(proof.strip()))
+    else:
+        key, secret = form.get("client_id", ""), form.get("client_secret", "")
     if not key or not secret or "\0" in key:
         raise NotAuthenticated("Send client_id and client_secret, or Basic credentials.")
     return key, secret
