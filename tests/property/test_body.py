@@ -26,7 +26,7 @@ S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
 
 CONFIG = Config(customers_max=8)
-EXCHANGE = Exchange("header", datetime(2026, 1, 1, tzinfo=UTC))
+ARRIVED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 scalars = st.one_of(
     st.none(),
@@ -134,7 +134,8 @@ badges = fields(
 
 
 def read_earn_bulk(raw: bytes) -> EarnBulk | list[Fault]:
-    return read(raw, EarnBulkBody, lambda wire, faults: to_command(wire, EXCHANGE, CONFIG, faults))
+    exchange = Exchange("header", ARRIVED_AT)
+    return read(raw, EarnBulkBody, lambda wire, faults: to_command(wire, exchange, CONFIG, faults))
 
 
 def read_badge(raw: bytes) -> BadgeDraft | list[Fault]:

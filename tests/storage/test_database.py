@@ -1,0 +1,344 @@
+"""Transactions on a real server: what is run again, what is given up, and that nothing is kept by halves."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+
+import asyncpg
+import pytest
+from asyncpg import exceptions as pg
+
+from cockade import clock
+from cockade.access import store
+from cockade.errors import SetupError, Unavailable
+from cockade.ids import BadgeId
+from cockade.storage.database import (
+    ATTEMPTS_MAX,
+    Connection,
+    Database,
+    DuplicateRow,
+    Tx,
+    check_server,
+    connect,
+    retries,
+)
+from tests.storage.conftest import OpenDatabase
+from tests.support import Org
+
+GUARD_S = 30
+"""No test waits longer: a hang is a failure, not a pause."""
+
+
+def lock_number() -> int:
+    """An advisory lock that no other test holds."""
+    return secrets.randbits(62)
+
+
+async def lock(tx: Tx, number: int) -> None:
+    await tx.execute("select pg_advisory_xact_lock($1)", number)
+
+
+async def kill(database: Database, pid: int) -> None:
+    """End a server process, as an operator or a crash would."""
+    await database.transaction("test.kill", lambda tx: tx.value("select pg_terminate_backend($1, 5000)", pid))
+
+
+async def pid_of(tx: Tx) -> int:
+    return await tx.value("select pg_backend_pid()")
+
+
+async def orgs_named(database: Database, name: str) -> int:
+    return await database.transaction(
+        "test.count", lambda tx: tx.value("select count(*) from org where name = $1", name)
+    )
+
+
+def retried(name: str, cause: type[Exception]) -> float:
+    return retries.labels(name, cause.__name__)._value.get()
+
+
+async def test_a_deadlock_is_resolved_by_running_one_of_the_two_again(database: Database) -> None:
+    first, second = lock_number(), lock_number()
+    held = {first: asyncio.Event(), second: asyncio.Event()}
+    runs: list[int] = []
+
+    async def both(tx: Tx, mine: int, other: int) -> int:
+        runs.append(mine)
+        await lock(tx, mine)
+        held[mine].set()
+        await held[other].wait()
+        await lock(tx, other)
+        return mine
+
+    before = retried("test.deadlock", pg.DeadlockDetectedError)
+    async with asyncio.timeout(GUARD_S):
+        done = await asyncio.gather(
+            database.transaction("test.deadlock", lambda tx: both(tx, first, second)),
+            database.transaction("test.deadlock", lambda tx: both(tx, second, first)),
+        )
+    assert done == [first, second]
+    assert len(runs) == 3
+    assert retried("test.deadlock", pg.DeadlockDetectedError) == before + 1
+
+
+async def test_a_serialization_failure_is_run_again(database: Database, org: Org) -> None:
+    runs: list[str] = []
+
+    async def rename(tx: Tx) -> None:
+        await tx.execute("set transaction isolation level repeatable read")
+        runs.append(await tx.value("select name from org where org_id = $1", org.caller.org_id))
+        if len(runs) == 1:
+            await database.transaction(
+                "test.meddle",
+                lambda other: other.execute("update org set name = 'b' where org_id = $1", org.caller.org_id),
+            )
+        await tx.execute("update org set name = name || 'c' where org_id = $1", org.caller.org_id)
+
+    await database.transaction("test.serialization", rename)
+    assert len(runs) == 2
+    assert runs[1] == "b"
+    assert await orgs_named(database, "bc") >= 1
+
+
+async def test_a_lock_that_is_not_given_up_is_unavailable_and_not_waited_for_again(
+    database: Database, open_database: OpenDatabase
+) -> None:
+    number = lock_number()
+    impatient = await open_database(lock_timeout_s=1)
+    runs: list[int] = []
+
+    async def wait_for_it(tx: Tx) -> None:
+        runs.append(1)
+        await lock(tx, number)
+
+    async def hold(tx: Tx) -> None:
+        await lock(tx, number)
+        async with asyncio.timeout(GUARD_S):
+            with pytest.raises(Unavailable) as caught:
+                await impatient.transaction("test.wait", wait_for_it)
+        assert isinstance(caught.value.__cause__, pg.LockNotAvailableError)
+
+    await database.transaction("test.hold", hold)
+    assert runs == [1]
+    await impatient.transaction("test.wait", wait_for_it)
+
+
+async def test_a_statement_that_takes_too_long_is_unavailable(open_database: OpenDatabase) -> None:
+    impatient = await open_database(statement_timeout_s=1, pool_size=1)
+    with pytest.raises(Unavailable) as caught:
+        await impatient.transaction("test.slow", lambda tx: tx.execute("select pg_sleep(30)"))
+    assert isinstance(caught.value.__cause__, pg.QueryCanceledError)
+    assert await impatient.transaction("test.quick", lambda tx: tx.value("select 1")) == 1
+
+
+async def test_a_transaction_whose_connection_is_killed_is_run_again_and_kept_once(
+    database: Database,
+) -> None:
+    name, runs = secrets.token_hex(8), []
+
+    async def body(tx: Tx) -> None:
+        runs.append(1)
+        await store.insert_org(tx, name, "UTC", clock.now())
+        if len(runs) == 1:
+            await kill(database, await pid_of(tx))
+        await tx.execute("select 1")
+
+    await database.transaction("test.killed", body)
+    assert len(runs) == 2
+    assert await orgs_named(database, name) == 1
+
+
+async def test_an_idle_connection_that_was_killed_is_replaced(
+    database: Database, open_database: OpenDatabase
+) -> None:
+    single = await open_database(pool_size=1)
+    for _ in range(3):
+        await kill(database, await single.transaction("test.pid", pid_of))
+        assert await single.transaction("test.next", lambda tx: tx.value("select 1")) == 1
+
+
+async def test_a_connection_that_is_killed_every_time_is_unavailable_in_the_end(database: Database) -> None:
+    runs: list[int] = []
+
+    async def body(tx: Tx) -> None:
+        runs.append(1)
+        await kill(database, await pid_of(tx))
+        await tx.execute("select 1")
+
+    with pytest.raises(Unavailable) as caught:
+        await database.transaction("test.always", body)
+    assert type(caught.value) is Unavailable
+    assert len(runs) == ATTEMPTS_MAX
+
+
+async def test_an_error_in_the_body_is_passed_on_and_nothing_is_kept(open_database: OpenDatabase) -> None:
+    single, name = await open_database(pool_size=1), secrets.token_hex(8)
+
+    async def body(tx: Tx) -> None:
+        await store.insert_org(tx, name, "UTC", clock.now())
+        raise LookupError(name)
+
+    with pytest.raises(LookupError, match=name):
+        await single.transaction("test.error", body)
+    assert await orgs_named(single, name) == 0
+
+
+async def test_an_error_in_the_body_is_passed_on_also_when_the_connection_is_gone(
+    database: Database, open_database: OpenDatabase
+) -> None:
+    single = await open_database(pool_size=1)
+
+    async def body(tx: Tx) -> None:
+        await kill(database, await pid_of(tx))
+        with suppress(pg.PostgresConnectionError, pg.AdminShutdownError, pg.InterfaceError):
+            await tx.execute("select 1")
+        raise LookupError("decided before it broke")
+
+    with pytest.raises(LookupError, match="decided before it broke"):
+        await single.transaction("test.error", body)
+    assert await single.transaction("test.next", lambda tx: tx.value("select 1")) == 1
+
+
+async def test_a_statement_that_is_wrong_is_not_run_again(database: Database) -> None:
+    runs: list[int] = []
+
+    async def body(tx: Tx) -> None:
+        runs.append(1)
+        await tx.execute("select no_such_column")
+
+    with pytest.raises(pg.UndefinedColumnError):
+        await database.transaction("test.wrong", body)
+    assert runs == [1]
+
+
+async def test_a_value_that_cannot_be_sent_is_not_run_again(database: Database) -> None:
+    runs: list[int] = []
+
+    async def body(tx: Tx) -> None:
+        runs.append(1)
+        await tx.value("select $1::integer", 2**40)
+
+    with pytest.raises(asyncpg.DataError):
+        await database.transaction("test.value", body)
+    assert runs == [1]
+
+
+async def test_a_call_that_is_cancelled_keeps_nothing_and_gives_its_connection_back(
+    database: Database, open_database: OpenDatabase
+) -> None:
+    single, name = await open_database(pool_size=1), secrets.token_hex(8)
+    inserted = asyncio.Event()
+
+    async def body(tx: Tx) -> None:
+        await store.insert_org(tx, name, "UTC", clock.now())
+        inserted.set()
+        await tx.execute("select pg_sleep(60)")
+
+    task = asyncio.create_task(single.transaction("test.cancelled", body))
+    await inserted.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(GUARD_S):
+        assert await orgs_named(single, name) == 0
+    assert await orgs_named(database, name) == 0
+
+
+async def test_a_pool_without_a_free_connection_is_unavailable(open_database: OpenDatabase) -> None:
+    single = await open_database(pool_size=1, pool_wait_s_max=1)
+
+    async def hold(_: Tx) -> None:
+        async with asyncio.timeout(GUARD_S):
+            with pytest.raises(Unavailable):
+                await single.transaction("test.second", lambda tx: tx.value("select 1"))
+
+    await single.transaction("test.first", hold)
+    assert await single.transaction("test.third", lambda tx: tx.value("select 1")) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://nobody@127.0.0.1:1/none", "postgresql:///none?host=/nowhere"],
+)
+async def test_a_database_that_is_not_there_is_unavailable(open_database: OpenDatabase, url: str) -> None:
+    absent = await open_database(url=url)
+    with pytest.raises(Unavailable):
+        await absent.transaction("test.absent", lambda tx: tx.value("select 1"))
+    with pytest.raises(Unavailable):
+        await absent.require_ready()
+    with pytest.raises(SetupError, match="COCKADE_DATABASE_URL"):
+        await connect(url)
+
+
+async def test_a_database_of_another_name_is_unavailable(
+    open_database: OpenDatabase, database_url: str
+) -> None:
+    base, _, query = database_url.partition("?")
+    absent = await open_database(url=f"{base.rpartition('/')[0]}/{secrets.token_hex(6)}?{query}")
+    with pytest.raises(Unavailable):
+        await absent.transaction("test.absent", lambda tx: tx.value("select 1"))
+
+
+async def test_a_row_that_exists_is_told_by_its_constraint(database: Database, org: Org) -> None:
+    columns = ("badge_key", "customer_id", "ordinal", "request_key", "valid_from", "valid_until", "line")
+    now = clock.now()
+    badge = await org.services.badges.get(org.caller, BadgeId(await org.make_badge()))
+    row = (badge.badge_key, 1, 1, 1, now, now, 0)
+
+    async def body(tx: Tx) -> None:
+        await tx.copy("earned_badge", columns, [row, row])
+
+    with pytest.raises(DuplicateRow) as caught:
+        await database.transaction("test.copy", body)
+    assert caught.value.constraint == "earned_badge_pkey"
+    await database.transaction("test.empty", lambda tx: tx.copy("earned_badge", columns, []))
+
+
+async def test_a_session_has_our_settings_whatever_the_server_has(open_database: OpenDatabase) -> None:
+    database = await open_database(statement_timeout_s=7, lock_timeout_s=3)
+
+    async def shown(tx: Tx) -> list[str]:
+        return [
+            await tx.value("select current_setting($1)", name)
+            for name in ("statement_timeout", "lock_timeout", "TimeZone", "transaction_isolation")
+        ]
+
+    assert await database.transaction("test.settings", shown) == ["7s", "3s", "UTC", "read committed"]
+
+
+async def test_a_server_that_can_lose_what_was_acknowledged_is_warned_of(
+    connection: Connection,
+) -> None:
+    await connection.execute("set synchronous_commit = on")
+    sound = await check_server(connection)
+    await connection.execute("set synchronous_commit = off")
+    warned = await check_server(connection)
+    assert [warning for warning in warned if warning not in sound] == [
+        "synchronous_commit is off: issuances that were acknowledged can be lost in a crash."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("json", b'{"a": [1, 2.50, null, "\\u0000"], "a": "twice"}'),
+        ("json", b"null"),
+        ("json", '"süß 🧦"'.encode()),
+        ("json", b"123456789012345678901234567890"),
+        ("jsonb", b'{"a": [1, null]}'),
+        ("jsonb", '"süß 🧦"'.encode()),
+        ("text", "süß 🧦 e\u0301 \u202e \x01 \ufffe"),
+        ("text", ""),
+        ("text", "'; drop table badge; --"),
+        ("text", "x" * 1_000_000),
+        ("bigint[]", [1, 2**63 - 1, -(2**63)]),
+        ("bigint[]", []),
+        ("text[]", ["", "a,b", '"']),
+    ],
+)
+async def test_values_come_back_as_they_were_sent(database: Database, kind: str, value: object) -> None:
+    sent = await database.transaction("test.round_trip", lambda tx: tx.value(f"select $1::{kind}", value))
+    assert sent == value
+    assert await database.transaction("test.null", lambda tx: tx.value(f"select $1::{kind}", None)) is None
