@@ -35,7 +35,7 @@ def services(url: str, settings: Config) -> Services:
         access=AccessService(database, clock.now),
         badges=BadgeService(database, clock.now),
         earning=EarningService(database, clock.now),
-        requests=RequestService(database),
+        requests=RequestService(database, clock.now),
     )
 
 

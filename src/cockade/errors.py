@@ -8,6 +8,7 @@ CockadeError
 │   ├── BadgeNotFound 404 · RequestNotFound 404 · OrgNotFound 404 · CredentialNotFound 404
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714
+│   ├── NotEnrolled 811 · AlreadyHeld 1040 · NotEarned 814
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
 ├── NotAuthenticated 401 · NotAllowed 403 · BodyTooLarge 413
 ├── Unavailable 503           the database cannot answer now; nothing was changed
@@ -151,6 +152,27 @@ class OwnerNotAllowed(Refused):
 
     code = 714
     message = "Owner type is not allowed."
+
+
+class NotEnrolled(Refused):
+    """The one customer has no enrolment whose window holds the event."""
+
+    code = 811
+    message = "Badge issue is mandatory before earn."
+
+
+class AlreadyHeld(Refused):
+    """The one customer has an earned badge that would be valid at the same time."""
+
+    code = 1040
+    message = "An active issue for the badge already exists."
+
+
+class NotEarned(Refused):
+    """There is no such earned badge, or it is revoked, or its validity has ended."""
+
+    code = 814
+    message = "Active earn instance is not present."
 
 
 class NotLive(Refused):

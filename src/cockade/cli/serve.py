@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import multiprocessing
 import os
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -30,6 +31,8 @@ log = structlog.get_logger()
 WORKERS_DEFAULT = min(4, os.cpu_count() or 1)
 STOP_S_MAX = 30
 RESPAWN_S = 0.5
+GRANIAN_LOGGING: dict[str, Any] = {"loggers": {"_granian": {"handlers": [], "propagate": True}}}
+"""The server's few own lines go the way of all others."""
 
 
 def serve(
@@ -59,7 +62,9 @@ def serve(
         asyncio.run(prepare(url, settings))
         if settings.database_url is None:
             _welcome(asyncio.run(_first_credential(url, settings)), origin)
-        # Workers are processes of their own and read the configuration from the environment, as we did.
+        # Workers are processes of their own and read the configuration from the environment, as we did. They are not
+        # forked: this process has threads by now, and a lock that one of them holds would stay locked in the fork.
+        multiprocessing.set_start_method("spawn", force=True)
         os.environ[config.PREFIX + "DATABASE_URL"] = url
         log.info("serving", action="serve.start", url=origin, workers=workers, docs=f"{origin}/docs")
         Server(
@@ -75,6 +80,7 @@ def serve(
             respawn_interval=RESPAWN_S,
             workers_kill_timeout=STOP_S_MAX,
             log_level=LogLevels.error,
+            log_dictconfig=GRANIAN_LOGGING,
             ssl_cert=tls_cert,
             ssl_key=tls_key,
         ).serve()

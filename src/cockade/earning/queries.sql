@@ -16,3 +16,10 @@ order by customer_id, stands desc, valid_until desc, ordinal desc;
 select badge_key, count(*) from earned_badge
 where badge_key = any($1::integer[]) and revoked_at is null
 group by badge_key;
+
+-- name: revoke
+-- Only what is valid now, or will be; the row stays.
+update earned_badge set revoked_at = $5
+where badge_key = $1 and customer_id = $2 and request_key = $3 and line = $4
+  and revoked_at is null and valid_until > $5
+returning badge_key;

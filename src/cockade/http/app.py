@@ -59,6 +59,8 @@ def create_app(services: Services) -> ASGIApp:
     """The whole app: the exchange outermost, then the framework, then authentication, then the handlers."""
     handlers: list[ControllerRouterHandler] = [
         earning.earn_bulk,
+        earning.earn,
+        earning.revoke_earn,
         requests.get_request,
         badge.create_badge,
         badge.get_badge,

@@ -31,6 +31,7 @@ class RequestKind(StrEnum):
     """The calls that a request id can be used for."""
 
     EARN_BULK = "EARN_BULK"
+    EARN = "EARN"
 
 
 class EarnedStatus(StrEnum):

@@ -1,19 +1,47 @@
-"""Asking what a request did."""
+"""Carrying requests out, each exactly once, and asking what they did."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import structlog
+from msgspec import Struct
+from prometheus_client import Counter
+
 from cockade.access.model import Caller
-from cockade.errors import RequestNotFound
+from cockade.clock import Clock
+from cockade.errors import OutcomeUnknown, RequestIdUsed, RequestNotFound, Unavailable
+from cockade.ids import BadgeKey, RequestKey
 from cockade.request import store
-from cockade.request.model import RequestOutcome
-from cockade.storage.database import Database
+from cockade.request.model import RequestKind, RequestOutcome
+from cockade.storage.database import Database, DuplicateRow, Tx
+
+collisions = Counter(
+    "cockade_earning_collisions", "Requests decided again because another one met their customers"
+)
+log = structlog.get_logger()
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """One run of a request's work, which may take a second one."""
+
+    request_key: RequestKey
+    now: datetime
+    alone: bool
+    """Whether to hold the badge exclusively: the first run met another request over a customer."""
+
+
+Work = Callable[[Tx, Turn], Awaitable[tuple[BadgeKey, RequestOutcome]]]
+"""What a request does with its turn; the outcome is stored in the same transaction."""
 
 
 class RequestService:
     """Use cases of `request`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
 
     async def get(self, caller: Caller, request_id: str) -> RequestOutcome:
         """What the request with this id did in the caller's org. Raises RequestNotFound."""
@@ -23,3 +51,55 @@ class RequestService:
         if outcome is None:
             raise RequestNotFound(reference="requestId")
         return outcome
+
+    async def carry_out(
+        self, name: str, caller: Caller, request_id: str, kind: RequestKind, work: Work
+    ) -> RequestOutcome:
+        """Take the request id, do the work, store its outcome: all in one transaction called `name`.
+
+        Whatever the work raises undoes all of it and leaves the id free. Raises RequestIdUsed, Unavailable (nothing was
+        changed) or OutcomeUnknown.
+        """
+        keys: set[RequestKey] = set()
+
+        async def attempt(tx: Tx, alone: bool) -> RequestOutcome:
+            now = self._clock()
+            key = await store.begin(tx, caller.org_id, request_id, kind, now)
+            if key is None:
+                return await self._own_outcome(tx, caller, request_id, keys)
+            keys.add(key)
+            badge_key, outcome = await work(tx, Turn(request_key=key, now=now, alone=alone))
+            await store.decide(tx, caller.org_id, badge_key, outcome)
+            return outcome
+
+        try:
+            # Requests on one badge run side by side. One that meets another over a customer runs again alone with the
+            # badge: whoever it met has then finished, and nobody can meet it a second time.
+            return await self._settled(name, lambda tx: attempt(tx, alone=False))
+        except DuplicateRow:
+            collisions.inc()
+            log.info("collision", action=name, request_id=request_id)
+            return await self._settled(name, lambda tx: attempt(tx, alone=True))
+
+    async def _settled(self, name: str, attempt: Callable[[Tx], Awaitable[RequestOutcome]]) -> RequestOutcome:
+        """The attempt's outcome, also where its commit was not answered."""
+        try:
+            return await self._database.transaction(name, attempt)
+        except OutcomeUnknown:
+            # The id tells: if it is taken by a key of ours, the commit happened, and its outcome is the answer. If it is
+            # free, it did not, and this is the first commit. If it is still being taken, the insert waits to see.
+            log.warning("commit of unknown outcome", action=name)
+        try:
+            return await self._database.transaction(name, attempt)
+        except Unavailable as error:
+            raise OutcomeUnknown from error
+
+    async def _own_outcome(
+        self, tx: Tx, caller: Caller, request_id: str, keys: set[RequestKey]
+    ) -> RequestOutcome:
+        """The outcome of an earlier attempt whose commit was not answered, or RequestIdUsed."""
+        if keys:
+            outcome = await store.find(tx, caller.org_id, request_id)
+            if outcome is not None and outcome.request_key in keys:
+                return outcome
+        raise RequestIdUsed(reference="requestId")

@@ -1,144 +1,43 @@
-"""Issuing badges to customers."""
+"""Issuing badges to customers, and taking them back: the handlers. Their wire structs are in `cockade.http.earnings`."""
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 from litestar import Response, post
 from litestar.di import NamedDependency
-from litestar.enums import MediaType
 from litestar.openapi.spec import Example
 from litestar.params import Body, QueryParameter
-from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cockade import errors, ids
 from cockade.config import Config
 from cockade.earning.model import EarnBulk
-from cockade.earning.rules import earned_status
 from cockade.earning.service import EarningService
-from cockade.http import times
-from cockade.http.body import WRONG, Faults
+from cockade.http.body import Faults
+from cockade.http.earnings import (
+    EXAMPLE,
+    EXAMPLE_ANSWER,
+    EXAMPLE_EARN,
+    EXAMPLE_REVOKE,
+    AnswerShape,
+    EarnAnswer,
+    EarnBody,
+    EarnBulkAnswer,
+    EarnBulkBody,
+    EarnedAnswer,
+    RevokeEarnAnswer,
+    RevokeEarnBody,
+    answer_outcome,
+    command_of,
+    earn_answer,
+    one_customer,
+    repeats,
+    to_command,
+)
 from cockade.http.errors import documented, example
-from cockade.http.requests import ApiRequest, Exchange, JsonBody, request_id_of
-from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy
+from cockade.http.requests import ApiRequest, JsonBody
+from cockade.http.wire import Envelope, ErrorDetail
 from cockade.ids import CustomerId
-from cockade.request.model import EarnedStatus, OwnerType, RefusalReason, RequestOutcome
-
-REPEATS_NAMED_MAX = 20
-"""The warning about repeated ids names so many of them."""
-
-NO_CUSTOMER = f"A customer id is an integer from 1 to {ids.CUSTOMER_ID_MAX}."
-
-REFUSALS = {
-    RefusalReason.NOT_ENROLLED: "Badge issue is mandatory before earn.",
-    RefusalReason.ALREADY_HELD: "An active issue for the badge already exists.",
-}
-"""The contract's message for each reason that one customer can be refused for."""
-
-
-class AnswerShape(StrEnum):
-    """How the outcome of an earnBulk is told."""
-
-    ISSUED = "issued"
-    """One list with an entry per customer."""
-    EARNED = "earned"
-    """A list of those who earned and one of those who did not."""
-
-
-class EarnBulkBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which badge, to whom, on whose behalf."""
-
-    badge_meta_id: Annotated[
-        str, Meta(description="The badge's id.", examples=["653de334b3cda7078c7c68eb"], min_length=1)
-    ]
-    customer_ids: Annotated[
-        list[Annotated[CustomerNumber, Meta(extra={WRONG: NO_CUSTOMER})]],
-        Meta(
-            description="The customers; numeric strings are taken too, repeated ids count once.", min_length=1
-        ),
-    ]
-    triggered_by: TriggeredBy
-    request_id: Annotated[
-        str | int | None,
-        Meta(description="Your unique id of this request, 1 to 255 characters.", examples=["1234"]),
-    ] = None
-    earn_event_date: Annotated[Time | None, Meta(description="When they earned it; now when absent.")] = None
-    earn_event_date_iso: Annotated[Time | None, Meta(description="Wins over earnEventDate.")] = msgspec.field(
-        default=None, name="earnEventDateISO"
-    )
-    earn_evenr_date: Annotated[Time | None, Meta(description="Another spelling of earnEventDate.")] = None
-    earn_evenr_date_iso: Annotated[Time | None, Meta(description="Wins over earnEvenrDate.")] = msgspec.field(
-        default=None, name="earnEvenrDateISO"
-    )
-    issue_event_date: Annotated[Time | None, Meta(description="Another spelling of earnEventDate.")] = None
-    issue_event_date_iso: Annotated[Time | None, Meta(description="Wins over issueEventDate.")] = (
-        msgspec.field(default=None, name="issueEventDateISO")
-    )
-
-
-class IssuedBadge(Struct, frozen=True, rename="camel"):
-    """What became of one customer."""
-
-    customer_id: Annotated[int, Meta(examples=[553162563])]
-    issued_id: Annotated[
-        str | None,
-        Meta(
-            description="The earned badge; on 1040 the one in the way.", examples=["661681a535bc684e9e72553a"]
-        ),
-    ]
-    status: Annotated[EarnedStatus | None, Meta(description="Its status; null where there is none.")]
-    error: Annotated[ErrorDetail | UnsetType, Meta(description="Present only where she did not earn.")] = (
-        UNSET
-    )
-
-
-class EarnBulkAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The outcome, one entry per distinct customer in the order sent."""
-
-    badge_meta_id: str
-    triggered_by: TriggeredBy
-    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
-    issued_badges: list[IssuedBadge]
-    total_count: Annotated[int, Meta(description="Distinct customers.")]
-    earned_count: int
-    failed_count: int
-    request_id: str
-
-
-class EarnedBadgeEntry(Struct, frozen=True, rename="camel"):
-    """One customer who earned."""
-
-    customer_id: int
-    earned_badge_id: str
-
-
-class FailedEntry(Struct, frozen=True, rename="camel"):
-    """One customer who did not earn."""
-
-    customer_id: int
-    error_code: int
-    error_message: str
-
-
-class EarnedAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The outcome as two lists, each in the order sent."""
-
-    badge_meta_id: str
-    triggered_by: TriggeredBy
-    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
-    earned_badges_list: list[EarnedBadgeEntry]
-    failed_earn_badge_error_list: list[FailedEntry]
-    total_count: Annotated[int, Meta(description="Distinct customers.")]
-    earned_count: int
-    failed_count: int
-    request_id: str
-
 
 AnswerParameter = Annotated[
     AnswerShape,
@@ -146,32 +45,6 @@ AnswerParameter = Annotated[
         name="answer", description="`issued`: one list. `earned`: the earned and the failed apart."
     ),
 ]
-_EXAMPLE = {
-    "badgeMetaId": "653de334b3cda7078c7c68eb",
-    "customerIds": [62090013, 553162563],
-    "requestId": "1234",
-    "earnEventDate": "2023-11-03T21:51:00.192Z",
-    "triggeredBy": {"ownerType": "Loyalty", "referenceId": "123457"},
-}
-_EXAMPLE_ANSWER = EarnBulkAnswer(
-    badge_meta_id="653de334b3cda7078c7c68eb",
-    triggered_by=TriggeredBy(OwnerType.LOYALTY, "123457"),
-    expires_on=1717935013.121711,
-    expires_on_iso="2024-06-09T12:10:13Z",
-    issued_badges=[
-        IssuedBadge(62090013, "661681a535bc684e9e72553a", EarnedStatus.LIVE),
-        IssuedBadge(
-            553162563,
-            "661681a535bc684e9e72553b",
-            EarnedStatus.LIVE,
-            ErrorDetail(1040, REFUSALS[RefusalReason.ALREADY_HELD]),
-        ),
-    ],
-    total_count=2,
-    earned_count=1,
-    failed_count=1,
-    request_id="1234",
-)
 
 
 @post(
@@ -197,15 +70,13 @@ _EXAMPLE_ANSWER = EarnBulkAnswer(
     )
     | {
         200: example(
-            "One earned, one held it already", Envelope[EarnBulkAnswer | EarnedAnswer], _EXAMPLE_ANSWER
+            "One earned, one held it already", Envelope[EarnBulkAnswer | EarnedAnswer], EXAMPLE_ANSWER
         )
     },
 )
 async def earn_bulk(
     request: ApiRequest,
-    data: Annotated[
-        JsonBody[EarnBulkBody], Body(examples=[Example(summary="Two customers", value=_EXAMPLE)])
-    ],
+    data: Annotated[JsonBody[EarnBulkBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE)])],
     earning: NamedDependency[EarningService],
     config: NamedDependency[Config],
     answer: AnswerParameter = AnswerShape.ISSUED,
@@ -213,131 +84,82 @@ async def earn_bulk(
     """One call, any number of customers."""
 
     def convert(body: EarnBulkBody, faults: Faults) -> tuple[EarnBulk, list[ErrorDetail]]:
-        return to_command(body, request.exchange, config, faults), _warnings(body.customer_ids or [])
+        return to_command(body, request.exchange, config, faults), repeats(body.customer_ids or [])
 
     command, warnings = data.read(convert)
     request.exchange.request_id = command.request_id
-    outcome = await earning.earn_bulk(request.user, command)
-    return answer_outcome(outcome, answer, warnings)
+    return answer_outcome(await earning.earn_bulk(request.user, command), answer, warnings)
 
 
-def answer_outcome(
-    outcome: RequestOutcome, shape: AnswerShape, warnings: list[ErrorDetail]
-) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
-    """The outcome in the shape asked for, encoded once."""
-    data = earned_answer(outcome) if shape is AnswerShape.EARNED else issued_answer(outcome)
-    return Response(msgspec.json.encode(Envelope(data, [], warnings)), media_type=MediaType.JSON)  # pyright: ignore[reportReturnType]
+@post(
+    "/customer/earn",
+    operation_id="earn",
+    summary="Issue a badge to one customer",
+    description="As earnBulk, but a refusal of the customer is the whole answer, and does not use the request id up.",
+    status_code=200,
+    tags=["Earning"],
+    responses=documented(
+        errors.InvalidInput,
+        errors.RequestIdUsed,
+        errors.BadgeNotFound,
+        errors.NotLive,
+        errors.OwnerNotAllowed,
+        errors.NotClaimed,
+        errors.EventInFuture,
+        errors.EventOutsideBadge,
+        errors.NotEnrolled,
+        errors.AlreadyHeld,
+        errors.NotAllowed,
+        errors.BodyTooLarge,
+        errors.OutcomeUnknown,
+    ),
+)
+async def earn(
+    request: ApiRequest,
+    data: Annotated[JsonBody[EarnBody], Body(examples=[Example(summary="One customer", value=EXAMPLE_EARN)])],
+    earning: NamedDependency[EarningService],
+) -> Envelope[EarnAnswer]:
+    """One call, one customer."""
+
+    def convert(body: EarnBody, faults: Faults) -> EarnBulk:
+        return command_of(body, one_customer(body.customer_id, faults), request.exchange, faults)
+
+    command = data.read(convert)
+    request.exchange.request_id = command.request_id
+    return Envelope(earn_answer(await earning.earn(request.user, command)))
 
 
-def to_command(body: EarnBulkBody, exchange: Exchange, config: Config, faults: Faults) -> EarnBulk:
-    """The command that the body asks for; None stands where a field could not be read."""
-    owner = body.triggered_by
-    return EarnBulk(
-        request_id=request_id_of(exchange, body.request_id, faults),
-        badge_id=ids.badge_id(body.badge_meta_id or ""),
-        customers=_distinct(body.customer_ids or [], config.customers_max, faults),
-        event_at=_event_at(body, faults),
-        owner_type=owner and owner.owner_type,
-        reference_id=owner and owner.reference_id,
-    )
+@post(
+    "/customer/revokeEarn",
+    operation_id="revokeEarn",
+    summary="Take an earned badge back",
+    description="One that is valid now or will be. The customer may earn the badge again, and it counts no longer.",
+    status_code=200,
+    tags=["Earning"],
+    responses=documented(
+        errors.InvalidInput, errors.BadgeNotFound, errors.NotEarned, errors.NotAllowed, errors.BodyTooLarge
+    ),
+)
+async def revoke_earn(
+    request: ApiRequest,
+    data: Annotated[
+        JsonBody[RevokeEarnBody], Body(examples=[Example(summary="One earned badge", value=EXAMPLE_REVOKE)])
+    ],
+    earning: NamedDependency[EarningService],
+) -> Envelope[RevokeEarnAnswer]:
+    """The earned badge stays on record, revoked."""
 
+    def convert(body: RevokeEarnBody, faults: Faults) -> tuple[RevokeEarnBody, list[CustomerId]]:
+        return body, one_customer(body.customer_id, faults)
 
-def _distinct(sent: list[int | str], customers_max: int, faults: Faults) -> list[CustomerId]:
-    """The customers, each once, in the order of their first mention."""
-    if len(sent) > customers_max:
-        faults.note(
-            "customerIds",
-            f"customerIds has {len(sent)} entries; one call takes at most {customers_max} (COCKADE_CUSTOMERS_MAX). "
-            "Send the rest in further calls.",
+    body, (customer,) = data.read(convert)
+    earned_badge_id = body.earned_badge_id.lower()
+    await earning.revoke(request.user, ids.badge_id(body.badge_meta_id), customer, earned_badge_id)
+    return Envelope(
+        RevokeEarnAnswer(
+            badge_meta_id=body.badge_meta_id.lower(),
+            customer_id=customer,
+            earned_badge_id=earned_badge_id,
+            is_active=False,
         )
-        return []
-    distinct = list(dict.fromkeys(map(int, filter(None, sent))))
-    for place, customer in enumerate(sent):
-        if isinstance(customer, str) and not 1 <= int(customer) <= ids.CUSTOMER_ID_MAX:
-            faults.note(f"customerIds[{place}]", NO_CUSTOMER)
-    return [CustomerId(customer) for customer in distinct]
-
-
-def _event_at(body: EarnBulkBody, faults: Faults) -> datetime | None:
-    """The event date, whichever way it is spelt; two that differ are a fault."""
-    spellings = {
-        "earnEventDate": (body.earn_event_date, body.earn_event_date_iso),
-        "earnEvenrDate": (body.earn_evenr_date, body.earn_evenr_date_iso),
-        "issueEventDate": (body.issue_event_date, body.issue_event_date_iso),
-    }
-    found: dict[str, datetime] = {}
-    for name, (plain, iso) in spellings.items():
-        reference, value = (name, plain) if iso is None else (f"{name}ISO", iso)
-        if value is None:
-            continue
-        try:
-            found[reference] = times.read_instant(value)
-        except ValueError as error:
-            faults.note(reference, str(error))
-    if len(set(found.values())) > 1:
-        faults.note(list(found)[-1], f"{' and '.join(found)} differ; send one of them.")
-    return next(iter(found.values()), None)
-
-
-def issued_answer(outcome: RequestOutcome) -> EarnBulkAnswer:
-    """The outcome in the default shape."""
-    status = earned_status(outcome.event_at, outcome.valid_until, outcome.decided_at)
-    earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
-    entries = [
-        IssuedBadge(customer, earned_id, status)
-        for customer, earned_id in zip(outcome.audience, earned_ids, strict=True)
-    ]
-    for refusal in outcome.refusals:
-        error = ErrorDetail(refusal.reason, REFUSALS[refusal.reason])
-        customer = outcome.audience[refusal.line]
-        entries[refusal.line] = IssuedBadge(customer, refusal.standing_id, refusal.standing_status, error)
-    failed = len(outcome.refusals)
-    return EarnBulkAnswer(
-        badge_meta_id=outcome.badge_id,
-        triggered_by=TriggeredBy(outcome.owner_type, outcome.reference_id),
-        expires_on=times.epoch(outcome.valid_until),
-        expires_on_iso=times.iso(outcome.valid_until),
-        issued_badges=entries,
-        total_count=len(entries),
-        earned_count=len(entries) - failed,
-        failed_count=failed,
-        request_id=outcome.request_id,
     )
-
-
-def earned_answer(outcome: RequestOutcome) -> EarnedAnswer:
-    """The outcome as two lists."""
-    refused = {refusal.line: refusal.reason for refusal in outcome.refusals}
-    earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
-    earned = [
-        EarnedBadgeEntry(customer, earned_id)
-        for line, (customer, earned_id) in enumerate(zip(outcome.audience, earned_ids, strict=True))
-        if line not in refused
-    ]
-    failed = [
-        FailedEntry(outcome.audience[line], reason, REFUSALS[reason]) for line, reason in refused.items()
-    ]
-    return EarnedAnswer(
-        badge_meta_id=outcome.badge_id,
-        triggered_by=TriggeredBy(outcome.owner_type, outcome.reference_id),
-        expires_on=times.epoch(outcome.valid_until),
-        expires_on_iso=times.iso(outcome.valid_until),
-        earned_badges_list=earned,
-        failed_earn_badge_error_list=failed,
-        total_count=len(outcome.audience),
-        earned_count=len(earned),
-        failed_count=len(failed),
-        request_id=outcome.request_id,
-    )
-
-
-def _warnings(sent: list[int | str]) -> list[ErrorDetail]:
-    """One warning that names the ids that were sent more than once."""
-    counts = Counter(map(int, filter(None, sent)))
-    if len(counts) == len(sent):
-        return []
-    repeated = [customer for customer, count in counts.items() if count > 1]
-    named = ", ".join(map(str, repeated[:REPEATS_NAMED_MAX]))
-    more = f" and {len(repeated) - REPEATS_NAMED_MAX} more" if len(repeated) > REPEATS_NAMED_MAX else ""
-    message = f"These ids were sent more than once and count once: {named}{more}."
-    return [ErrorDetail(errors.MALFORMED, message, "customerIds")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, assert_never
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -10,16 +10,19 @@ from litestar.params import QueryParameter
 
 from cockade import errors
 from cockade.errors import Fault, InvalidInput
-from cockade.http.errors import documented
-from cockade.http.requests import ApiRequest
-from cockade.http.routes.earning import (
-    AnswerParameter,
+from cockade.http.earnings import (
     AnswerShape,
+    EarnAnswer,
     EarnBulkAnswer,
     EarnedAnswer,
     answer_outcome,
+    earn_answer,
 )
+from cockade.http.errors import documented
+from cockade.http.requests import ApiRequest
+from cockade.http.routes.earning import AnswerParameter
 from cockade.http.wire import NO_NUL, Envelope
+from cockade.request.model import RequestKind
 from cockade.request.service import RequestService
 
 
@@ -40,9 +43,15 @@ async def get_request(
         QueryParameter(name="requestId", required=True, description="The id that was sent.", pattern=NO_NUL),
     ] = None,
     answer: AnswerParameter = AnswerShape.ISSUED,
-) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
+) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer | EarnAnswer]]:
     """The stored outcome."""
     if not request_id:
         raise InvalidInput([Fault(errors.MALFORMED, "requestId is mandatory.", "requestId")])
     outcome = await requests.get(request.user, request_id)
-    return answer_outcome(outcome, answer, [])
+    match outcome.kind:
+        case RequestKind.EARN_BULK:
+            return answer_outcome(outcome, answer, [])  # pyright: ignore[reportReturnType]
+        case RequestKind.EARN:
+            return Response(Envelope(earn_answer(outcome)))
+        case _:
+            assert_never(outcome.kind)

@@ -1,0 +1,369 @@
+"""The wire structs of earning and how they become commands, and outcomes answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from litestar import Response
+from litestar.enums import MediaType
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from cockade import errors, ids
+from cockade.config import Config
+from cockade.earning.model import EarnBulk
+from cockade.earning.rules import earned_status
+from cockade.earning.service import REFUSED
+from cockade.http import times
+from cockade.http.body import WRONG, Faults
+from cockade.http.requests import Exchange, request_id_of
+from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy
+from cockade.ids import CustomerId
+from cockade.request.model import EarnedStatus, OwnerType, RefusalReason, RequestOutcome
+
+REPEATS_NAMED_MAX = 20
+"""The warning about repeated ids names so many of them."""
+
+NO_CUSTOMER = f"A customer id is an integer from 1 to {ids.CUSTOMER_ID_MAX}."
+
+REFUSALS = {reason: kind.message for reason, kind in REFUSED.items()}
+"""The contract's message for each reason that one customer can be refused for."""
+
+Customer = Annotated[CustomerNumber, Meta(extra={WRONG: NO_CUSTOMER})]
+
+
+class AnswerShape(StrEnum):
+    """How the outcome of an earnBulk is told."""
+
+    ISSUED = "issued"
+    """One list with an entry per customer."""
+    EARNED = "earned"
+    """A list of those who earned and one of those who did not."""
+
+
+class EventBody(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which badge, on whose behalf, and when it was earned."""
+
+    badge_meta_id: Annotated[
+        str, Meta(description="The badge's id.", examples=["653de334b3cda7078c7c68eb"], min_length=1)
+    ]
+    triggered_by: TriggeredBy
+    request_id: Annotated[
+        str | int | None,
+        Meta(description="Your unique id of this request, 1 to 255 characters.", examples=["1234"]),
+    ] = None
+    earn_event_date: Annotated[Time | None, Meta(description="When it was earned; now when absent.")] = None
+    earn_event_date_iso: Annotated[Time | None, Meta(description="Wins over earnEventDate.")] = msgspec.field(
+        default=None, name="earnEventDateISO"
+    )
+    earn_evenr_date: Annotated[Time | None, Meta(description="Another spelling of earnEventDate.")] = None
+    earn_evenr_date_iso: Annotated[Time | None, Meta(description="Wins over earnEvenrDate.")] = msgspec.field(
+        default=None, name="earnEvenrDateISO"
+    )
+    issue_event_date: Annotated[Time | None, Meta(description="Another spelling of earnEventDate.")] = None
+    issue_event_date_iso: Annotated[Time | None, Meta(description="Wins over issueEventDate.")] = (
+        msgspec.field(default=None, name="issueEventDateISO")
+    )
+
+
+class EarnBulkBody(EventBody, frozen=True, kw_only=True, rename="camel"):
+    """A badge for many customers."""
+
+    customer_ids: Annotated[
+        list[Customer],
+        Meta(
+            description="The customers; numeric strings are taken too, repeated ids count once.", min_length=1
+        ),
+    ]
+
+
+class EarnBody(EventBody, frozen=True, kw_only=True, rename="camel"):
+    """A badge for one customer."""
+
+    customer_id: Annotated[Customer, Meta(description="The customer; a numeric string is taken too.")]
+
+
+class RevokeEarnBody(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which earned badge of whom to take back."""
+
+    badge_meta_id: Annotated[str, Meta(description="The badge's id.", min_length=1)]
+    customer_id: Customer
+    earned_badge_id: Annotated[str, Meta(description="The `issuedId` of earnBulk.", min_length=1)]
+
+
+class EarnAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the customer has earned."""
+
+    badge_meta_id: str
+    customer_id: int
+    earned_badge_id: str
+    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
+    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    request_id: str
+    issued_id: Annotated[str | None, Meta(description="The enrolment that it was earned through.")] = None
+
+
+class RevokeEarnAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The earned badge, revoked."""
+
+    badge_meta_id: str
+    customer_id: int
+    earned_badge_id: str
+    is_active: bool
+
+
+class IssuedBadge(Struct, frozen=True, rename="camel"):
+    """What became of one customer."""
+
+    customer_id: Annotated[int, Meta(examples=[553162563])]
+    issued_id: Annotated[
+        str | None,
+        Meta(
+            description="The earned badge; on 1040 the one in the way.", examples=["661681a535bc684e9e72553a"]
+        ),
+    ]
+    status: Annotated[EarnedStatus | None, Meta(description="Its status; null where there is none.")]
+    error: Annotated[ErrorDetail | UnsetType, Meta(description="Present only where she did not earn.")] = (
+        UNSET
+    )
+
+
+class EarnBulkAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The outcome, one entry per distinct customer in the order sent."""
+
+    badge_meta_id: str
+    triggered_by: TriggeredBy
+    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
+    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    issued_badges: list[IssuedBadge]
+    total_count: Annotated[int, Meta(description="Distinct customers.")]
+    earned_count: int
+    failed_count: int
+    request_id: str
+
+
+class EarnedBadgeEntry(Struct, frozen=True, rename="camel"):
+    """One customer who earned."""
+
+    customer_id: int
+    earned_badge_id: str
+
+
+class FailedEntry(Struct, frozen=True, rename="camel"):
+    """One customer who did not earn."""
+
+    customer_id: int
+    error_code: int
+    error_message: str
+
+
+class EarnedAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The outcome as two lists, each in the order sent."""
+
+    badge_meta_id: str
+    triggered_by: TriggeredBy
+    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
+    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    earned_badges_list: list[EarnedBadgeEntry]
+    failed_earn_badge_error_list: list[FailedEntry]
+    total_count: Annotated[int, Meta(description="Distinct customers.")]
+    earned_count: int
+    failed_count: int
+    request_id: str
+
+
+EXAMPLE = {
+    "badgeMetaId": "653de334b3cda7078c7c68eb",
+    "customerIds": [62090013, 553162563],
+    "requestId": "1234",
+    "earnEventDate": "2023-11-03T21:51:00.192Z",
+    "triggeredBy": {"ownerType": "Loyalty", "referenceId": "123457"},
+}
+EXAMPLE_EARN = {
+    "badgeMetaId": "653de334b3cda7078c7c68eb",
+    "customerId": 62090013,
+    "requestId": "1235",
+    "triggeredBy": {"ownerType": "Loyalty", "referenceId": "123457"},
+}
+EXAMPLE_REVOKE = {
+    "badgeMetaId": "653de334b3cda7078c7c68eb",
+    "customerId": 62090013,
+    "earnedBadgeId": "661681a535bc684e9e72553a",
+}
+EXAMPLE_ANSWER = EarnBulkAnswer(
+    badge_meta_id="653de334b3cda7078c7c68eb",
+    triggered_by=TriggeredBy(OwnerType.LOYALTY, "123457"),
+    expires_on=1717935013.121711,
+    expires_on_iso="2024-06-09T12:10:13Z",
+    issued_badges=[
+        IssuedBadge(62090013, "661681a535bc684e9e72553a", EarnedStatus.LIVE),
+        IssuedBadge(
+            553162563,
+            "661681a535bc684e9e72553b",
+            EarnedStatus.LIVE,
+            ErrorDetail(1040, REFUSALS[RefusalReason.ALREADY_HELD]),
+        ),
+    ],
+    total_count=2,
+    earned_count=1,
+    failed_count=1,
+    request_id="1234",
+)
+
+
+def answer_outcome(
+    outcome: RequestOutcome, shape: AnswerShape, warnings: list[ErrorDetail]
+) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
+    """The outcome of an earnBulk in the shape asked for, encoded once."""
+    data = earned_answer(outcome) if shape is AnswerShape.EARNED else issued_answer(outcome)
+    return Response(msgspec.json.encode(Envelope(data, [], warnings)), media_type=MediaType.JSON)  # pyright: ignore[reportReturnType]
+
+
+def earn_answer(outcome: RequestOutcome) -> EarnAnswer:
+    """The outcome of an earn, which is stored only where the customer earned."""
+    return EarnAnswer(
+        badge_meta_id=outcome.badge_id,
+        customer_id=outcome.audience[0],
+        earned_badge_id=ids.earned_badge_id(outcome.request_key, 0),
+        expires_on=times.epoch(outcome.valid_until),
+        expires_on_iso=times.iso(outcome.valid_until),
+        request_id=outcome.request_id,
+    )
+
+
+def to_command(body: EarnBulkBody, exchange: Exchange, config: Config, faults: Faults) -> EarnBulk:
+    """The command that the body asks for; None stands where a field could not be read."""
+    return command_of(
+        body, _distinct(body.customer_ids or [], config.customers_max, faults), exchange, faults
+    )
+
+
+def command_of(body: EventBody, customers: list[CustomerId], exchange: Exchange, faults: Faults) -> EarnBulk:
+    owner = body.triggered_by
+    return EarnBulk(
+        request_id=request_id_of(exchange, body.request_id, faults),
+        badge_id=ids.badge_id(body.badge_meta_id or ""),
+        customers=customers,
+        event_at=_event_at(body, faults),
+        owner_type=owner and owner.owner_type,
+        reference_id=owner and owner.reference_id,
+    )
+
+
+def _distinct(sent: list[int | str], customers_max: int, faults: Faults) -> list[CustomerId]:
+    """The customers, each once, in the order of their first mention."""
+    if len(sent) > customers_max:
+        faults.note(
+            "customerIds",
+            f"customerIds has {len(sent)} entries; one call takes at most {customers_max} (COCKADE_CUSTOMERS_MAX). "
+            "Send the rest in further calls.",
+        )
+        return []
+    for place, customer in enumerate(sent):
+        if isinstance(customer, str):
+            _check_digits(customer, f"customerIds[{place}]", faults)
+    distinct = list(dict.fromkeys(map(int, filter(None, sent))))
+    return [CustomerId(customer) for customer in distinct]
+
+
+def one_customer(sent: int | str | None, faults: Faults) -> list[CustomerId]:
+    """The one customer; nobody where she could not be read."""
+    if not sent:
+        return []
+    if isinstance(sent, str):
+        _check_digits(sent, "customerId", faults)
+    return [CustomerId(int(sent))]
+
+
+def _check_digits(sent: str, reference: str, faults: Faults) -> None:
+    """Types see that these are digits, not what they come to."""
+    if not 1 <= int(sent) <= ids.CUSTOMER_ID_MAX:
+        faults.note(reference, NO_CUSTOMER)
+
+
+def _event_at(body: EventBody, faults: Faults) -> datetime | None:
+    """The event date, whichever way it is spelt; two that differ are a fault."""
+    spellings = {
+        "earnEventDate": (body.earn_event_date, body.earn_event_date_iso),
+        "earnEvenrDate": (body.earn_evenr_date, body.earn_evenr_date_iso),
+        "issueEventDate": (body.issue_event_date, body.issue_event_date_iso),
+    }
+    found: dict[str, datetime] = {}
+    for name, (plain, iso) in spellings.items():
+        reference, value = (name, plain) if iso is None else (f"{name}ISO", iso)
+        if value is None:
+            continue
+        try:
+            found[reference] = times.read_instant(value)
+        except ValueError as error:
+            faults.note(reference, str(error))
+    if len(set(found.values())) > 1:
+        faults.note(list(found)[-1], f"{' and '.join(found)} differ; send one of them.")
+    return next(iter(found.values()), None)
+
+
+def issued_answer(outcome: RequestOutcome) -> EarnBulkAnswer:
+    """The outcome in the default shape."""
+    status = earned_status(outcome.event_at, outcome.valid_until, outcome.decided_at)
+    earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
+    entries = [
+        IssuedBadge(customer, earned_id, status)
+        for customer, earned_id in zip(outcome.audience, earned_ids, strict=True)
+    ]
+    for refusal in outcome.refusals:
+        error = ErrorDetail(refusal.reason, REFUSALS[refusal.reason])
+        customer = outcome.audience[refusal.line]
+        entries[refusal.line] = IssuedBadge(customer, refusal.standing_id, refusal.standing_status, error)
+    failed = len(outcome.refusals)
+    return EarnBulkAnswer(
+        badge_meta_id=outcome.badge_id,
+        triggered_by=TriggeredBy(outcome.owner_type, outcome.reference_id),
+        expires_on=times.epoch(outcome.valid_until),
+        expires_on_iso=times.iso(outcome.valid_until),
+        issued_badges=entries,
+        total_count=len(entries),
+        earned_count=len(entries) - failed,
+        failed_count=failed,
+        request_id=outcome.request_id,
+    )
+
+
+def earned_answer(outcome: RequestOutcome) -> EarnedAnswer:
+    """The outcome as two lists."""
+    refused = {refusal.line: refusal.reason for refusal in outcome.refusals}
+    earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
+    earned = [
+        EarnedBadgeEntry(customer, earned_id)
+        for line, (customer, earned_id) in enumerate(zip(outcome.audience, earned_ids, strict=True))
+        if line not in refused
+    ]
+    failed = [
+        FailedEntry(outcome.audience[line], reason, REFUSALS[reason]) for line, reason in refused.items()
+    ]
+    return EarnedAnswer(
+        badge_meta_id=outcome.badge_id,
+        triggered_by=TriggeredBy(outcome.owner_type, outcome.reference_id),
+        expires_on=times.epoch(outcome.valid_until),
+        expires_on_iso=times.iso(outcome.valid_until),
+        earned_badges_list=earned,
+        failed_earn_badge_error_list=failed,
+        total_count=len(outcome.audience),
+        earned_count=len(earned),
+        failed_count=len(failed),
+        request_id=outcome.request_id,
+    )
+
+
+def repeats(sent: list[int | str]) -> list[ErrorDetail]:
+    """One warning that names the ids that were sent more than once."""
+    counts = Counter(map(int, filter(None, sent)))
+    if len(counts) == len(sent):
+        return []
+    repeated = [customer for customer, count in counts.items() if count > 1]
+    named = ", ".join(map(str, repeated[:REPEATS_NAMED_MAX]))
+    more = f" and {len(repeated) - REPEATS_NAMED_MAX} more" if len(repeated) > REPEATS_NAMED_MAX else ""
+    message = f"These ids were sent more than once and count once: {named}{more}."
+    return [ErrorDetail(errors.MALFORMED, message, "customerIds")]
