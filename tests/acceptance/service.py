@@ -147,7 +147,7 @@ class Service:
     @property
     def workers(self) -> list[psutil.Process]:
         """The processes that answer."""
-        return [child for child in self.process.children() if _runs(child) and child.name() != "postgres"]
+        return [child for child in self.process.children() if _runs(child) and not _serves_others(child)]
 
     @property
     def postmaster(self) -> psutil.Process:
@@ -228,6 +228,11 @@ def _runs(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _serves_others(child: psutil.Process) -> bool:
+    """The database server, or Python's own broom for what its processes leave behind."""
+    return child.name() == "postgres" or any("resource_tracker" in word for word in child.cmdline())
 
 
 def command(*words: str) -> list[str]:

@@ -16,7 +16,7 @@ CREDENTIAL_KEYS = [
     "orgId", "username", "secret", "clientKey", "clientSecret", "accessGroup", "tokenTtlMinutes"
 ]  # fmt: skip
 LISTED_KEYS = ["username", "orgId", "accessGroup", "clientKey", "tokenTtlMinutes", "createdOn", "revokedOn"]
-CURL = re.compile(r"^  (curl .*?\}\}'\n|curl .*?\}'\n)", re.MULTILINE | re.DOTALL)
+CURL = re.compile(r"^  (curl .*?\}'\n)", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")

@@ -174,8 +174,8 @@ async def test_a_malformed_body_is_told_before_a_used_request_id(shared_org: Org
     answer = await shared_org.earn_bulk("", ["x"], requestId=request_id, triggeredBy={"ownerType": "Loyalty"})
     assert failure(answer, 400) == [
         (715, "badgeMetaId"),
-        (400, "customerIds[0]"),
         (717, "triggeredBy.referenceId"),
+        (400, "customerIds[0]"),
     ]
 
 

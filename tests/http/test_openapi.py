@@ -17,6 +17,8 @@ from tests.support import Org, client_for
 ROOT = "http://test"
 METHODS = {"get", "put", "post", "delete", "patch", "head", "options"}
 OPERATIONS = {
+    "earn": ("post", f"{BASE_PATH}/customer/earn"),
+    "revokeEarn": ("post", f"{BASE_PATH}/customer/revokeEarn"),
     "earnBulk": ("post", f"{BASE_PATH}/customer/earnBulk"),
     "getRequest": ("get", f"{BASE_PATH}/requests"),
     "createBadge": ("post", f"{BASE_PATH}/badgeMeta"),

@@ -17,8 +17,8 @@ from cockade.earning.model import EarnBulk
 from cockade.errors import FAULTS_MAX, Fault, InvalidInput
 from cockade.http import body
 from cockade.http.badges import BadgeBody, to_draft
+from cockade.http.earnings import EarnBulkBody, to_command
 from cockade.http.requests import Exchange
-from cockade.http.routes.earning import EarnBulkBody, to_command
 from cockade.ids import CUSTOMER_ID_MAX
 from tests.property.laws import instants_between, law
 

@@ -17,8 +17,8 @@ from cockade.errors import FAULTS_MAX, Fault, InvalidInput
 from cockade.http import body
 from cockade.http.badges import BadgeBody, ClaimBody, to_draft
 from cockade.http.body import MISSING
+from cockade.http.earnings import EarnBulkBody, to_command
 from cockade.http.requests import Exchange
-from cockade.http.routes.earning import EarnBulkBody, to_command
 from cockade.http.routes.token import TokenBody
 
 CONFIG = Config(customers_max=150)
@@ -96,7 +96,7 @@ def test_what_is_no_json_is_one_fault_of_the_body(raw: bytes) -> None:
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b"1", b'"text"', b"true", b"[{}]"])
 def test_what_is_no_object_is_told_with_all_that_it_lacks(raw: bytes) -> None:
-    expected = [(400, None), (715, "badgeMetaId"), (812, "customerIds"), (716, "triggeredBy")]
+    expected = [(400, None), (715, "badgeMetaId"), (716, "triggeredBy"), (812, "customerIds")]
     assert told(faults_of(read_earn_bulk, raw)) == expected
 
 

@@ -29,7 +29,7 @@ from cockade.errors import (
     NotLive,
     OwnerNotAllowed,
 )
-from cockade.http.routes.earning import REFUSALS
+from cockade.http.earnings import REFUSALS
 from cockade.ids import CustomerId
 from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason
 

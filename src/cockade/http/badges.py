@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, assert_never
+from typing import Annotated, Any, assert_never, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -37,6 +37,9 @@ from cockade.request.model import OwnerType
 
 RELATIVE_MAX = {ExpiryUnit.DAYS: 36_525, ExpiryUnit.WEEKS: 5_218, ExpiryUnit.MONTHS: 1_200}
 """A relative expiry reaches a hundred years at most."""
+
+NESTING_MAX = 100
+"""How many levels of lists and objects a free value may have."""
 
 EXAMPLE = {
     "name": "Sock Collector",
@@ -150,8 +153,8 @@ class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     start_on_iso: Time | None = msgspec.field(default=None, name="startOnISO")
     expires_on: Annotated[Time | None, Meta(description="Mandatory, or its ISO twin, which wins.")] = None
     expires_on_iso: Time | None = msgspec.field(default=None, name="expiresOnISO")
-    earn_type: Annotated[EarnType, Meta(description="Earned directly, or by customers enrolled first.")]
-    earned_badge_expiry: Annotated[ExpiryFields, Meta(description="When what is earned ends.")]
+    earn_type: EarnType
+    earned_badge_expiry: ExpiryFields
     issued_badge_expiry: Annotated[ExpiryFields | None, Meta(description="Mandatory for ISSUE_EARN.")] = None
     ownership: OwnershipBody
     description: Annotated[str, Meta(max_length=10_000)] | None = None
@@ -211,7 +214,7 @@ class BadgeBasics(Struct, frozen=True, kw_only=True, rename="camel"):
     start_on_iso: str = msgspec.field(name="startOnISO")
     expires_on: float
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
-    status: Annotated[BadgeStatus, Meta(description="By this instant against the window.")]
+    status: BadgeStatus
     earn_type: EarnType
     earned_badge_expiry: ExpiryFields
     issued_badge_expiry: ExpiryFields | None
@@ -254,6 +257,9 @@ def to_draft(body: BadgeBody, faults: Faults) -> BadgeDraft:
     customer = _constraints("customerConstraints", body.customer_constraints or [], "CUSTOMER_", faults)
     badge = _constraints("badgeConstraints", body.badge_constraints or [], "BADGE_", faults)
     _check_benefits(body.benefits or [], faults)
+    _check_nesting("customFields", body.custom_fields, faults)
+    for place, tag in enumerate(body.tags or []):
+        _check_nesting(f"tags[{place}].value", tag and tag.value, faults)
     issued = body.issued_badge_expiry
     owners = body.ownership.restricted_to_owners if body.ownership else []
     return BadgeDraft(
@@ -442,6 +448,22 @@ _FIELD_NAMES = {field.encode_name: field.name for field in msgspec.structs.field
 
 def _count(constraint: Constraint, encode_name: str) -> int | None:
     return getattr(constraint, _FIELD_NAMES[encode_name])
+
+
+def _check_nesting(reference: str, value: object, faults: Faults) -> None:
+    """What is nested too deeply could be stored and never be shown: the interpreter's stack is not endless."""
+    layer = [value]
+    for _ in range(NESTING_MAX):
+        layer = [inner for outer in layer for inner in _inside(outer)]
+        if not layer:
+            return
+    faults.note(reference, f"It is nested more than {NESTING_MAX} levels deep.")
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def _check_benefits(benefits: list[Benefit], faults: Faults) -> None:

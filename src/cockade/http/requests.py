@@ -106,6 +106,8 @@ def request_id_of(exchange: Exchange, in_body: str | int | None, faults: body.Fa
         chosen, reference = exchange.request_id, "X-CAP-REQUEST-ID"
     if not 1 <= len(chosen) <= REQUEST_ID_CHARS_MAX or "\0" in chosen:
         faults.note(reference, f"A request id has 1 to {REQUEST_ID_CHARS_MAX} characters, none of them NUL.")
+    else:
+        exchange.request_id = chosen
     return chosen
 
 

@@ -190,8 +190,11 @@ class Database:
             yield connection
         finally:
             # A connection that is not between two transactions is of no use to the next caller.
-            if not connection.is_closed() and connection.is_in_transaction():
-                connection.terminate()
+            with suppress(
+                pg.InterfaceError
+            ):  # one that broke has left the pool already and refuses every call
+                if connection.is_in_transaction():
+                    connection.terminate()
             await self._pool.release(connection)
 
 
@@ -201,10 +204,10 @@ async def _commit(connection: Connection) -> None:
     except ROLLED_BACK:
         raise
     except asyncio.CancelledError:
-        connection.terminate()
+        _hang_up(connection)
         raise
     except (*CONNECTION_LOST, *BUSY) as error:
-        connection.terminate()
+        _hang_up(connection)
         raise OutcomeUnknown from error
 
 
@@ -214,7 +217,13 @@ async def _roll_back(connection: Connection) -> None:
             return
         await connection.execute("ROLLBACK", timeout=ROLLBACK_TIMEOUT_S)
         return
-    connection.terminate()
+    _hang_up(connection)
+
+
+def _hang_up(connection: Connection) -> None:
+    """Close at once. A connection that broke has left the pool already and refuses even this."""
+    with suppress(pg.InterfaceError):
+        connection.terminate()
 
 
 async def _nothing_to_reset(_: Connection) -> None:
