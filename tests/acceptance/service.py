@@ -147,7 +147,7 @@ class Service:
     @property
     def workers(self) -> list[psutil.Process]:
         """The processes that answer."""
-        return [child for child in self.process.children() if _runs(child) and not _serves_others(child)]
+        return [child for child in self.process.children() if _answers(child)]
 
     @property
     def postmaster(self) -> psutil.Process:
@@ -230,9 +230,12 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-def _serves_others(child: psutil.Process) -> bool:
-    """The database server, or Python's own broom for what its processes leave behind."""
-    return child.name() == "postgres" or any("resource_tracker" in word for word in child.cmdline())
+def _answers(child: psutil.Process) -> bool:
+    """Whether it runs and is neither the database server nor Python's broom for what its processes leave behind."""
+    with suppress(psutil.NoSuchProcess):
+        others = child.name() == "postgres" or any("resource_tracker" in word for word in child.cmdline())
+        return _runs(child) and not others
+    return False
 
 
 def command(*words: str) -> list[str]:

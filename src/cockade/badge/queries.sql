@@ -23,6 +23,7 @@ where b.org_id = $1 and b.badge_id = $2;
 
 -- name: list_badges
 -- Newest first. Each criterion that is null is left out; $12 is the instant that status is judged by.
+-- Names are compared by bytes, so both sides of the search fold alike, whatever the database's own collation is.
 select b.badge_key, b.badge_id, b.badge_number, b.org_id, b.name, b.starts_at, b.expires_at, b.earn_type,
        b.earned_expiry, b.issued_expiry, b.owners, b.overlap_policy, b.customer_constraints, b.badge_constraints,
        b.presentation, b.is_active, b.created_at, b.created_by, b.updated_at, b.updated_by,
@@ -38,7 +39,7 @@ where b.org_id = $1
                                    where c.badge_key = b.badge_key and c.owner_type = $6 and c.is_active))
   and ($7::boolean is null or $7 <> exists (select from badge_claim c
                                             where c.badge_key = b.badge_key and c.is_active))
-  and ($8::text is null or strpos(lower(b.name), lower($8)) > 0)
+  and ($8::text is null or strpos(lower(b.name), lower($8 collate "C")) > 0)
   and ($9::timestamptz is null or b.starts_at >= $9)
   and ($10::timestamptz is null or b.expires_at <= $10)
 order by b.created_at desc, b.badge_key desc
