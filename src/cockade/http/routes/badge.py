@@ -192,8 +192,7 @@ async def activate_badge(
     request: ApiRequest, badge_id: PathId, badges: NamedDependency[BadgeService]
 ) -> Envelope[ActivationAnswer]:
     """Whoever may earn it, may earn it again."""
-    await badges.set_active(request.user, _id(badge_id), True)
-    return Envelope(ActivationAnswer(_id(badge_id), True))
+    return await _switch(request, badge_id, badges, is_active=True)
 
 
 @put(
@@ -208,8 +207,7 @@ async def deactivate_badge(
     request: ApiRequest, badge_id: PathId, badges: NamedDependency[BadgeService]
 ) -> Envelope[ActivationAnswer]:
     """Nobody earns it until it is switched on again."""
-    await badges.set_active(request.user, _id(badge_id), False)
-    return Envelope(ActivationAnswer(_id(badge_id), False))
+    return await _switch(request, badge_id, badges, is_active=False)
 
 
 @post(
@@ -258,6 +256,14 @@ async def unclaim_badge(
     claim = data.read(_as_it_is)
     await badges.unclaim(request.user, _id(badge_id), claim.owner_type, claim.reference_id)
     return Envelope(ClaimAnswer(_id(badge_id), claim.owner_type, claim.reference_id, False))
+
+
+async def _switch(
+    request: ApiRequest, text: str, badges: BadgeService, *, is_active: bool
+) -> Envelope[ActivationAnswer]:
+    badge_id = _id(text)
+    await badges.set_active(request.user, badge_id, is_active)
+    return Envelope(ActivationAnswer(badge_id, is_active))
 
 
 def _id(text: str) -> BadgeId:

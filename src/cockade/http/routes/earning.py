@@ -39,6 +39,21 @@ from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import Envelope, ErrorDetail
 from cockade.ids import CustomerId
 
+ISSUING = (
+    errors.InvalidInput,
+    errors.RequestIdUsed,
+    errors.BadgeNotFound,
+    errors.NotLive,
+    errors.OwnerNotAllowed,
+    errors.NotClaimed,
+    errors.EventInFuture,
+    errors.EventOutsideBadge,
+    errors.NotAllowed,
+    errors.BodyTooLarge,
+    errors.OutcomeUnknown,
+)
+"""How a call that issues can fail as a whole."""
+
 AnswerParameter = Annotated[
     AnswerShape,
     QueryParameter(
@@ -55,19 +70,7 @@ AnswerParameter = Annotated[
     "hides nobody else's result. All of the outcome is durable when 200 is answered.",
     status_code=200,
     tags=["Earning"],
-    responses=documented(
-        errors.InvalidInput,
-        errors.RequestIdUsed,
-        errors.BadgeNotFound,
-        errors.NotLive,
-        errors.OwnerNotAllowed,
-        errors.NotClaimed,
-        errors.EventInFuture,
-        errors.EventOutsideBadge,
-        errors.NotAllowed,
-        errors.BodyTooLarge,
-        errors.OutcomeUnknown,
-    )
+    responses=documented(*ISSUING)
     | {
         200: example(
             "One earned, one held it already", Envelope[EarnBulkAnswer | EarnedAnswer], EXAMPLE_ANSWER
@@ -99,19 +102,9 @@ async def earn_bulk(
     status_code=200,
     tags=["Earning"],
     responses=documented(
-        errors.InvalidInput,
-        errors.RequestIdUsed,
-        errors.BadgeNotFound,
-        errors.NotLive,
-        errors.OwnerNotAllowed,
-        errors.NotClaimed,
-        errors.EventInFuture,
-        errors.EventOutsideBadge,
+        *ISSUING,
         errors.NotEnrolled,
         errors.AlreadyHeld,
-        errors.NotAllowed,
-        errors.BodyTooLarge,
-        errors.OutcomeUnknown,
     ),
 )
 async def earn(
