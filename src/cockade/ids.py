@@ -22,6 +22,8 @@ CustomerId = NewType("CustomerId", int)
 RequestKey = NewType("RequestKey", int)
 """A request as the ledger knows it: a signed 8-byte integer, see `earned_badge_ids`."""
 
+LINE_MAX = 2**31 - 1
+"""No request has more lines than this, whatever an id that was sent may say."""
 CUSTOMER_ID_MAX = 2**63 - 1
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
 _U64 = 2**64

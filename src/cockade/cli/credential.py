@@ -16,12 +16,13 @@ from cockade.ids import OrgId
 
 app = typer.Typer(help="Credentials: who may call, for which org.", no_args_is_help=True)
 
+ORG_ID_MAX = 2**31 - 1
 Username = Annotated[str, typer.Option("--name", help="The username of Basic authentication; unique.")]
 
 
 @app.command("create")
 def create(
-    org: Annotated[int, typer.Option(help="The org's id.")],
+    org: Annotated[int, typer.Option(min=1, max=ORG_ID_MAX, help="The org's id.")],
     name: Username,
     access_group: Annotated[
         AccessGroup, typer.Option(help="default: the whole API; read-only: nothing that changes anything.")
@@ -64,7 +65,8 @@ def create(
 
 @app.command("list")
 def list_all(
-    org: Annotated[int | None, typer.Option(help="Only this org's.")] = None, as_json: AsJson = False
+    org: Annotated[int | None, typer.Option(min=1, max=ORG_ID_MAX, help="Only this org's.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show credentials, without their secrets."""
     found = with_services(

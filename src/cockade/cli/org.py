@@ -34,6 +34,8 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make an org."""
+    if not name.strip():
+        raise typer.BadParameter("An org has a name.", param_hint="NAME")
     show(
         _record(with_services(lambda services: services.access.create_org(name, time_zone))), as_json=as_json
     )

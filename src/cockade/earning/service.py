@@ -70,7 +70,11 @@ class EarningService:
         async def body(tx: Tx) -> None:
             _, badge_key = await _lock_badge(tx, caller, badge_id, alone=False)
             place = ids.earned_badge_place(earned_badge_id)
-            if place is None or not await store.revoke(tx, badge_key, customer, place, self._clock()):
+            if (
+                place is None
+                or place[1] > ids.LINE_MAX
+                or not await store.revoke(tx, badge_key, customer, place, self._clock())
+            ):
                 raise NotEarned(reference="earnedBadgeId")
 
         await self._database.transaction("earning.revoke", body)

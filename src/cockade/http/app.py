@@ -12,7 +12,7 @@ from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import OpenAPIMediaType
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
@@ -155,7 +155,11 @@ def _docs_assets() -> Router:
     assert spec is not None
     assert spec.origin is not None
     return create_static_files_router(
-        path="/docs/assets", directories=[Path(spec.origin).parent / "static"], include_in_schema=False
+        path="/docs/assets",
+        directories=[Path(spec.origin).parent / "static"],
+        include_in_schema=False,
+        # What cannot be a file's name on this system is not found either.
+        exception_handlers={ValueError: errors.on_not_found, InternalServerException: errors.on_not_found},
     )
 
 

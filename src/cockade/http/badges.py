@@ -38,6 +38,8 @@ from cockade.request.model import OwnerType
 RELATIVE_MAX = {ExpiryUnit.DAYS: 36_525, ExpiryUnit.WEEKS: 5_218, ExpiryUnit.MONTHS: 1_200}
 """A relative expiry reaches a hundred years at most."""
 
+LIST_MAX = 100
+"""How many owners, limits, images, tags or custom fields a badge may list."""
 NESTING_MAX = 100
 """How many levels of lists and objects a free value may have."""
 
@@ -135,7 +137,7 @@ class Tag(Struct, frozen=True):
 class OwnershipBody(Struct, frozen=True, rename="camel"):
     """Who may use the badge. Claims sent here are ignored: claiming is a call of its own."""
 
-    restricted_to_owners: Annotated[list[OwnerType], Meta(min_length=1)]
+    restricted_to_owners: Annotated[list[OwnerType], Meta(min_length=1, max_length=LIST_MAX)]
 
 
 class Ownership(Struct, frozen=True, rename="camel"):
@@ -158,16 +160,22 @@ class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     issued_badge_expiry: Annotated[ExpiryFields | None, Meta(description="Mandatory for ISSUE_EARN.")] = None
     ownership: OwnershipBody
     description: Annotated[str, Meta(max_length=10_000)] | None = None
-    customer_constraints: Annotated[list[Constraint] | None, Meta(description="Limits per customer.")] = None
-    badge_constraints: Annotated[
-        list[Constraint] | None, Meta(description="Limits for the badge as a whole.")
+    customer_constraints: Annotated[
+        Annotated[list[Constraint], Meta(max_length=LIST_MAX)] | None,
+        Meta(description="Limits per customer."),
     ] = None
-    images: list[Image] | None = None
+    badge_constraints: Annotated[
+        Annotated[list[Constraint], Meta(max_length=LIST_MAX)] | None,
+        Meta(description="Limits for the badge as a whole."),
+    ] = None
+    images: Annotated[list[Image], Meta(max_length=LIST_MAX)] | None = None
     benefits: Annotated[list[Benefit], Meta(max_length=10)] | None = None
-    tags: list[Tag] | None = None
+    tags: Annotated[list[Tag], Meta(max_length=LIST_MAX)] | None = None
     badge_group_id: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{24}$", max_length=24)] | None = None
     badge_rank: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
-    custom_fields: Annotated[dict[str, Any] | None, Meta(description="Name to value.")] = None
+    custom_fields: Annotated[
+        Annotated[dict[str, Any], Meta(max_length=LIST_MAX)] | None, Meta(description="Name to value.")
+    ] = None
     default_till_id: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     active: Annotated[bool | None, Meta(description="True when absent.")] = None
     is_active: Annotated[bool | None, Meta(description="Another name of active.")] = None
@@ -249,6 +257,8 @@ class BadgeAnswer(BadgeBasics, frozen=True, kw_only=True, rename="camel"):
 
 def to_draft(body: BadgeBody, faults: Faults) -> BadgeDraft:
     """The draft that the body asks for; notes what types cannot see. None stands where a field could not be read."""
+    if body.name and not body.name.strip():
+        faults.note("name", "name is mandatory.")
     if body.active is not None and body.is_active is not None and body.active != body.is_active:
         faults.note("isActive", "active and isActive differ; send one of them.")
     active = body.active if body.active is not None else body.is_active

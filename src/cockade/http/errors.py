@@ -10,7 +10,7 @@ import structlog
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.enums import MediaType
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Example
 
@@ -91,6 +91,11 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
         return on_unexpected(request, error)
     faults = [Fault(error.status_code, error.detail)]
     return answer_failure(error.status_code, faults, dict(error.headers or {}))
+
+
+def on_not_found(request: AnyRequest, _: Exception) -> Response[bytes]:
+    """There is nothing of this name."""
+    return on_http_error(request, NotFoundException())
 
 
 def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:

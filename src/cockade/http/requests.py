@@ -15,11 +15,13 @@ from urllib.parse import quote
 import structlog
 from litestar import Request
 from litestar.datastructures import State
+from litestar.exceptions import InternalServerException
 from litestar.plugins import OpenAPISchemaPlugin
 from msgspec import Struct
 
 from cockade.access.model import Caller
 from cockade.clock import Clock
+from cockade.errors import MALFORMED, Fault, InvalidInput
 from cockade.http import body
 from cockade.request.model import REQUEST_ID_CHARS_MAX
 
@@ -82,6 +84,14 @@ class JsonBodySchema(OpenAPISchemaPlugin):
 class ApiRequest(Request[Caller, None, State]):
     """A request whose JSON body is left to its handler, so that nothing decodes it a first time."""
 
+    async def body(self) -> bytes:
+        """The whole body. Raises InvalidInput where the caller broke off, or sent what is no HTTP."""
+        try:
+            return await super().body()
+        except InternalServerException:
+            fault = Fault(MALFORMED, "The body ended before it was complete.")
+            raise InvalidInput([fault]) from None
+
     async def json(self) -> Any:
         """The body as the `JsonBody[…]` that the handler asks for."""
         shape = get_args(self.route_handler.parsed_fn_signature.parameters["data"].annotation)[0]
@@ -123,6 +133,9 @@ class ExchangeLayer:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if b"%2f" in scope["raw_path"].lower():
+            # An encoded slash is part of a segment, not between two: what is behind it names no other path.
+            scope["path"] = scope["raw_path"].decode("latin-1")
         exchange = Exchange(_header(scope), self._clock())
         scope["cockade.exchange"] = exchange  # type: ignore[typeddict-unknown-key]
         started, status = time.perf_counter(), 0

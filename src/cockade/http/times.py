@@ -16,7 +16,7 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 """Times outside [1970, 3000) are refused: no badge needs them, and sums with them could overflow."""
 
-_NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
+_NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,100})?")
 _ISO = re.compile(
     r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d+))?(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})",
     re.IGNORECASE,

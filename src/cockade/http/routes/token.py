@@ -97,15 +97,19 @@ async def generate_token(
 )
 async def issue_token(request: ApiRequest, access: NamedDependency[AccessService]) -> Response[StandardToken]:
     """A token for an OAuth client."""
-    form = {
-        name: values[0]
-        for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()
-    }
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
+    form = {name: values[0] for name, values in fields.items()}
     grant = form.get("grant_type")
     if grant is None:
         return _standard_failure(400, "invalid_request", "grant_type is missing.")
+    if any(len(values) > 1 for values in fields.values()):
+        return _standard_failure(400, "invalid_request", "A field is sent more than once.")
     if grant != "client_credentials":
         return _standard_failure(400, "unsupported_grant_type", "Only client_credentials is supported.")
+    if "Authorization" in request.headers and "client_secret" in form:
+        return _standard_failure(
+            400, "invalid_request", "The client is sent twice: in the header and in the form."
+        )
     try:
         token = await access.generate_token(*_client(request, form))
     except NotAuthenticated as error:
