@@ -89,6 +89,11 @@ def read(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) -> C:
     return command
 
 
+def as_it_is(body: S, _: Faults) -> S:
+    """A `convert` for bodies whose types say it all."""
+    return body
+
+
 def _decode_untyped(body: bytes) -> Any:  # anything that JSON can say
     try:
         return msgspec.json.decode(body)

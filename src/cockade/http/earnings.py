@@ -357,11 +357,11 @@ def earned_answer(outcome: RequestOutcome) -> EarnedAnswer:
     )
 
 
-def repeats(sent: list[int | str]) -> list[ErrorDetail]:
+def repeats(sent: list[int | str], distinct: list[CustomerId]) -> list[ErrorDetail]:
     """One warning that names the ids that were sent more than once."""
-    counts = Counter(map(int, filter(None, sent)))
-    if len(counts) == len(sent):
+    if len(distinct) == len(sent):
         return []
+    counts = Counter(map(int, filter(None, sent)))
     repeated = [customer for customer, count in counts.items() if count > 1]
     named = ", ".join(map(str, repeated[:REPEATS_NAMED_MAX]))
     more = f" and {len(repeated) - REPEATS_NAMED_MAX} more" if len(repeated) > REPEATS_NAMED_MAX else ""

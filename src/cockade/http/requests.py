@@ -109,7 +109,10 @@ def exchange_of(scope: Any) -> Exchange:
 
 
 def request_id_of(exchange: Exchange, in_body: str | int | None, faults: body.Faults) -> str:
-    """The request id that counts: the body's, else the header's, else a generated one; notes one that cannot be."""
+    """The request id that counts: the body's, else the header's, else a generated one; notes one that cannot be.
+
+    From here on it is the exchange's, and so the one that is echoed and logged.
+    """
     if in_body is not None:
         chosen, reference = str(in_body), "requestId"
     else:

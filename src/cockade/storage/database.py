@@ -190,9 +190,8 @@ class Database:
             yield connection
         finally:
             # A connection that is not between two transactions is of no use to the next caller.
-            with suppress(
-                pg.InterfaceError
-            ):  # one that broke has left the pool already and refuses every call
+            # One that broke has left the pool already and refuses every call.
+            with suppress(pg.InterfaceError):
                 if connection.is_in_transaction():
                     connection.terminate()
             await self._pool.release(connection)

@@ -31,7 +31,7 @@ from cockade.http.badges import (
     to_draft,
     to_migrated_id,
 )
-from cockade.http.body import Faults
+from cockade.http.body import Faults, as_it_is
 from cockade.http.errors import documented, example
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import Envelope, Pagination
@@ -233,7 +233,7 @@ async def claim_badge(
     badges: NamedDependency[BadgeService],
 ) -> Envelope[ClaimAnswer]:
     """Register an owner under its own reference."""
-    claim = data.read(_as_it_is)
+    claim = data.read(as_it_is)
     await badges.claim(request.user, _id(badge_id), claim.owner_type, claim.reference_id)
     return Envelope(ClaimAnswer(_id(badge_id), claim.owner_type, claim.reference_id, True))
 
@@ -253,7 +253,7 @@ async def unclaim_badge(
     badges: NamedDependency[BadgeService],
 ) -> Envelope[ClaimAnswer]:
     """The owner issues nothing more under this reference."""
-    claim = data.read(_as_it_is)
+    claim = data.read(as_it_is)
     await badges.unclaim(request.user, _id(badge_id), claim.owner_type, claim.reference_id)
     return Envelope(ClaimAnswer(_id(badge_id), claim.owner_type, claim.reference_id, False))
 
@@ -278,7 +278,3 @@ def _time(name: str, text: str | None) -> datetime | None:
         return None if text is None else times.read_instant(text)
     except ValueError as error:
         raise InvalidInput([Fault(errors.MALFORMED, str(error), name)]) from None
-
-
-def _as_it_is(body: ClaimBody, _: Faults) -> ClaimBody:
-    return body

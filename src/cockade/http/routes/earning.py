@@ -87,10 +87,10 @@ async def earn_bulk(
     """One call, any number of customers."""
 
     def convert(body: EarnBulkBody, faults: Faults) -> tuple[EarnBulk, list[ErrorDetail]]:
-        return to_command(body, request.exchange, config, faults), repeats(body.customer_ids or [])
+        command = to_command(body, request.exchange, config, faults)
+        return command, repeats(body.customer_ids or [], command.customers)
 
     command, warnings = data.read(convert)
-    request.exchange.request_id = command.request_id
     return answer_outcome(await earning.earn_bulk(request.user, command), answer, warnings)
 
 
@@ -118,7 +118,6 @@ async def earn(
         return command_of(body, one_customer(body.customer_id, faults), request.exchange, faults)
 
     command = data.read(convert)
-    request.exchange.request_id = command.request_id
     return Envelope(earn_answer(await earning.earn(request.user, command)))
 
 

@@ -15,7 +15,7 @@ from cockade import errors
 from cockade.access.service import AccessService
 from cockade.errors import NotAuthenticated
 from cockade.http.auth import read_basic
-from cockade.http.body import Faults
+from cockade.http.body import as_it_is
 from cockade.http.errors import HEADERS, documented
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import NO_NUL, ErrorDetail
@@ -75,7 +75,7 @@ async def generate_token(
     data: Annotated[JsonBody[TokenBody], Body()], access: NamedDependency[AccessService]
 ) -> Response[TokenAnswer]:
     """A token for a client key and secret."""
-    client = data.read(_as_it_is)
+    client = data.read(as_it_is)
     token = await access.generate_token(client.key, client.secret)
     return Response(TokenAnswer(TokenData(token.access_token, token.ttl_s)), headers=NO_STORE)
 
@@ -132,7 +132,3 @@ def _client(request: Request[Any, Any, Any], form: dict[str, str]) -> tuple[str,
 def _standard_failure(status: int, error: str, description: str) -> Response[Any]:
     headers = {**NO_STORE, **HEADERS.get(status, {})}
     return Response(StandardError(error, description), status_code=status, headers=headers)
-
-
-def _as_it_is(body: TokenBody, _: Faults) -> TokenBody:
-    return body
