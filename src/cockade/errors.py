@@ -5,10 +5,12 @@ A refusal of a single customer is not an error but a value: `cockade.request.mod
 CockadeError
 ├── InvalidInput              the request is malformed; carries every fault found
 ├── Refused                   the request is well formed, and the rules refuse it as a whole
-│   ├── BadgeNotFound 404 · RequestNotFound 404 · OrgNotFound 404 · CredentialNotFound 404
+│   ├── BadgeNotFound 404 · RequestNotFound 404 · OrgNotFound 404 · CredentialNotFound 404 · CustomerNotFound 404
+│   ├── GroupNotFound 404 · CustomFieldNotFound 404 · OrgMetaNotFound 404
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
-│   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714
-│   ├── NotEnrolled 811 · AlreadyHeld 1040 · NotEarned 814
+│   ├── BadgeChanged 409 · CustomFieldNameTaken 409 · OrgMetaExists 409
+│   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
+│   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
 ├── NotAuthenticated 401 · NotAllowed 403 · BodyTooLarge 413
 ├── Unavailable 503           the database cannot answer now; nothing was changed
@@ -22,6 +24,7 @@ Codes are those of the contract (`docs/api/contract.md`, "Error codes").
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from msgspec import Struct
@@ -29,6 +32,19 @@ from msgspec import Struct
 MALFORMED = 400
 FAULTS_MAX = 100
 """A request never reports more faults than this."""
+
+
+class Exceeded(Struct, frozen=True, array_like=True):
+    """A limit that has no room left for one more."""
+
+    reference: str
+    """The constraint's path: `customerConstraints[1].rollForDays`."""
+    limit: int
+    """How many earned badges it allows."""
+    used: int
+    """How many count towards it already, in the window that has no room."""
+    available_from: datetime | None
+    """The earliest event date that it would let pass, by what is counted now; None: never again."""
 
 
 class Fault(Struct, frozen=True):
@@ -40,6 +56,8 @@ class Fault(Struct, frozen=True):
     """A sentence for the person who reads it."""
     reference: str | None = None
     """The field's path (`customerIds[3]`), or None for the request as a whole."""
+    exceeded: Exceeded | None = None
+    """On 817 and 818 the limit."""
 
 
 class CockadeError(Exception):
@@ -105,6 +123,62 @@ class CredentialNotFound(Refused):
     message = "There is no such credential."
 
 
+class GroupNotFound(Refused):
+    """No such group in the caller's org."""
+
+    code = 404
+    message = "There is no such badge group."
+
+
+class CustomFieldNotFound(Refused):
+    """No such custom field in the caller's org."""
+
+    code = 404
+    message = "There is no such custom field."
+
+
+class OrgMetaNotFound(Refused):
+    """The caller's org has no org meta yet."""
+
+    code = 404
+    message = "The org has no org meta yet; create it with POST /orgMeta."
+
+
+class CustomerNotFound(Refused):
+    """No customer has this identifier."""
+
+    code = 404
+    message = "No customer has this identifier."
+
+
+class BadgeChanged(Refused):
+    """Somebody has changed the badge since the caller read it."""
+
+    code = 409
+    message = "The badge has been changed since; read it again and repeat the change."
+
+
+class CustomFieldNameTaken(Refused):
+    """Another custom field of the org has this name."""
+
+    code = 409
+    message = "This name is already used by another custom field."
+
+
+class OrgMetaExists(Refused):
+    """The org has its org meta already."""
+
+    code = 409
+    message = "The org has its org meta already; change it with PUT /orgMeta."
+
+
+class NotToBeIssued(Refused):
+    """Enrolling in a badge that is earned directly."""
+
+    code = MALFORMED
+    message = "The badge is earned directly (EARN): nobody is enrolled in it."
+
+
 class NameTaken(Refused):
     """Another badge of the org has this name."""
 
@@ -166,6 +240,32 @@ class AlreadyHeld(Refused):
 
     code = 1040
     message = "An active issue for the badge already exists."
+
+
+class LimitReached(Refused):
+    """The one customer would exceed a limit; the fault carries which."""
+
+    def __init__(self, exceeded: Exceeded) -> None:
+        super().__init__(reference=exceeded.reference)
+        self._exceeded = exceeded
+
+    def faults(self) -> list[Fault]:
+        """The error with the limit."""
+        return [Fault(self.code, self.text, self.reference, self._exceeded)]
+
+
+class CustomerLimitReached(LimitReached):
+    """A limit per customer."""
+
+    code = 817
+    message = "Customer earn limit reached."
+
+
+class BadgeLimitReached(LimitReached):
+    """A limit of the badge as a whole."""
+
+    code = 818
+    message = "Badge earn limit reached."
 
 
 class NotEarned(Refused):

@@ -77,7 +77,7 @@ async def test_id_of_a_request_that_is_refused_passes_to_the_one_that_waits(
     assert switched.status_code == 200, switched.text
     async with ledger.connection(database_url) as holder:
         await holder.execute("begin")
-        await holder.execute(badge_store.SQL["lock_badge_exclusive"], org.caller.org_id, inactive)
+        await holder.execute(badge_store.SQL["lock_badge"], org.caller.org_id, inactive, True)
         first = asyncio.create_task(org.earn_bulk(inactive, [1], requestId="contested"))
         first_backend = await ledger.await_blocked(holder, by=holder.get_server_pid())
         second = asyncio.create_task(org.earn_bulk(active, [1], requestId="contested"))
@@ -95,7 +95,7 @@ async def test_id_is_refused_to_the_one_that_waits_when_the_first_commits(
     slow, other = await org.make_badge(), await org.make_badge()
     async with ledger.connection(database_url) as holder:
         await holder.execute("begin")
-        await holder.execute(badge_store.SQL["lock_badge_exclusive"], org.caller.org_id, slow)
+        await holder.execute(badge_store.SQL["lock_badge"], org.caller.org_id, slow, True)
         first = asyncio.create_task(org.earn_bulk(slow, [1], requestId="contested"))
         first_backend = await ledger.await_blocked(holder, by=holder.get_server_pid())
         second = asyncio.create_task(org.earn_bulk(other, [1], requestId="contested"))
@@ -141,7 +141,7 @@ async def test_badge_that_is_held_beyond_the_lock_timeout_is_answered_503(
         client_for(services, org.credential) as client,
     ):
         await holder.execute("begin")
-        await holder.execute(badge_store.SQL["lock_badge_exclusive"], org.caller.org_id, badge_id)
+        await holder.execute(badge_store.SQL["lock_badge"], org.caller.org_id, badge_id, True)
         answer = await client.post("/customer/earnBulk", json=body)
         await holder.execute("rollback")
         again = await client.post("/customer/earnBulk", json=body)

@@ -110,7 +110,7 @@ async def test_every_error_is_documented_as_the_envelope_of_a_failure(document: 
             assert set(schema["properties"]) == {"data", "errors", "warnings"}, (path, status)
             assert schema["properties"]["data"] == {"type": "null"}
             item = followed(document, schema["properties"]["errors"]["items"])
-            assert set(item["properties"]) == {"code", "message", "reference"}
+            assert set(item["properties"]) == {"code", "message", "reference", "details"}
 
 
 async def test_every_call_that_needs_a_credential_says_so(document: dict[str, Any]) -> None:

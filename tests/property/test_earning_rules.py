@@ -52,6 +52,9 @@ def terms(draw: st.DrawFn) -> EarnTerms:
         earned_expiry=draw(expiries),
         owners=draw(st.lists(st.sampled_from(OwnerType), unique=True, max_size=3)),
         holds_several=draw(st.booleans()),
+        issued_expiry=None,
+        customer_constraints=[],
+        badge_constraints=[],
         is_claimed=draw(st.booleans()),
     )
 

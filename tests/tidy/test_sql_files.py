@@ -17,6 +17,13 @@ OWNERS = {
     "badge_claim": "badge",
     "request": "request",
     "earned_badge": "earning",
+    "tally": "limit",
+    "badge_count": "badge",
+    "enrolment": "enrolment",
+    "badge_group": "catalogue",
+    "custom_field": "catalogue",
+    "org_meta": "catalogue",
+    "customer_identifier": "customer",
     "schema_migration": "storage",
 }
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)

@@ -47,6 +47,9 @@ SOUND = EarnTerms(
     earned_expiry=RelativeExpiry(ExpiryUnit.DAYS, 1),
     owners=[OwnerType.JOURNEYS, OwnerType.LOYALTY],
     holds_several=False,
+    issued_expiry=None,
+    customer_constraints=[],
+    badge_constraints=[],
     is_claimed=True,
 )
 

@@ -10,7 +10,7 @@ from cockade import errors
 from cockade.errors import FAULTS_MAX, CockadeError, Fault, InvalidInput, Refused
 from cockade.http.errors import HEADERS, STATUS
 
-NEVER_ANSWERED = {CockadeError, Refused, errors.SetupError}
+NEVER_ANSWERED = {CockadeError, Refused, errors.LimitReached, errors.SetupError}
 """The roots are never raised, and set-up errors end a command, not a request."""
 
 
@@ -42,6 +42,21 @@ CONTRACT = [
     (errors.NotEarned, 814, 409, "Active earn instance is not present."),
     (errors.NotLive, 815, 409, "Badge is not live."),
     (errors.EventOutsideBadge, 816, 409, "Event date is not in duration of badge meta."),
+    (errors.GroupNotFound, 404, 404, "There is no such badge group."),
+    (errors.CustomFieldNotFound, 404, 404, "There is no such custom field."),
+    (errors.OrgMetaNotFound, 404, 404, "The org has no org meta yet; create it with POST /orgMeta."),
+    (errors.CustomerNotFound, 404, 404, "No customer has this identifier."),
+    (
+        errors.BadgeChanged,
+        409,
+        409,
+        "The badge has been changed since; read it again and repeat the change.",
+    ),
+    (errors.CustomFieldNameTaken, 409, 409, "This name is already used by another custom field."),
+    (errors.OrgMetaExists, 409, 409, "The org has its org meta already; change it with PUT /orgMeta."),
+    (errors.NotToBeIssued, 400, 400, "The badge is earned directly (EARN): nobody is enrolled in it."),
+    (errors.CustomerLimitReached, 817, 409, "Customer earn limit reached."),
+    (errors.BadgeLimitReached, 818, 409, "Badge earn limit reached."),
     (errors.UsernameTaken, 409, 409, "This name is already used by another credential."),
     (
         errors.NotAuthenticated,

@@ -91,6 +91,8 @@ class Constraint(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     """
 
     constraint_type: ConstraintType
+    reference_id: str | None = None
+    """Of a fixed window: a UUID that stays while the badge changes."""
     max_earn_limit: int | None = None
     max_earn_for_days: int | None = None
     roll_for_days: int | None = None
@@ -162,19 +164,39 @@ class Badge(Struct, frozen=True, kw_only=True):
     updated_by: str
 
 
+class Hold(Struct, frozen=True):
+    """A badge that is held until the end of the transaction."""
+
+    badge_key: BadgeKey
+    alone: bool
+    """Whether nobody else holds it."""
+
+
 class EarnTerms(Struct, frozen=True, kw_only=True):
-    """What earning needs to know of a badge, read under the badge's lock."""
+    """What earning and enrolling need to know of a badge, read while it is held."""
 
     is_active: bool
     starts_at: datetime
     expires_at: datetime
     earn_type: EarnType
     earned_expiry: Expiry
+    issued_expiry: Expiry | None
     owners: list[OwnerType]
     holds_several: bool
     """Whether a customer may hold more than one valid earned badge of this kind."""
+    customer_constraints: list[Constraint]
+    badge_constraints: list[Constraint]
     is_claimed: bool
     """Whether the asking owner has an active claim with the given reference."""
+
+
+class Counts(Struct, frozen=True):
+    """How many there are of a badge, revoked ones not counted."""
+
+    issued: int = 0
+    """Enrolments."""
+    earned: int = 0
+    """Earned badges."""
 
 
 class BadgeFilter(Struct, frozen=True, kw_only=True):

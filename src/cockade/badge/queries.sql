@@ -10,9 +10,9 @@ select 1 from org where org_id = $1 for no key update;
 -- A name or id that is taken is reported by the name of its constraint.
 insert into badge (
     org_id, badge_id, badge_number, name, starts_at, expires_at, earn_type, earned_expiry, issued_expiry, owners,
-    overlap_policy, customer_constraints, badge_constraints, presentation, is_active,
+    overlap_policy, customer_constraints, badge_constraints, presentation, is_active, is_capped,
     created_at, created_by, updated_at, updated_by)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $16, $17);
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $17, $18);
 
 -- name: find_badge
 select b.badge_key, b.badge_id, b.badge_number, b.org_id, b.name, b.starts_at, b.expires_at, b.earn_type,
@@ -50,18 +50,18 @@ select badge_key, owner_type, reference_id, is_active
 from badge_claim where badge_key = any($1::integer[])
 order by badge_key, owner_type, reference_id;
 
--- name: lock_badge_shared
--- Whoever earns holds the badge like this until the end of the transaction. No row: there is no such badge.
-select badge_key, pg_advisory_xact_lock_shared(1, badge_key) from badge where org_id = $1 and badge_id = $2;
-
--- name: lock_badge_exclusive
--- Whoever changes the badge, or must be alone with it: waits for those who earn, and they wait for it.
-select badge_key, pg_advisory_xact_lock(1, badge_key) from badge where org_id = $1 and badge_id = $2;
+-- name: lock_badge
+-- Until the end of the transaction. Whoever earns holds the badge together with others; whoever changes it, must be alone
+-- with it ($3), or earns one with a limit as a whole, waits for them, and they wait for it. No row: no such badge.
+select badge_key, is_capped or $3,
+       case when is_capped or $3 then pg_advisory_xact_lock(1, badge_key)
+            else pg_advisory_xact_lock_shared(1, badge_key) end
+from badge where org_id = $1 and badge_id = $2;
 
 -- name: earn_terms
 -- Read after the lock is held, in a statement of its own: its snapshot then shows every change that was waited for.
-select b.is_active, b.starts_at, b.expires_at, b.earn_type, b.earned_expiry, b.owners, b.overlap_policy,
-       b.customer_constraints,
+select b.is_active, b.starts_at, b.expires_at, b.earn_type, b.earned_expiry, b.issued_expiry, b.owners,
+       b.overlap_policy, b.customer_constraints, b.badge_constraints,
        exists (select from badge_claim c
                where c.badge_key = b.badge_key and c.owner_type = $2 and c.reference_id = $3 and c.is_active)
 from badge b where b.badge_key = $1;
@@ -77,3 +77,13 @@ on conflict (badge_key, owner_type, reference_id) do update set is_active = true
 update badge_claim set is_active = false
 where badge_key = $1 and owner_type = $2 and reference_id = $3 and is_active
 returning badge_key;
+
+-- name: add_count
+-- So many more (or fewer) unrevoked enrolments and earned badges of badge $1. Each connection adds to a slot of its own
+-- as far as there are slots, and does so last, so that whoever waits for a slot holds up nobody.
+insert into badge_count as c (badge_key, slot, issued, earned) values ($1, pg_backend_pid() % 16, $2, $3)
+on conflict (badge_key, slot) do update set issued = c.issued + excluded.issued, earned = c.earned + excluded.earned;
+
+-- name: counts
+select badge_key, sum(issued)::bigint, sum(earned)::bigint
+from badge_count where badge_key = any($1::integer[]) group by badge_key;

@@ -24,7 +24,6 @@ from cockade.badge.model import (
 from cockade.errors import MALFORMED, Fault
 
 NEVER_YEARS = 100
-_LIMITS = set(ConstraintType) - {ConstraintType.CUSTOMER_BADGE_NO_LIMIT, ConstraintType.BADGE_NO_LIMIT}
 
 
 def status_at(starts_at: datetime, expires_at: datetime, now: datetime) -> BadgeStatus:
@@ -76,6 +75,13 @@ def holds_several(policy: OverlapPolicy | None, customer_constraints: list[Const
     )
 
 
+def is_capped(badge_constraints: list[Constraint]) -> bool:
+    """Whether the badge as a whole has a limit."""
+    return any(
+        constraint.constraint_type is not ConstraintType.BADGE_NO_LIMIT for constraint in badge_constraints
+    )
+
+
 def creation_faults(draft: BadgeDraft, now: datetime, zone: ZoneInfo, *, is_migration: bool) -> list[Fault]:
     """All that stands against creating this badge now; a migrated badge may lie in the past."""
     faults: list[Fault] = []
@@ -90,20 +96,4 @@ def creation_faults(draft: BadgeDraft, now: datetime, zone: ZoneInfo, *, is_migr
     if draft.earn_type is EarnType.ISSUE_EARN and draft.issued_expiry is None:
         message = "issuedBadgeExpiry is mandatory for ISSUE_EARN badges."
         faults.append(Fault(MALFORMED, message, "issuedBadgeExpiry"))
-    return faults + _limit_faults(draft)
-
-
-def _limit_faults(draft: BadgeDraft) -> list[Fault]:
-    """Limits are not enforced by this version, so a badge that has one is refused: nobody relies on it by mistake."""
-    lists = {"customerConstraints": draft.customer_constraints, "badgeConstraints": draft.badge_constraints}
-    return [
-        Fault(
-            MALFORMED,
-            f"{constraint.constraint_type} is not supported yet: this version does not enforce limits, "
-            "so it does not take badges that have one.",
-            f"{field}[{place}].constraintType",
-        )
-        for field, constraints in lists.items()
-        for place, constraint in enumerate(constraints)
-        if constraint.constraint_type in _LIMITS
-    ]
+    return faults

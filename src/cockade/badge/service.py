@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from cockade import ids
 from cockade.access.model import Caller
 from cockade.badge import rules, store
-from cockade.badge.model import Badge, BadgeDraft, BadgeFilter
+from cockade.badge.model import Badge, BadgeDraft, BadgeFilter, Counts
 from cockade.clock import Clock
 from cockade.errors import BadgeNotFound, ClaimNotFound, Fault, InvalidInput, OwnerNotAllowed
 from cockade.ids import BadgeId, BadgeKey
@@ -61,6 +62,10 @@ class BadgeService:
             "badge.list", lambda tx: store.list_page(tx, caller.org_id, wanted, self._clock(), page, size)
         )
 
+    async def counts(self, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, Counts]:
+        """How many unrevoked enrolments and earned badges there are of each badge that ever had any."""
+        return await self._database.transaction("badge.counts", lambda tx: store.counts(tx, badge_keys))
+
     async def set_active(self, caller: Caller, badge_id: BadgeId, is_active: bool) -> None:
         """Switch a badge on or off. Once this has returned, nobody earns it by the old state. Raises BadgeNotFound."""
 
@@ -100,7 +105,7 @@ async def _found(tx: Tx, caller: Caller, badge_id: BadgeId) -> Badge:
 
 
 async def _locked(tx: Tx, caller: Caller, badge_id: BadgeId) -> BadgeKey:
-    badge_key = await store.lock_exclusive(tx, caller.org_id, badge_id)
-    if badge_key is None:
+    hold = await store.lock(tx, caller.org_id, badge_id, alone=True)
+    if hold is None:
         raise BadgeNotFound
-    return badge_key
+    return hold.badge_key

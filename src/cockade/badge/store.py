@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +16,11 @@ from cockade.badge.model import (
     BadgeFilter,
     Claim,
     Constraint,
+    Counts,
     EarnTerms,
     EarnType,
     Expiry,
+    Hold,
     OverlapPolicy,
     Presentation,
 )
@@ -59,6 +62,7 @@ async def insert(
             _encode(draft.badge_constraints),
             _encode(draft.presentation),
             draft.is_active,
+            rules.is_capped(draft.badge_constraints),
             now,
             username,
         )
@@ -109,31 +113,44 @@ async def list_page(
     return [_badge(row, claims.get(row[0], [])) for row in rows], rows[0][-1] if rows else 0
 
 
-async def lock_shared(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> BadgeKey | None:
-    """Hold the badge as it is, together with others who do; its key, or None where the org has no such badge."""
-    return await tx.value(SQL["lock_badge_shared"], org_id, badge_id)
+async def lock(tx: Tx, org_id: OrgId, badge_id: BadgeId, *, alone: bool) -> Hold | None:
+    """Hold the badge as it is, together with others unless `alone` or it has a limit as a whole.
 
-
-async def lock_exclusive(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> BadgeKey | None:
-    """Be alone with the badge; its key, or None where the org has no such badge."""
-    return await tx.value(SQL["lock_badge_exclusive"], org_id, badge_id)
+    None where the org has no such badge.
+    """
+    row = await tx.row(SQL["lock_badge"], org_id, badge_id, alone)
+    return None if row is None else Hold(BadgeKey(row[0]), row[1])
 
 
 async def earn_terms(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> EarnTerms:
-    """What earning needs to know; call it with the lock held."""
+    """What earning and enrolling need to know; call it with the lock held."""
     row = await tx.row(SQL["earn_terms"], badge_key, owner.value, reference_id)
     assert row is not None
-    policy = None if row[6] is None else OverlapPolicy(row[6])
+    policy = None if row[7] is None else OverlapPolicy(row[7])
+    customer_constraints = _constraints(row[8])
     return EarnTerms(
         is_active=row[0],
         starts_at=row[1],
         expires_at=row[2],
         earn_type=EarnType(row[3]),
         earned_expiry=_expiry(row[4]),
-        owners=[OwnerType(owner) for owner in row[5]],
-        holds_several=rules.holds_several(policy, _constraints(row[7])),
-        is_claimed=row[8],
+        issued_expiry=None if row[5] is None else _expiry(row[5]),
+        owners=[OwnerType(owner) for owner in row[6]],
+        holds_several=rules.holds_several(policy, customer_constraints),
+        customer_constraints=customer_constraints,
+        badge_constraints=_constraints(row[9]),
+        is_claimed=row[10],
     )
+
+
+async def add_count(tx: Tx, badge_key: BadgeKey, *, issued: int = 0, earned: int = 0) -> None:
+    """So many more (or fewer) unrevoked enrolments and earned badges. The last thing that a transaction does with a badge."""
+    await tx.execute(SQL["add_count"], badge_key, issued, earned)
+
+
+async def counts(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, Counts]:
+    """How many unrevoked ones there are of each badge that ever had any."""
+    return {BadgeKey(row[0]): Counts(row[1], row[2]) for row in await tx.rows(SQL["counts"], badge_keys)}
 
 
 async def set_active(tx: Tx, badge_key: BadgeKey, is_active: bool, now: datetime, username: str) -> None:

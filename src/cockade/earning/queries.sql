@@ -11,12 +11,6 @@ from (select customer_id, ordinal, request_key, line, valid_from, valid_until,
       where badge_key = $1 and customer_id = any($2::bigint[])) held
 order by customer_id, stands desc, valid_until desc, ordinal desc;
 
--- name: count_earned
--- How many unrevoked ones there are of each badge.
-select badge_key, count(*) from earned_badge
-where badge_key = any($1::integer[]) and revoked_at is null
-group by badge_key;
-
 -- name: revoke
 -- Only what is valid now, or will be; the row stays.
 update earned_badge set revoked_at = $5

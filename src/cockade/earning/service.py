@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from cockade import ids
 from cockade.access.model import Caller
 from cockade.badge import store as badge_store
+from cockade.badge.model import Hold
 from cockade.clock import Clock
 from cockade.earning import rules, store
 from cockade.earning.model import EarnBulk
-from cockade.errors import AlreadyHeld, BadgeNotFound, NotEarned, NotEnrolled, Refused
+from cockade.errors import (
+    AlreadyHeld,
+    BadgeLimitReached,
+    BadgeNotFound,
+    CustomerLimitReached,
+    LimitReached,
+    NotEarned,
+    NotEnrolled,
+    Refused,
+)
 from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.request.model import RefusalReason, RequestKind, RequestOutcome
 from cockade.request.service import RequestService, Turn
@@ -20,6 +29,8 @@ from cockade.storage.database import Database, Tx
 REFUSED: dict[RefusalReason, type[Refused]] = {
     RefusalReason.NOT_ENROLLED: NotEnrolled,
     RefusalReason.ALREADY_HELD: AlreadyHeld,
+    RefusalReason.CUSTOMER_LIMIT: CustomerLimitReached,
+    RefusalReason.BADGE_LIMIT: BadgeLimitReached,
 }
 """What a refusal is where one customer is the whole request."""
 
@@ -55,7 +66,11 @@ class EarningService:
         async def work(tx: Tx, turn: Turn) -> tuple[BadgeKey, RequestOutcome]:
             badge_key, outcome = await _issue(tx, caller, command, turn, RequestKind.EARN)
             for refusal in outcome.refusals:
-                raise REFUSED[refusal.reason]
+                kind = REFUSED[refusal.reason]
+                if issubclass(kind, LimitReached):
+                    assert refusal.exceeded is not None
+                    raise kind(refusal.exceeded)
+                raise kind
             return badge_key, outcome
 
         return await self._requests.carry_out(
@@ -68,7 +83,8 @@ class EarningService:
         """Take one earned badge back, if it is valid now or will be. Raises BadgeNotFound and NotEarned."""
 
         async def body(tx: Tx) -> None:
-            _, badge_key = await _lock_badge(tx, caller, badge_id, alone=False)
+            _, hold = await _hold_badge(tx, caller, badge_id, alone=False)
+            badge_key = hold.badge_key
             place = ids.earned_badge_place(earned_badge_id)
             if (
                 place is None
@@ -76,27 +92,24 @@ class EarningService:
                 or not await store.revoke(tx, badge_key, customer, place, self._clock())
             ):
                 raise NotEarned(reference="earnedBadgeId")
+            await badge_store.add_count(tx, badge_key, earned=-1)
 
         await self._database.transaction("earning.revoke", body)
-
-    async def count_earned(self, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, int]:
-        """How many unrevoked earned badges there are of each badge that has any."""
-        return await self._database.transaction(
-            "earning.count", lambda tx: store.count_earned(tx, badge_keys)
-        )
 
 
 async def _issue(
     tx: Tx, caller: Caller, command: EarnBulk, turn: Turn, kind: RequestKind
 ) -> tuple[BadgeKey, RequestOutcome]:
     """Rules 3 to 8, in a fixed number of statements."""
-    badge_id, badge_key = await _lock_badge(tx, caller, command.badge_id, alone=turn.alone)
+    badge_id, hold = await _hold_badge(tx, caller, command.badge_id, alone=turn.alone)
+    badge_key = hold.badge_key
     terms = await badge_store.earn_terms(tx, badge_key, command.owner_type, command.reference_id)
     zone = ZoneInfo(caller.time_zone)
     valid_from, valid_until = rules.validity(terms, command.owner_type, command.event_at, turn.now, zone)
     holders = await store.find_holders(tx, badge_key, command.customers, valid_from, valid_until)
     decision = rules.decide(command.customers, holders, terms, turn.now)
     await store.insert(tx, badge_key, turn.request_key, valid_from, valid_until, decision.entries)
+    await badge_store.add_count(tx, badge_key, earned=len(decision.entries))
     return badge_key, RequestOutcome(
         request_id=command.request_id,
         request_key=turn.request_key,
@@ -112,11 +125,10 @@ async def _issue(
     )
 
 
-async def _lock_badge(
+async def _hold_badge(
     tx: Tx, caller: Caller, badge_id: BadgeId | None, *, alone: bool
-) -> tuple[BadgeId, BadgeKey]:
-    lock = badge_store.lock_exclusive if alone else badge_store.lock_shared
-    badge_key = None if badge_id is None else await lock(tx, caller.org_id, badge_id)
-    if badge_id is None or badge_key is None:
+) -> tuple[BadgeId, Hold]:
+    hold = None if badge_id is None else await badge_store.lock(tx, caller.org_id, badge_id, alone=alone)
+    if badge_id is None or hold is None:
         raise BadgeNotFound(reference="badgeMetaId")
-    return badge_id, badge_key
+    return badge_id, hold

@@ -58,8 +58,3 @@ async def revoke(
 ) -> bool:
     """Whether there was such an earned badge of hers, unrevoked and not yet at its end."""
     return await tx.value(SQL["revoke"], badge_key, customer, *place, now) is not None
-
-
-async def count_earned(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, int]:
-    """How many unrevoked earned badges there are of each badge that has any."""
-    return {row[0]: row[1] for row in await tx.rows(SQL["count_earned"], badge_keys)}

@@ -20,6 +20,7 @@ from cockade.badge.model import (
     Claim,
     Constraint,
     ConstraintType,
+    Counts,
     EarnType,
     Expiry,
     ExpiryUnit,
@@ -298,7 +299,7 @@ def to_migrated_id(body: BadgeBody, faults: Faults) -> BadgeId | None:
     return badge_id
 
 
-def badge_answer(badge: Badge, now: datetime, counts: Mapping[BadgeKey, int] | None = None) -> BadgeAnswer:
+def badge_answer(badge: Badge, now: datetime, counts: Mapping[BadgeKey, Counts] | None = None) -> BadgeAnswer:
     """The whole badge as it is at `now`; with `counts` its statistics."""
     draft = badge.draft
     return BadgeAnswer(
@@ -308,12 +309,12 @@ def badge_answer(badge: Badge, now: datetime, counts: Mapping[BadgeKey, int] | N
     )
 
 
-def basics_answer(badge: Badge, now: datetime, counts: Mapping[BadgeKey, int]) -> BadgeBasics:
+def basics_answer(badge: Badge, now: datetime, counts: Mapping[BadgeKey, Counts]) -> BadgeBasics:
     """A row of the list of badges."""
     return BadgeBasics(**_basics(badge, now, counts))
 
 
-def _basics(badge: Badge, now: datetime, counts: Mapping[BadgeKey, int] | None) -> dict[str, Any]:
+def _basics(badge: Badge, now: datetime, counts: Mapping[BadgeKey, Counts] | None) -> dict[str, Any]:
     draft, shown = badge.draft, badge.draft.presentation
     return {
         "id": badge.badge_id,
@@ -343,8 +344,15 @@ def _basics(badge: Badge, now: datetime, counts: Mapping[BadgeKey, int] | None) 
         "created_by": badge.created_by,
         **_time_fields("last_updated_on", badge.updated_at),
         "last_updated_by": badge.updated_by,
-        **({} if counts is None else {"issued_count": 0, "earned_count": counts.get(badge.badge_key, 0)}),
+        **_counts(badge, counts),
     }
+
+
+def _counts(badge: Badge, counts: Mapping[BadgeKey, Counts] | None) -> dict[str, int]:
+    if counts is None:
+        return {}
+    count = counts.get(badge.badge_key, Counts())
+    return {"issued_count": count.issued, "earned_count": count.earned}
 
 
 def _time_fields(name: str, instant: datetime) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from cockade.earning.service import REFUSED
 from cockade.http import times
 from cockade.http.body import WRONG, Faults
 from cockade.http.requests import Exchange, request_id_of
-from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy
+from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy, limit_details
 from cockade.ids import CustomerId
 from cockade.request.model import EarnedStatus, OwnerType, RefusalReason, RequestOutcome
 
@@ -231,6 +231,7 @@ def earn_answer(outcome: RequestOutcome) -> EarnAnswer:
         expires_on=times.epoch(outcome.valid_until),
         expires_on_iso=times.iso(outcome.valid_until),
         request_id=outcome.request_id,
+        issued_id=outcome.enrolment_id,
     )
 
 
@@ -314,7 +315,12 @@ def issued_answer(outcome: RequestOutcome) -> EarnBulkAnswer:
         for customer, earned_id in zip(outcome.audience, earned_ids, strict=True)
     ]
     for refusal in outcome.refusals:
-        error = ErrorDetail(refusal.reason, REFUSALS[refusal.reason])
+        error = ErrorDetail(
+            refusal.reason,
+            REFUSALS[refusal.reason],
+            refusal.exceeded and refusal.exceeded.reference,
+            limit_details(refusal.exceeded),
+        )
         customer = outcome.audience[refusal.line]
         entries[refusal.line] = IssuedBadge(customer, refusal.standing_id, refusal.standing_status, error)
     failed = len(outcome.refusals)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, TypeVar
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cockade.errors import Fault
+from cockade.errors import Exceeded, Fault
+from cockade.http import times
 from cockade.ids import CUSTOMER_ID_MAX
 from cockade.request.model import OwnerType
 
@@ -24,6 +26,17 @@ CustomerNumber = (
 )
 
 
+class LimitDetails(Struct, frozen=True, rename="camel"):
+    """The limit that was reached."""
+
+    limit: Annotated[int, Meta(description="How many it allows.")]
+    used: Annotated[int, Meta(description="How many count towards it already.")]
+    available_from: Annotated[
+        float | None, Meta(description="The earliest event date that it would let pass; null: never again.")
+    ]
+    available_from_iso: str | None = msgspec.field(name="availableFromISO")
+
+
 class ErrorDetail(Struct, frozen=True):
     """One error or warning."""
 
@@ -32,6 +45,7 @@ class ErrorDetail(Struct, frozen=True):
     reference: Annotated[str | None, Meta(description="The field's path.", examples=["customerIds[3]"])] = (
         None
     )
+    details: Annotated[LimitDetails | UnsetType, Meta(description="On 817 and 818: which limit.")] = UNSET
 
 
 class Envelope(Struct, Generic[T], frozen=True):
@@ -81,7 +95,18 @@ def paginate(page: int, size: int, total: int) -> Pagination:
 
 def details(faults: list[Fault]) -> list[ErrorDetail]:
     """Domain faults in the envelope's spelling."""
-    return [ErrorDetail(fault.code, fault.message, fault.reference) for fault in faults]
+    return [
+        ErrorDetail(fault.code, fault.message, fault.reference, limit_details(fault.exceeded))
+        for fault in faults
+    ]
+
+
+def limit_details(exceeded: Exceeded | None) -> LimitDetails | UnsetType:
+    """The limit of a 817 or 818; other errors have none."""
+    if exceeded is None:
+        return UNSET
+    at = exceeded.available_from
+    return LimitDetails(exceeded.limit, exceeded.used, at and times.epoch(at), at and times.iso(at))
 
 
 def failure(faults: list[Fault]) -> Failure:

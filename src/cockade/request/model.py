@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
+from cockade.errors import Exceeded
 from cockade.ids import BadgeId, CustomerId, RequestKey
 
 REQUEST_ID_CHARS_MAX = 255
@@ -32,6 +33,9 @@ class RequestKind(StrEnum):
 
     EARN_BULK = "EARN_BULK"
     EARN = "EARN"
+    ISSUE_BULK = "ISSUE_BULK"
+    """Enrolling."""
+    IMPORT = "IMPORT"
 
 
 class EarnedStatus(StrEnum):
@@ -51,7 +55,11 @@ class RefusalReason(IntEnum):
     NOT_ENROLLED = 811
     """An ISSUE_EARN badge, and the customer has no enrolment whose window holds the event."""
     ALREADY_HELD = 1040
-    """An earned badge of hers would be valid at the same time, and the badge allows only one."""
+    """An earned badge of hers would be valid at the same time, and the badge allows only one; or an enrolment is."""
+    CUSTOMER_LIMIT = 817
+    """One of the badge's limits per customer."""
+    BADGE_LIMIT = 818
+    """One of the limits of the badge as a whole."""
 
 
 class Refusal(Struct, frozen=True, array_like=True):
@@ -61,9 +69,11 @@ class Refusal(Struct, frozen=True, array_like=True):
     """Her place in the audience, from 0."""
     reason: RefusalReason
     standing_id: str | None = None
-    """On ALREADY_HELD the earned badge that stands in the way: the one whose validity ends last."""
+    """On ALREADY_HELD the earned badge (or enrolment) that stands in the way: the one whose validity ends last."""
     standing_status: EarnedStatus | None = None
-    """What that one was when it was decided."""
+    """What that earned badge was when it was decided."""
+    exceeded: Exceeded | None = None
+    """On CUSTOMER_LIMIT and BADGE_LIMIT: which."""
 
 
 class RequestOutcome(Struct, frozen=True, kw_only=True):
@@ -83,3 +93,5 @@ class RequestOutcome(Struct, frozen=True, kw_only=True):
     """Distinct customers in the order sent."""
     refusals: list[Refusal]
     """By line; whoever is not among them has earned."""
+    enrolment_id: str | None = None
+    """Of an EARN: the enrolment that it was earned through."""

@@ -9,11 +9,11 @@ returning request_key;
 -- Stores what became of it, in the transaction that issues.
 update request
 set decided_at = $3, badge_key = $4, owner_type = $5, reference_id = $6, event_at = $7, valid_until = $8,
-    audience = $9, refusals = $10
+    audience = $9, refusals = $10, enrolment_id = $11
 where org_id = $1 and request_id = $2;
 
 -- name: find_request
 select r.request_id, r.request_key, r.kind, b.badge_id, r.owner_type, r.reference_id, r.event_at, r.valid_until,
-       r.decided_at, r.audience, r.refusals
+       r.decided_at, r.audience, r.refusals, r.enrolment_id
 from request r join badge b using (badge_key)
 where r.org_id = $1 and r.request_id = $2;

@@ -38,6 +38,7 @@ async def decide(tx: Tx, org_id: OrgId, badge_key: BadgeKey, outcome: RequestOut
         outcome.valid_until,
         outcome.audience,
         _encode(outcome.refusals),
+        outcome.enrolment_id,
     )
 
 
@@ -58,4 +59,5 @@ async def find(tx: Tx, org_id: OrgId, request_id: str) -> RequestOutcome | None:
         decided_at=row[8],
         audience=row[9],
         refusals=_refusals(row[10]),
+        enrolment_id=row[11],
     )

@@ -15,7 +15,6 @@ from msgspec import Struct
 from cockade import errors, ids
 from cockade.badge.model import BadgeDraft, BadgeFilter, BadgeStatus, EarnType
 from cockade.badge.service import BadgeService
-from cockade.earning.service import EarningService
 from cockade.errors import BadgeNotFound, Fault, InvalidInput
 from cockade.http import times, wire
 from cockade.http.badges import (
@@ -109,14 +108,13 @@ async def get_badge(
     request: ApiRequest,
     badge_id: PathId,
     badges: NamedDependency[BadgeService],
-    earning: NamedDependency[EarningService],
     include_statistics: Annotated[
         bool, QueryParameter(name="includeStatistics", description="Adds issuedCount and earnedCount.")
     ] = False,
 ) -> Envelope[BadgeAnswer]:
     """One badge."""
     badge = await badges.get(request.user, _id(badge_id))
-    counts = await earning.count_earned([badge.badge_key]) if include_statistics else None
+    counts = await badges.counts([badge.badge_key]) if include_statistics else None
     return Envelope(badge_answer(badge, request.exchange.arrived_at, counts))
 
 
@@ -131,7 +129,6 @@ async def get_badge(
 async def list_badges(
     request: ApiRequest,
     badges: NamedDependency[BadgeService],
-    earning: NamedDependency[EarningService],
     status: Annotated[
         BadgeStatus | None, QueryParameter(description="By this instant against the window.")
     ] = None,
@@ -174,7 +171,7 @@ async def list_badges(
         expires_until=_time("expiresOn", expires_on),
     )
     found, total = await badges.list_page(request.user, wanted, page=page, size=size)
-    counts = await earning.count_earned([badge.badge_key for badge in found])
+    counts = await badges.counts([badge.badge_key for badge in found])
     now = request.exchange.arrived_at
     return Envelope(
         BadgePage([basics_answer(badge, now, counts) for badge in found], wire.paginate(page, size, total))

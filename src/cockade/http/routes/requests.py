@@ -53,5 +53,7 @@ async def get_request(
             return answer_outcome(outcome, answer, [])  # pyright: ignore[reportReturnType]
         case RequestKind.EARN:
             return Response(Envelope(earn_answer(outcome)))
+        case RequestKind.ISSUE_BULK | RequestKind.IMPORT:
+            raise NotImplementedError
         case _:
             assert_never(outcome.kind)
