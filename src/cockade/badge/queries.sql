@@ -66,6 +66,10 @@ select b.is_active, b.starts_at, b.expires_at, b.earn_type, b.earned_expiry, b.i
                where c.badge_key = b.badge_key and c.owner_type = $2 and c.reference_id = $3 and c.is_active)
 from badge b where b.badge_key = $1;
 
+-- name: is_capped
+-- Read after the lock is held, as the terms are.
+select is_capped from badge where badge_key = $1;
+
 -- name: set_active
 update badge set is_active = $2, updated_at = $3, updated_by = $4 where badge_key = $1;
 

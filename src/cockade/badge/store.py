@@ -143,6 +143,11 @@ async def earn_terms(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id
     )
 
 
+async def is_capped(tx: Tx, badge_key: BadgeKey) -> bool:
+    """Whether the badge as a whole has a limit; call it with the lock held."""
+    return await tx.value(SQL["is_capped"], badge_key)
+
+
 async def add_count(tx: Tx, badge_key: BadgeKey, *, issued: int = 0, earned: int = 0) -> None:
     """So many more (or fewer) unrevoked enrolments and earned badges. The last thing that a transaction does with a badge."""
     await tx.execute(SQL["add_count"], badge_key, issued, earned)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from cockade.ids import BadgeId, CustomerId, RequestKey
+from cockade.enrolment.model import Enrolled
+from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
+from cockade.limit.model import Usage
 from cockade.request.model import OwnerType, Refusal
 
 
@@ -38,12 +42,40 @@ class Holder(Struct, frozen=True, kw_only=True):
 
     last_ordinal: int
     """The highest ordinal that she ever had of it."""
-    standing: Standing | None
+    standing: Standing | None = None
     """The unrevoked one valid at some time within the validity asked about: of several, the one that ends last."""
+    total: int = 0
+    """How many unrevoked ones she has."""
 
 
-class Entry(Struct, frozen=True, array_like=True):
-    """One line of the ledger about to be written."""
+class Findings(Struct, frozen=True, kw_only=True):
+    """All that the database knows of an audience."""
+
+    enrolled: Mapping[CustomerId, Enrolled] | None = None
+    """Who has an enrolment that holds the event; None where the badge needs none."""
+    holders: Mapping[CustomerId, Holder]
+    counted: Mapping[CustomerId, Sequence[datetime]] = {}
+    """Event dates of unrevoked ones, ascending, as far as windows per customer can tell them apart."""
+    usages: Sequence[Usage] = ()
+    """The limits of the badge as a whole, in the order in which they are met."""
+
+
+class LedgerRow(NamedTuple):
+    """A row of the ledger about to be written."""
+
+    customer_id: CustomerId
+    request_key: RequestKey
+    valid_from: datetime
+    valid_until: datetime
+    counted_at: datetime | None
+    """The event date where it counts towards a window per customer."""
+    badge_key: BadgeKey
+    ordinal: int
+    line: int
+
+
+class Entry(NamedTuple):
+    """A customer who earns."""
 
     customer_id: CustomerId
     ordinal: int

@@ -1,19 +1,41 @@
 -- name: find_holders
--- Of the customers $2, those who ever had badge $1: their highest ordinal and, of their unrevoked ones that are valid
--- at some time in [$3, $4), the one that ends last. One descent of the primary key per customer.
+-- Of the customers $2, those who ever had badge $1: their highest ordinal, how many unrevoked ones they have and, of
+-- those that are valid at some time in [$3, $4), the one that ends last. One descent of the primary key per customer.
 select distinct on (customer_id)
        customer_id,
        max(ordinal) over (partition by customer_id) as last_ordinal,
+       count(*) filter (where revoked_at is null) over (partition by customer_id) as total,
        stands, request_key, line, valid_from, valid_until
-from (select customer_id, ordinal, request_key, line, valid_from, valid_until,
+from (select customer_id, ordinal, request_key, line, valid_from, valid_until, revoked_at,
              revoked_at is null and valid_from < $4 and valid_until > $3 as stands
       from earned_badge
       where badge_key = $1 and customer_id = any($2::bigint[])) held
 order by customer_id, stands desc, valid_until desc, ordinal desc;
 
+-- name: find_last_ordinals
+-- Of the customers $2, those who ever had badge $1 with their highest ordinal: one row read of each, however many she has.
+select customer_id, last.ordinal
+from unnest($2::bigint[]) as asked (customer_id)
+cross join lateral (select e.ordinal from earned_badge e
+                    where e.badge_key = $1 and e.customer_id = asked.customer_id
+                    order by e.ordinal desc limit 1) last;
+
+-- name: find_counted
+-- Of the customers $2 the event dates in [$3, $4) that count towards windows of badge $1, ascending. Read after the
+-- ordinals: whoever earns in between is met on the ordinal, and all is decided again.
+select customer_id, array_agg(counted_at order by counted_at)
+from earned_badge
+where badge_key = $1 and customer_id = any($2::bigint[]) and counted_at >= $3 and counted_at < $4
+group by customer_id;
+
 -- name: revoke
 -- Only what is valid now, or will be; the row stays.
-update earned_badge set revoked_at = $5
+update earned_badge set revoked_at = $5, counted_at = null
 where badge_key = $1 and customer_id = $2 and request_key = $3 and line = $4
   and revoked_at is null and valid_until > $5
-returning badge_key;
+returning valid_from;
+
+-- name: count_by_event
+-- Where a badge gets its first window per customer.
+update earned_badge set counted_at = valid_from
+where badge_key = $1 and revoked_at is null and counted_at is null;

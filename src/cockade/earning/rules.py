@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
+
 from cockade import ids
 from cockade.badge import rules as badge_rules
-from cockade.badge.model import BadgeStatus, EarnTerms, EarnType
-from cockade.earning.model import Decision, Entry, Holder
-from cockade.errors import EventInFuture, EventOutsideBadge, NotClaimed, NotLive, OwnerNotAllowed
+from cockade.badge.model import BadgeStatus, Constraint, EarnTerms, EarnType
+from cockade.earning.model import Decision, Entry, Findings, Holder, Standing
+from cockade.errors import (
+    EventInFuture,
+    EventOutsideBadge,
+    Exceeded,
+    NotClaimed,
+    NotLive,
+    OwnerNotAllowed,
+)
 from cockade.ids import CustomerId
+from cockade.limit import rules as limit_rules
+from cockade.limit.model import Check, Usage
 from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason
 
 AHEAD_MAX = timedelta(hours=24)
@@ -52,26 +63,83 @@ def validity(
     return at, until
 
 
-def decide(
-    audience: Sequence[CustomerId], holders: Mapping[CustomerId, Holder], terms: EarnTerms, now: datetime
-) -> Decision:
+class Rule8(Struct, frozen=True, kw_only=True):
+    """What rule 8 asks of each customer, the same for a whole audience."""
+
+    needs_enrolment: bool
+    holds_several: bool
+    """Whether she may hold more than one valid earned badge of the kind."""
+    checks: Sequence[Check]
+    """The limits per customer."""
+    caps: Sequence[Check]
+    """The limits of the badge as a whole."""
+    ends_at: datetime | None
+    """The instant from which on the badge can no longer be earned; None where enrolments decide that."""
+    zone: ZoneInfo
+    now: datetime
+
+
+def rule8(terms: EarnTerms, event_at: datetime, now: datetime, zone: ZoneInfo) -> Rule8:
+    """What rule 8 asks about an event at this instant."""
+
+    def checks(field: str, constraints: list[Constraint]) -> list[Check]:
+        limits = limit_rules.limits_of(field, constraints, terms.starts_at, zone)
+        return limit_rules.checks_of(limits, event_at, zone)
+
+    is_direct = terms.earn_type is EarnType.EARN
+    return Rule8(
+        needs_enrolment=not is_direct,
+        holds_several=terms.holds_several,
+        checks=checks("customerConstraints", terms.customer_constraints),
+        caps=checks("badgeConstraints", terms.badge_constraints),
+        ends_at=terms.expires_at if is_direct else None,
+        zone=zone,
+        now=now,
+    )
+
+
+def decide(audience: Sequence[CustomerId], found: Findings, rule: Rule8) -> Decision:
     """Rule 8, customer by customer in the order sent: who earns, and why who does not."""
-    if terms.earn_type is EarnType.ISSUE_EARN:
-        return Decision([], [Refusal(line, RefusalReason.NOT_ENROLLED) for line in range(len(audience))])
-    if not holders:
+    if not found.holders and found.enrolled is None and not found.usages:
         return Decision(_entries(audience), [])
     refusals: list[Refusal] = []
     entries: list[Entry] = []
     for line, customer in enumerate(audience):
-        holder = holders.get(customer)
-        if holder is None:
-            entries.append(Entry(customer, 1, line))
-        elif holder.standing is None or terms.holds_several:
-            entries.append(Entry(customer, holder.last_ordinal + 1, line))
+        holder = found.holders.get(customer)
+        refusal = _refuse_customer(line, customer, holder, found, rule) or _refuse_more(
+            line, len(entries), found.usages
+        )
+        if refusal is None:
+            entries.append(Entry(customer, holder.last_ordinal + 1 if holder else 1, line))
         else:
-            refusals.append(_already_held(line, holder, now))
+            refusals.append(refusal)
     entries.sort(key=_by_customer)
     return Decision(entries, refusals)
+
+
+def _refuse_customer(
+    line: int, customer: CustomerId, holder: Holder | None, found: Findings, rule: Rule8
+) -> Refusal | None:
+    """Why this customer cannot earn, whoever else does. Every limit has room for whoever has none yet."""
+    if found.enrolled is not None and customer not in found.enrolled:
+        return Refusal(line, RefusalReason.NOT_ENROLLED)
+    if holder is None:
+        return None
+    if holder.standing is not None and not rule.holds_several:
+        return _already_held(line, holder.standing, rule.now)
+    counted = found.counted.get(customer, ())
+    exceeded = limit_rules.first_exceeded(rule.checks, holder.total, counted, rule.zone, rule.ends_at)
+    return exceeded and Refusal(line, RefusalReason.CUSTOMER_LIMIT, exceeded=exceeded)
+
+
+def _refuse_more(line: int, earned: int, usages: Sequence[Usage]) -> Refusal | None:
+    """Why nobody more can earn, where so many of this audience have."""
+    for usage in usages:
+        limit, used = usage.limit, usage.used + earned
+        if used >= limit.limit:
+            exceeded = Exceeded(limit.reference, limit.limit, used, usage.available_from)
+            return Refusal(line, RefusalReason.BADGE_LIMIT, exceeded=exceeded)
+    return None
 
 
 def _entries(audience: Sequence[CustomerId]) -> list[Entry]:
@@ -82,9 +150,7 @@ def _by_customer(entry: Entry) -> CustomerId:
     return entry.customer_id
 
 
-def _already_held(line: int, holder: Holder, now: datetime) -> Refusal:
-    standing = holder.standing
-    assert standing is not None
+def _already_held(line: int, standing: Standing, now: datetime) -> Refusal:
     return Refusal(
         line,
         RefusalReason.ALREADY_HELD,

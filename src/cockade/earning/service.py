@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from cockade import ids
 from cockade.access.model import Caller
+from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
-from cockade.badge.model import Hold
+from cockade.badge.model import BadgeDraft, Hold
 from cockade.clock import Clock
 from cockade.earning import rules, store
-from cockade.earning.model import EarnBulk
+from cockade.earning.model import EarnBulk, Findings, LedgerRow
+from cockade.earning.rules import Rule8
+from cockade.enrolment import store as enrolment_store
 from cockade.errors import (
     AlreadyHeld,
     BadgeLimitReached,
@@ -22,8 +27,12 @@ from cockade.errors import (
     Refused,
 )
 from cockade.ids import BadgeId, BadgeKey, CustomerId
+from cockade.limit import rules as limit_rules
+from cockade.limit import service as limit_service
+from cockade.limit import store as limit_store
+from cockade.limit.model import FixedValue
 from cockade.request.model import RefusalReason, RequestKind, RequestOutcome
-from cockade.request.service import RequestService, Turn
+from cockade.request.service import Crowded, RequestService, Turn
 from cockade.storage.database import Database, Tx
 
 REFUSED: dict[RefusalReason, type[Refused]] = {
@@ -60,7 +69,8 @@ class EarningService:
     async def earn(self, caller: Caller, command: EarnBulk) -> RequestOutcome:
         """Issue the badge to the one customer of the command.
 
-        As earn_bulk, but her refusal is the whole request's: raises NotEnrolled or AlreadyHeld, and the id stays free.
+        As earn_bulk, but her refusal is the whole request's: raises NotEnrolled, AlreadyHeld, CustomerLimitReached or
+        BadgeLimitReached, and the id stays free.
         """
 
         async def work(tx: Tx, turn: Turn) -> tuple[BadgeKey, RequestOutcome]:
@@ -81,20 +91,26 @@ class EarningService:
         self, caller: Caller, badge_id: BadgeId | None, customer: CustomerId, earned_badge_id: str
     ) -> None:
         """Take one earned badge back, if it is valid now or will be. Raises BadgeNotFound and NotEarned."""
+        place = ids.earned_badge_place(earned_badge_id)
 
-        async def body(tx: Tx) -> None:
-            _, hold = await _hold_badge(tx, caller, badge_id, alone=False)
-            badge_key = hold.badge_key
-            place = ids.earned_badge_place(earned_badge_id)
-            if (
-                place is None
-                or place[1] > ids.LINE_MAX
-                or not await store.revoke(tx, badge_key, customer, place, self._clock())
-            ):
+        async def body(tx: Tx, alone: bool) -> None:
+            _, hold = await _hold_badge(tx, caller, badge_id, alone=alone)
+            is_capped = await badge_store.is_capped(tx, hold.badge_key)
+            if is_capped and not hold.alone:
+                raise Crowded
+            event_at = None
+            if place is not None and place[1] <= ids.LINE_MAX:
+                event_at = await store.revoke(tx, hold.badge_key, customer, place, self._clock())
+            if event_at is None:
                 raise NotEarned(reference="earnedBadgeId")
-            await badge_store.add_count(tx, badge_key, earned=-1)
+            if is_capped:
+                await limit_store.add(tx, hold.badge_key, {event_at: -1})
+            await badge_store.add_count(tx, hold.badge_key, earned=-1)
 
-        await self._database.transaction("earning.revoke", body)
+        try:
+            await self._database.transaction("earning.revoke", lambda tx: body(tx, alone=False))
+        except Crowded:
+            await self._database.transaction("earning.revoke", lambda tx: body(tx, alone=True))
 
 
 async def _issue(
@@ -102,15 +118,25 @@ async def _issue(
 ) -> tuple[BadgeKey, RequestOutcome]:
     """Rules 3 to 8, in a fixed number of statements."""
     badge_id, hold = await _hold_badge(tx, caller, command.badge_id, alone=turn.alone)
-    badge_key = hold.badge_key
-    terms = await badge_store.earn_terms(tx, badge_key, command.owner_type, command.reference_id)
+    terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
+    if badge_rules.is_capped(terms.badge_constraints) and not hold.alone:
+        raise Crowded
     zone = ZoneInfo(caller.time_zone)
     valid_from, valid_until = rules.validity(terms, command.owner_type, command.event_at, turn.now, zone)
-    holders = await store.find_holders(tx, badge_key, command.customers, valid_from, valid_until)
-    decision = rules.decide(command.customers, holders, terms, turn.now)
-    await store.insert(tx, badge_key, turn.request_key, valid_from, valid_until, decision.entries)
-    await badge_store.add_count(tx, badge_key, earned=len(decision.entries))
-    return badge_key, RequestOutcome(
+    rule = rules.rule8(terms, valid_from, turn.now, zone)
+    found = await _find(tx, hold.badge_key, command.customers, rule, valid_from, valid_until)
+    decision = rules.decide(command.customers, found, rule)
+    counted_at = valid_from if limit_rules.has_windows(terms.customer_constraints) else None
+    rows = [
+        LedgerRow(
+            customer, turn.request_key, valid_from, valid_until, counted_at, hold.badge_key, ordinal, line
+        )
+        for customer, ordinal, line in decision.entries
+    ]
+    await _write(tx, hold.badge_key, rows, is_capped=bool(rule.caps))
+    is_one = kind is RequestKind.EARN
+    through = found.enrolled.get(command.customers[0]) if found.enrolled and is_one else None
+    return hold.badge_key, RequestOutcome(
         request_id=command.request_id,
         request_key=turn.request_key,
         kind=kind,
@@ -122,7 +148,61 @@ async def _issue(
         decided_at=turn.now,
         audience=command.customers,
         refusals=decision.refusals,
+        enrolment_id=through and ids.earned_badge_id(through.request_key, through.line),
     )
+
+
+async def _find(
+    tx: Tx,
+    badge_key: BadgeKey,
+    customers: list[CustomerId],
+    rule: Rule8,
+    valid_from: datetime,
+    valid_until: datetime,
+) -> Findings:
+    """What rule 8 has to know. Ordinals are read before what is counted: whoever earns in between is met on them."""
+    enrolled = (
+        await enrolment_store.find_holding(tx, badge_key, customers, valid_from)
+        if rule.needs_enrolment
+        else None
+    )
+    if rule.holds_several and not any(isinstance(check.limit, FixedValue) for check in rule.checks):
+        holders = await store.find_last_ordinals(tx, badge_key, customers)
+    else:
+        holders = await store.find_holders(tx, badge_key, customers, valid_from, valid_until)
+    reach = limit_rules.reach(rule.checks, rule.zone)
+    return Findings(
+        enrolled=enrolled,
+        holders=holders,
+        counted=await store.find_counted(tx, badge_key, list(holders), *reach) if holders and reach else {},
+        usages=await limit_service.badge_usage(
+            tx, badge_key, rule.caps, rule.zone, asked=len(customers), ends_at=rule.ends_at
+        ),
+    )
+
+
+async def _write(tx: Tx, badge_key: BadgeKey, rows: list[LedgerRow], *, is_capped: bool) -> None:
+    """The ledger and what is counted of it."""
+    if not rows:
+        return
+    await store.insert(tx, rows)
+    if is_capped:
+        await limit_store.add(tx, badge_key, Counter(row.valid_from for row in rows))
+    await badge_store.add_count(tx, badge_key, earned=len(rows))
+
+
+async def recount(tx: Tx, badge_key: BadgeKey, old: BadgeDraft, new: BadgeDraft) -> None:
+    """Count what was earned before a badge got its first limit as a whole, or its first window per customer.
+
+    In the transaction that changes the badge, with the badge held exclusively.
+    """
+    was_capped, is_capped = map(badge_rules.is_capped, (old.badge_constraints, new.badge_constraints))
+    if is_capped and not was_capped:
+        await limit_store.build(tx, badge_key)
+    elif was_capped and not is_capped:
+        await limit_store.clear(tx, badge_key)
+    if limit_rules.has_windows(new.customer_constraints):
+        await store.count_by_event(tx, badge_key)
 
 
 async def _hold_badge(

@@ -5,56 +5,78 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from cockade.earning.model import Entry, Holder, Standing
+from cockade.earning.model import Holder, LedgerRow, Standing
 from cockade.ids import BadgeKey, CustomerId, RequestKey
 from cockade.storage.database import Tx
 from cockade.storage.sql import load
 
 SQL = load(__package__)
 
-_COLUMNS = ("customer_id", "request_key", "valid_from", "valid_until", "badge_key", "ordinal", "line")
+_COLUMNS = (
+    "customer_id",
+    "request_key",
+    "valid_from",
+    "valid_until",
+    "counted_at",
+    "badge_key",
+    "ordinal",
+    "line",
+)
 
 
 async def find_holders(
     tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], valid_from: datetime, valid_until: datetime
 ) -> dict[CustomerId, Holder]:
-    """Those of the customers who ever had the badge, with what stands within `[valid_from, valid_until)`."""
+    """Those of the customers who ever had the badge, with what stands within `[valid_from, valid_until)`.
+
+    Reads all that they ever had of it.
+    """
     rows = await tx.rows(SQL["find_holders"], badge_key, customers, valid_from, valid_until)
     return {
         row[0]: Holder(
             last_ordinal=row[1],
-            standing=Standing(request_key=row[3], line=row[4], valid_from=row[5], valid_until=row[6])
-            if row[2]
+            total=row[2],
+            standing=Standing(request_key=row[4], line=row[5], valid_from=row[6], valid_until=row[7])
+            if row[3]
             else None,
         )
         for row in rows
     }
 
 
-async def insert(
-    tx: Tx,
-    badge_key: BadgeKey,
-    request_key: RequestKey,
-    valid_from: datetime,
-    valid_until: datetime,
-    entries: Sequence[Entry],
-) -> None:
-    """Write entries, which must be in ascending order of customer: two requests then cannot deadlock.
+async def find_last_ordinals(
+    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId]
+) -> dict[CustomerId, Holder]:
+    """Those of the customers who ever had the badge, with nothing but their ordinal: one row read of each."""
+    rows = await tx.rows(SQL["find_last_ordinals"], badge_key, customers)
+    return {row[0]: Holder(last_ordinal=row[1]) for row in rows}
+
+
+async def find_counted(
+    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], opens: datetime, closes: datetime
+) -> dict[CustomerId, Sequence[datetime]]:
+    """The event dates in `[opens, closes)` that count towards windows per customer, ascending.
+
+    Read after the holders, never before: whoever earns in between is then met on the ordinal.
+    """
+    return {row[0]: row[1] for row in await tx.rows(SQL["find_counted"], badge_key, customers, opens, closes)}
+
+
+async def insert(tx: Tx, rows: Sequence[LedgerRow]) -> None:
+    """Write rows, which must be in ascending order of badge, customer and ordinal: two requests then cannot deadlock.
 
     Raises DuplicateRow where another request has issued to one of the customers since the holders were read.
     """
-    await tx.copy(
-        "earned_badge",
-        _COLUMNS,
-        [
-            (entry.customer_id, request_key, valid_from, valid_until, badge_key, entry.ordinal, entry.line)
-            for entry in entries
-        ],
-    )
+    await tx.copy("earned_badge", _COLUMNS, rows)
 
 
 async def revoke(
     tx: Tx, badge_key: BadgeKey, customer: CustomerId, place: tuple[RequestKey, int], now: datetime
-) -> bool:
-    """Whether there was such an earned badge of hers, unrevoked and not yet at its end."""
-    return await tx.value(SQL["revoke"], badge_key, customer, *place, now) is not None
+) -> datetime | None:
+    """The event date of the revoked one; None where there was no such, unrevoked and not yet at its end."""
+    return await tx.value(SQL["revoke"], badge_key, customer, *place, now)
+
+
+async def count_by_event(tx: Tx, badge_key: BadgeKey) -> None:
+    """Have all unrevoked ones count towards windows per customer, where a badge gets its first."""
+    await tx.execute(SQL["count_by_event"], badge_key)

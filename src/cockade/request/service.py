@@ -23,13 +23,17 @@ collisions = Counter(
 log = structlog.get_logger()
 
 
+class Crowded(Exception):
+    """Work has to be alone with its badge and is not; it is undone and run again alone."""
+
+
 class Turn(Struct, frozen=True, kw_only=True):
     """One run of a request's work, which may take a second one."""
 
     request_key: RequestKey
     now: datetime
     alone: bool
-    """Whether to hold the badge exclusively: the first run met another request over a customer."""
+    """Whether to hold the badge exclusively: the first run met another request over a customer, or asked for it."""
 
 
 Work = Callable[[Tx, Turn], Awaitable[tuple[BadgeKey, RequestOutcome]]]
@@ -76,6 +80,8 @@ class RequestService:
             # Requests on one badge run side by side. One that meets another over a customer runs again alone with the
             # badge: whoever it met has then finished, and nobody can meet it a second time.
             return await self._settled(name, lambda tx: attempt(tx, alone=False))
+        except Crowded:
+            return await self._settled(name, lambda tx: attempt(tx, alone=True))
         except DuplicateRow:
             collisions.inc()
             log.info("collision", action=name, request_id=request_id)

@@ -2,8 +2,8 @@
 --
 -- Code of the first version goes on working here: what is new has defaults, and that code takes no badge with a limit.
 
--- Equal to valid_from where the row counts towards a window per customer: its badge has such a window, and it is not
--- revoked. Else null, so that badges without windows pay nothing for the index.
+-- Equal to valid_from in every unrevoked row of a badge that has a window per customer, and null in revoked ones; null
+-- where a badge never had one, so that such badges pay nothing for the index.
 alter table earned_badge add column counted_at timestamptz;
 create index earned_badge_counted on earned_badge (badge_key, customer_id, counted_at) where counted_at is not null;
 

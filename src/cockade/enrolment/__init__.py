@@ -1,0 +1,1 @@
+"""Enrolling customers in badges that need it."""

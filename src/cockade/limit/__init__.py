@@ -1,0 +1,1 @@
+"""What limits on earning mean: windows, cycles, counting, deciding. Owner of the tally."""

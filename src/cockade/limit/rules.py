@@ -1,0 +1,296 @@
+"""Pure decisions about limits (`docs/api/contract.md`, "Limits").
+
+An event is refused where a window that it falls into would then hold more than the limit. A rolling window `(end − length,
+end]` ends at the event itself, or at a counted event after it that is less than the length away: so events may arrive in
+any order, and no window ever holds too many. A fixed window is the cycle that holds the event.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from cockade.badge.model import Constraint, ConstraintType, ExpiryUnit
+from cockade.badge.rules import add_months
+from cockade.errors import Exceeded
+from cockade.limit.model import Check, Cycle, FixedValue, FixedWindow, Limit, Piece, RollingWindow
+
+MICROSECOND = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+CLAMP = timedelta(days=4)
+"""Months differ by three days, and clocks by hours: so much may a calendar month be off."""
+EVER = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
+
+_ALIASES = {"DAILY": "DAYS", "WEEKLY": "WEEKS", "MONTHLY": "MONTHS"}
+_WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+
+
+# What a badge's constraints mean
+
+
+def limits_of(
+    field: str, constraints: Sequence[Constraint], starts_at: datetime, zone: ZoneInfo
+) -> list[Limit]:
+    """The limits of one of a badge's two lists, in the order in which they are met; `field` is the list's name."""
+    first_day = starts_at.astimezone(zone).date()
+    limits: list[Limit] = []
+    for place, constraint in enumerate(constraints):
+        limits += _limits_of_one(f"{field}[{place}]", constraint, first_day)
+    return limits
+
+
+def has_windows(customer_constraints: Sequence[Constraint]) -> bool:
+    """Whether a limit per customer counts by event date, so that the ledger has to keep its rows in that order."""
+    windows = (ConstraintType.CUSTOMER_BADGE_ROLLING_WINDOW, ConstraintType.CUSTOMER_BADGE_FIXED_WINDOW)
+    return any(constraint.constraint_type in windows for constraint in customer_constraints)
+
+
+def _limits_of_one(reference: str, constraint: Constraint, first_day: date) -> list[Limit]:
+    match constraint.constraint_type:
+        case ConstraintType.CUSTOMER_BADGE_NO_LIMIT | ConstraintType.BADGE_NO_LIMIT:
+            return []
+        case ConstraintType.CUSTOMER_BADGE_FIXED_VALUE | ConstraintType.BADGE_FIXED_VALUE:
+            return [FixedValue(reference=reference, limit=constraint.max_earn_limit or 0)]
+        case ConstraintType.CUSTOMER_BADGE_FIXED_WINDOW | ConstraintType.BADGE_FIXED_WINDOW:
+            return [_fixed_window(reference, constraint, first_day)]
+        case ConstraintType.CUSTOMER_BADGE_ROLLING_WINDOW:
+            return _rolling_windows(reference, constraint)
+        case ConstraintType.BADGE_ROLLING_WINDOW:
+            return [
+                RollingWindow(
+                    reference=reference,
+                    limit=constraint.max_earn_limit or 0,
+                    unit=_unit(constraint.roll_type),
+                    length=constraint.roll_value or 1,
+                )
+            ]
+
+
+def _rolling_windows(reference: str, constraint: Constraint) -> list[Limit]:
+    pairs = (
+        (ExpiryUnit.DAYS, "rollForDays", constraint.max_earn_for_days, constraint.roll_for_days),
+        (ExpiryUnit.WEEKS, "rollForWeeks", constraint.max_earn_for_weeks, constraint.roll_for_weeks),
+        (ExpiryUnit.MONTHS, "rollForMonths", constraint.max_earn_for_months, constraint.roll_for_months),
+    )
+    return [
+        RollingWindow(reference=f"{reference}.{name}", limit=limit, unit=unit, length=length)
+        for unit, name, limit, length in pairs
+        if limit is not None and length is not None
+    ]
+
+
+def _fixed_window(reference: str, constraint: Constraint, first_day: date) -> FixedWindow:
+    return FixedWindow(
+        reference=reference,
+        limit=constraint.max_earn_limit or 0,
+        unit=_unit(constraint.duration_type),
+        days=constraint.refresh_rate or 1,
+        weekday=_weekday(constraint.start_day_of_the_week),
+        first_day=first_day,
+        reference_id=constraint.reference_id,
+    )
+
+
+def _unit(text: str | None) -> ExpiryUnit:
+    return ExpiryUnit(_ALIASES.get(text or "DAYS", text or "DAYS"))
+
+
+def _weekday(given: int | str | None) -> int:
+    if given is None:
+        return 0
+    return _WEEKDAYS.index(given) if given in _WEEKDAYS else int(given) - 1
+
+
+# Cycles
+
+
+def cycle_at(window: FixedWindow, instant: datetime, zone: ZoneInfo) -> Cycle:
+    """The cycle that holds the instant."""
+    cycle = _cycle_of(window, instant.astimezone(zone).date())
+    # Where clocks go back at midnight, the day before ends twice; what follows the first end belongs to the new day.
+    return next_cycle(window, cycle) if instant >= bounds(cycle, zone)[1] else cycle
+
+
+def next_cycle(window: FixedWindow, cycle: Cycle) -> Cycle:
+    """The cycle after this one."""
+    return _cycle_of(window, cycle.last_day + timedelta(days=1))
+
+
+def bounds(cycle: Cycle, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The cycle's first instant and the first one after it."""
+    return midnight(cycle.first_day, zone), midnight(cycle.last_day + timedelta(days=1), zone)
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The instant at which the day begins in the zone, in UTC; where clocks skip midnight, the instant at which they do."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _cycle_of(window: FixedWindow, day: date) -> Cycle:
+    if window.unit is ExpiryUnit.DAYS:
+        past = (day - window.first_day).days // window.days
+        first = window.first_day + timedelta(days=past * window.days)
+        return Cycle(first, first + timedelta(days=window.days - 1))
+    if window.unit is ExpiryUnit.WEEKS:
+        first = day - timedelta(days=(day.weekday() - window.weekday) % 7)
+        last = first + timedelta(days=6)
+    else:
+        first = day.replace(day=1)
+        last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    if first < window.first_day <= last:  # the first cycle is shorter
+        return (
+            Cycle(window.first_day, last)
+            if day >= window.first_day
+            else Cycle(first, window.first_day - timedelta(days=1))
+        )
+    return Cycle(first, last)
+
+
+# Rolling windows
+
+
+def window_before(window: RollingWindow, end: datetime, zone: ZoneInfo) -> datetime:
+    """The last instant that is not in the window which ends at `end`."""
+    match window.unit:
+        case ExpiryUnit.DAYS:
+            return end - timedelta(days=window.length)
+        case ExpiryUnit.WEEKS:
+            return end - timedelta(weeks=window.length)
+        case ExpiryUnit.MONTHS:
+            return add_months(end, -window.length, zone)
+
+
+def window_after(window: RollingWindow, event_at: datetime, zone: ZoneInfo) -> datetime:
+    """The first instant at which a window can end that no longer holds `event_at`."""
+    match window.unit:
+        case ExpiryUnit.DAYS:
+            return event_at + timedelta(days=window.length)
+        case ExpiryUnit.WEEKS:
+            return event_at + timedelta(weeks=window.length)
+        case ExpiryUnit.MONTHS:
+            end = add_months(event_at, window.length, zone)
+            if window_before(window, end, zone) >= event_at:
+                return end
+            # The month is too short for that day: the window lets go of it when the next one begins.
+            return midnight(end.astimezone(zone).date() + timedelta(days=1), zone)
+
+
+def _slack(window: RollingWindow) -> timedelta:
+    return CLAMP if window.unit is ExpiryUnit.MONTHS else timedelta()
+
+
+# Deciding about one customer
+
+
+def checks_of(limits: Sequence[Limit], event_at: datetime, zone: ZoneInfo) -> list[Check]:
+    """The limits with the windows that an event at this instant falls into."""
+    return [_check(limit, event_at, zone) for limit in limits]
+
+
+def _check(limit: Limit, event_at: datetime, zone: ZoneInfo) -> Check:
+    match limit:
+        case FixedValue():
+            opens, closes = EVER
+        case FixedWindow():
+            opens, closes = bounds(cycle_at(limit, event_at, zone), zone)
+        case RollingWindow():
+            opens, closes = window_before(limit, event_at, zone), event_at
+    return Check(limit=limit, opens=opens, closes=closes)
+
+
+def reach(checks: Sequence[Check], zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+    """From when until when (half open) counted events matter to the windows, and to when there is room again.
+
+    None where there are no windows.
+    """
+    ranges: list[tuple[datetime, datetime]] = []
+    for check in checks:
+        limit = check.limit
+        if isinstance(limit, FixedWindow):
+            cycle = cycle_at(limit, check.opens, zone)
+            ranges.append((check.opens, bounds(next_cycle(limit, cycle), zone)[1]))
+        elif isinstance(limit, RollingWindow):
+            slack = _slack(limit)
+            twice = window_after(limit, window_after(limit, check.closes, zone), zone)
+            ranges.append((check.opens - slack, twice + slack + MICROSECOND))
+    if not ranges:
+        return None
+    return min(opens for opens, _ in ranges), max(closes for _, closes in ranges)
+
+
+def first_exceeded(
+    checks: Sequence[Check], total: int, counted: Sequence[datetime], zone: ZoneInfo, ends_at: datetime | None
+) -> Exceeded | None:
+    """The first limit that has no room for one more event of a customer.
+
+    `total`: how many earned badges of hers count at all; `counted`: those within `reach`, by event date, ascending;
+    `ends_at`: the instant from which on the badge can no longer be earned.
+    """
+    for check in checks:
+        used = used_in(check, total, counted, zone)
+        if used >= check.limit.limit:
+            available_from = _available_from(check, counted, zone)
+            if available_from is not None and ends_at is not None and available_from >= ends_at:
+                available_from = None
+            return Exceeded(check.limit.reference, check.limit.limit, used, available_from)
+    return None
+
+
+def used_in(check: Check, total: int, counted: Sequence[datetime], zone: ZoneInfo) -> int:
+    """How many count in the fullest window that the event falls into; arguments as of `first_exceeded`."""
+    limit = check.limit
+    if isinstance(limit, FixedValue):
+        return total
+    if isinstance(limit, FixedWindow):
+        return bisect_left(counted, check.closes) - bisect_left(counted, check.opens)
+    upto = bisect_right(counted, check.closes)
+    used = upto - bisect_right(counted, check.opens)
+    for end in counted[upto:]:
+        opens = window_before(limit, end, zone)
+        if opens < check.closes:  # that window holds the event too
+            used = max(used, bisect_right(counted, end) - bisect_right(counted, opens))
+    return used
+
+
+def _available_from(check: Check, counted: Sequence[datetime], zone: ZoneInfo) -> datetime | None:
+    limit = check.limit
+    if isinstance(limit, FixedValue):
+        return None
+    if isinstance(limit, FixedWindow):
+        following = next_cycle(limit, cycle_at(limit, check.opens, zone))
+        opens, closes = bounds(following, zone)
+        has_room = bisect_left(counted, closes) - bisect_left(counted, opens) < limit.limit
+        return opens if has_room else closes
+    # Room comes back when a window lets go of a counted event, at no other time.
+    ends = sorted({window_after(limit, event_at, zone) for event_at in counted})
+    for end in ends[bisect_right(ends, check.closes) :]:
+        if used_in(_check(limit, end, zone), 0, counted, zone) < limit.limit:
+            return end
+    return None
+
+
+# Adding up the tally
+
+
+def pieces_of(window: int, opens: datetime, closes: datetime) -> list[Piece]:
+    """The half-open window `[opens, closes)` as whole hours and the instants of its two edges."""
+    first_hour, last_hour = _hour_from(opens), _hour_of(closes)
+    if first_hour >= last_hour:
+        return [Piece(window, 0, opens, closes)]
+    pieces = [
+        Piece(window, 0, opens, first_hour),
+        Piece(window, 3600, first_hour, last_hour),
+        Piece(window, 0, last_hour, closes),
+    ]
+    return [piece for piece in pieces if piece.opens < piece.closes]
+
+
+def _hour_of(instant: datetime) -> datetime:
+    return instant.replace(minute=0, second=0, microsecond=0)
+
+
+def _hour_from(instant: datetime) -> datetime:
+    hour = _hour_of(instant)
+    return hour if hour == instant else hour + HOUR
