@@ -20,6 +20,8 @@ OPERATIONS = {
     "earn": ("post", f"{BASE_PATH}/customer/earn"),
     "revokeEarn": ("post", f"{BASE_PATH}/customer/revokeEarn"),
     "earnBulk": ("post", f"{BASE_PATH}/customer/earnBulk"),
+    "importCustomerBadges": ("post", f"{BASE_PATH}/import/customerBadges"),
+    "importCustomerBadgesByPut": ("put", f"{BASE_PATH}/import/customerBadges"),
     "getRequest": ("get", f"{BASE_PATH}/requests"),
     "createBadge": ("post", f"{BASE_PATH}/badgeMeta"),
     "getBadge": ("get", f"{BASE_PATH}/badgeMeta/{{badge_id}}"),

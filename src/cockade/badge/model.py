@@ -190,6 +190,14 @@ class EarnTerms(Struct, frozen=True, kw_only=True):
     """Whether the asking owner has an active claim with the given reference."""
 
 
+class ImportTerms(Struct, frozen=True):
+    """What importing needs to know of a badge, read while it is held."""
+
+    is_capped: bool
+    """Whether it has a limit as a whole."""
+    customer_constraints: list[Constraint]
+
+
 class Counts(Struct, frozen=True):
     """How many there are of a badge, revoked ones not counted."""
 

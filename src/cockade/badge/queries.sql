@@ -58,6 +58,19 @@ select badge_key, is_capped or $3,
             else pg_advisory_xact_lock_shared(1, badge_key) end
 from badge where org_id = $1 and badge_id = $2;
 
+-- name: lock_badges
+-- As lock_badge, for many at once. They are taken in order of their keys, so that two who do this cannot deadlock: the
+-- offset keeps the planner from calling the functions before the rows are sorted.
+select badge_key, badge_id, is_capped or $3,
+       case when is_capped or $3 then pg_advisory_xact_lock(1, badge_key)
+            else pg_advisory_xact_lock_shared(1, badge_key) end
+from (select badge_key, badge_id, is_capped from badge
+      where org_id = $1 and badge_id = any($2::text[]) order by badge_key offset 0) found;
+
+-- name: import_terms
+-- Read after the locks are held.
+select badge_key, is_capped, customer_constraints from badge where badge_key = any($1::integer[]);
+
 -- name: earn_terms
 -- Read after the lock is held, in a statement of its own: its snapshot then shows every change that was waited for.
 select b.is_active, b.starts_at, b.expires_at, b.earn_type, b.earned_expiry, b.issued_expiry, b.owners,
@@ -82,10 +95,13 @@ update badge_claim set is_active = false
 where badge_key = $1 and owner_type = $2 and reference_id = $3 and is_active
 returning badge_key;
 
--- name: add_count
--- So many more (or fewer) unrevoked enrolments and earned badges of badge $1. Each connection adds to a slot of its own
--- as far as there are slots, and does so last, so that whoever waits for a slot holds up nobody.
-insert into badge_count as c (badge_key, slot, issued, earned) values ($1, pg_backend_pid() % 16, $2, $3)
+-- name: add_counts
+-- So many more (or fewer) unrevoked enrolments and earned badges of these badges. Each connection adds to a slot of its
+-- own as far as there are slots, and does so last and in order, so that whoever waits for a slot holds up nobody.
+insert into badge_count as c (badge_key, slot, issued, earned)
+select badge_key, pg_backend_pid() % 16, issued, earned
+from unnest($1::integer[], $2::bigint[], $3::bigint[]) as added (badge_key, issued, earned)
+order by badge_key
 on conflict (badge_key, slot) do update set issued = c.issued + excluded.issued, earned = c.earned + excluded.earned;
 
 -- name: counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from cockade.badge.model import (
     EarnType,
     Expiry,
     Hold,
+    ImportTerms,
     OverlapPolicy,
     Presentation,
 )
@@ -122,6 +123,22 @@ async def lock(tx: Tx, org_id: OrgId, badge_id: BadgeId, *, alone: bool) -> Hold
     return None if row is None else Hold(BadgeKey(row[0]), row[1])
 
 
+async def lock_many(
+    tx: Tx, org_id: OrgId, badge_ids: Collection[BadgeId], *, alone: bool
+) -> dict[BadgeId, Hold]:
+    """As lock, for all of these that the org has."""
+    rows = await tx.rows(SQL["lock_badges"], org_id, list(badge_ids), alone)
+    return {row[1]: Hold(BadgeKey(row[0]), row[2]) for row in rows}
+
+
+async def import_terms(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, ImportTerms]:
+    """What importing needs to know; call it with the locks held."""
+    return {
+        BadgeKey(row[0]): ImportTerms(row[1], _constraints(row[2]))
+        for row in await tx.rows(SQL["import_terms"], badge_keys)
+    }
+
+
 async def earn_terms(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> EarnTerms:
     """What earning and enrolling need to know; call it with the lock held."""
     row = await tx.row(SQL["earn_terms"], badge_key, owner.value, reference_id)
@@ -149,8 +166,19 @@ async def is_capped(tx: Tx, badge_key: BadgeKey) -> bool:
 
 
 async def add_count(tx: Tx, badge_key: BadgeKey, *, issued: int = 0, earned: int = 0) -> None:
-    """So many more (or fewer) unrevoked enrolments and earned badges. The last thing that a transaction does with a badge."""
-    await tx.execute(SQL["add_count"], badge_key, issued, earned)
+    """So many more (or fewer) of one badge; see add_counts."""
+    await add_counts(tx, {badge_key: Counts(issued, earned)})
+
+
+async def add_counts(tx: Tx, added: Mapping[BadgeKey, Counts]) -> None:
+    """So many more (or fewer) unrevoked enrolments and earned badges. The last thing that a transaction does with badges."""
+    counts = added.values()
+    await tx.execute(
+        SQL["add_counts"],
+        list(added),
+        [count.issued for count in counts],
+        [count.earned for count in counts],
+    )
 
 
 async def counts(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, Counts]:

@@ -28,6 +28,16 @@ class EarnBulk(Struct, frozen=True, kw_only=True):
     reference_id: str
 
 
+class ImportRow(Struct, frozen=True, kw_only=True):
+    """A badge that a customer earned elsewhere."""
+
+    badge_id: BadgeId | None
+    """None where the caller sent what cannot be a badge id."""
+    customer: CustomerId
+    event_at: datetime
+    valid_until: datetime
+
+
 class Standing(Struct, frozen=True, kw_only=True):
     """An earned badge that may stand in the way of another."""
 

@@ -20,6 +20,14 @@ cross join lateral (select e.ordinal from earned_badge e
                     where e.badge_key = $1 and e.customer_id = asked.customer_id
                     order by e.ordinal desc limit 1) last;
 
+-- name: find_last_ordinals_of_many
+-- The same for customers $2 of badges $1, side by side.
+select asked.badge_key, asked.customer_id, last.ordinal
+from unnest($1::integer[], $2::bigint[]) as asked (badge_key, customer_id)
+cross join lateral (select e.ordinal from earned_badge e
+                    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+                    order by e.ordinal desc limit 1) last;
+
 -- name: find_counted
 -- Of the customers $2 the event dates in [$3, $4) that count towards windows of badge $1, ascending. Read after the
 -- ordinals: whoever earns in between is met on the ordinal, and all is decided again.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,20 +10,23 @@ from msgspec import Struct
 
 from cockade import ids
 from cockade.badge import rules as badge_rules
-from cockade.badge.model import BadgeStatus, Constraint, EarnTerms, EarnType
-from cockade.earning.model import Decision, Entry, Findings, Holder, Standing
+from cockade.badge.model import BadgeStatus, Constraint, EarnTerms, EarnType, Hold
+from cockade.earning.model import Decision, Entry, Findings, Holder, ImportRow, Standing
 from cockade.errors import (
+    MALFORMED,
+    AlreadyHeld,
     EventInFuture,
     EventOutsideBadge,
     Exceeded,
+    Fault,
     NotClaimed,
     NotLive,
     OwnerNotAllowed,
 )
-from cockade.ids import CustomerId
+from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.limit import rules as limit_rules
 from cockade.limit.model import Check, Usage
-from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason
+from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason, RowRefusal
 
 AHEAD_MAX = timedelta(hours=24)
 """How far ahead an earn event may lie."""
@@ -157,3 +160,37 @@ def _already_held(line: int, standing: Standing, now: datetime) -> Refusal:
         ids.earned_badge_id(standing.request_key, standing.line),
         earned_status(standing.valid_from, standing.valid_until, now),
     )
+
+
+def import_faults(row: ImportRow, holds: Mapping[BadgeId, Hold], now: datetime) -> list[Fault]:
+    """All that stands against taking this row of history: nothing but what cannot be."""
+    faults: list[Fault] = []
+    if row.badge_id not in holds:
+        faults.append(Fault(1054, "Badge not found.", "badgeMetaId"))
+    if row.event_at > now + AHEAD_MAX:
+        faults.append(Fault(EventInFuture.code, EventInFuture.message, "earnEventDate"))
+    if row.valid_until <= row.event_at:
+        message = "earnExpiresOn must be after earnEventDate."
+        faults.append(Fault(MALFORMED, message, "earnExpiresOn"))
+    return faults
+
+
+def judge_import(
+    rows: Sequence[ImportRow | list[Fault]], holds: Mapping[BadgeId, Hold], now: datetime
+) -> tuple[list[tuple[int, BadgeKey, ImportRow]], list[RowRefusal]]:
+    """Which rows are taken, with their line and badge, and why the others are not."""
+    taken: list[tuple[int, BadgeKey, ImportRow]] = []
+    refusals: list[RowRefusal] = []
+    seen: set[tuple[BadgeKey, CustomerId, datetime]] = set()
+    for line, row in enumerate(rows):
+        faults = import_faults(row, holds, now) if isinstance(row, ImportRow) else row
+        if isinstance(row, ImportRow) and row.badge_id is not None and not faults:
+            badge_key = holds[row.badge_id].badge_key
+            key = (badge_key, row.customer, row.event_at)
+            if key not in seen:
+                seen.add(key)
+                taken.append((line, badge_key, row))
+                continue
+            faults = [Fault(AlreadyHeld.code, AlreadyHeld.message)]
+        refusals.append(RowRefusal(line, faults))
+    return taken, refusals

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from collections.abc import Sequence, Set
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from cockade import ids
 from cockade.access.model import Caller
 from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
-from cockade.badge.model import BadgeDraft, Hold
+from cockade.badge.model import BadgeDraft, Counts, Hold
 from cockade.clock import Clock
 from cockade.earning import rules, store
-from cockade.earning.model import EarnBulk, Findings, LedgerRow
+from cockade.earning.model import EarnBulk, Findings, ImportRow, LedgerRow
 from cockade.earning.rules import Rule8
 from cockade.enrolment import store as enrolment_store
 from cockade.errors import (
@@ -21,6 +22,7 @@ from cockade.errors import (
     BadgeLimitReached,
     BadgeNotFound,
     CustomerLimitReached,
+    Fault,
     LimitReached,
     NotEarned,
     NotEnrolled,
@@ -31,7 +33,7 @@ from cockade.limit import rules as limit_rules
 from cockade.limit import service as limit_service
 from cockade.limit import store as limit_store
 from cockade.limit.model import FixedValue
-from cockade.request.model import RefusalReason, RequestKind, RequestOutcome
+from cockade.request.model import ImportOutcome, RefusalReason, RequestKind, RequestOutcome
 from cockade.request.service import Crowded, RequestService, Turn
 from cockade.storage.database import Database, Tx
 
@@ -42,6 +44,14 @@ REFUSED: dict[RefusalReason, type[Refused]] = {
     RefusalReason.BADGE_LIMIT: BadgeLimitReached,
 }
 """What a refusal is where one customer is the whole request."""
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_ROW = (
+    BadgeKey(0),
+    ImportRow(badge_id=None, customer=CustomerId(0), event_at=_EPOCH, valid_until=_EPOCH),
+)
+"""What stands in an import's outcome where a row was refused."""
 
 
 class EarningService:
@@ -59,7 +69,7 @@ class EarningService:
         (nothing was changed and the request id is still free), Unavailable or OutcomeUnknown.
         """
 
-        async def work(tx: Tx, turn: Turn) -> tuple[BadgeKey, RequestOutcome]:
+        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
             return await _issue(tx, caller, command, turn, RequestKind.EARN_BULK)
 
         return await self._requests.carry_out(
@@ -73,19 +83,33 @@ class EarningService:
         BadgeLimitReached, and the id stays free.
         """
 
-        async def work(tx: Tx, turn: Turn) -> tuple[BadgeKey, RequestOutcome]:
-            badge_key, outcome = await _issue(tx, caller, command, turn, RequestKind.EARN)
+        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
+            outcome = await _issue(tx, caller, command, turn, RequestKind.EARN)
             for refusal in outcome.refusals:
                 kind = REFUSED[refusal.reason]
                 if issubclass(kind, LimitReached):
                     assert refusal.exceeded is not None
                     raise kind(refusal.exceeded)
                 raise kind
-            return badge_key, outcome
+            return outcome
 
         return await self._requests.carry_out(
             "earning.earn", caller, command.request_id, RequestKind.EARN, work
         )
+
+    async def import_history(
+        self, caller: Caller, batch: str, rows: Sequence[ImportRow | list[Fault]]
+    ) -> ImportOutcome:
+        """Take over what customers earned elsewhere; a row that is a list of faults, or cannot be, hides no other.
+
+        Owners, claims, enrolments, limits, overlaps, windows and activation are not asked: it is history, and counts from
+        now on. Raises RequestIdUsed, Unavailable (nothing was changed) or OutcomeUnknown.
+        """
+
+        async def work(tx: Tx, turn: Turn) -> ImportOutcome:
+            return await _import(tx, caller, batch, rows, turn)
+
+        return await self._requests.carry_out("earning.import", caller, batch, RequestKind.IMPORT, work)
 
     async def revoke(
         self, caller: Caller, badge_id: BadgeId | None, customer: CustomerId, earned_badge_id: str
@@ -104,7 +128,7 @@ class EarningService:
             if event_at is None:
                 raise NotEarned(reference="earnedBadgeId")
             if is_capped:
-                await limit_store.add(tx, hold.badge_key, {event_at: -1})
+                await limit_store.add(tx, {(hold.badge_key, event_at): -1})
             await badge_store.add_count(tx, hold.badge_key, earned=-1)
 
         try:
@@ -113,9 +137,7 @@ class EarningService:
             await self._database.transaction("earning.revoke", lambda tx: body(tx, alone=True))
 
 
-async def _issue(
-    tx: Tx, caller: Caller, command: EarnBulk, turn: Turn, kind: RequestKind
-) -> tuple[BadgeKey, RequestOutcome]:
+async def _issue(tx: Tx, caller: Caller, command: EarnBulk, turn: Turn, kind: RequestKind) -> RequestOutcome:
     """Rules 3 to 8, in a fixed number of statements."""
     badge_id, hold = await _hold_badge(tx, caller, command.badge_id, alone=turn.alone)
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
@@ -133,13 +155,14 @@ async def _issue(
         )
         for customer, ordinal, line in decision.entries
     ]
-    await _write(tx, hold.badge_key, rows, is_capped=bool(rule.caps))
+    await _write(tx, rows, {hold.badge_key} if rule.caps else set())
     is_one = kind is RequestKind.EARN
     through = found.enrolled.get(command.customers[0]) if found.enrolled and is_one else None
-    return hold.badge_key, RequestOutcome(
+    return RequestOutcome(
         request_id=command.request_id,
         request_key=turn.request_key,
         kind=kind,
+        badge_key=hold.badge_key,
         badge_id=badge_id,
         owner_type=command.owner_type,
         reference_id=command.reference_id,
@@ -181,14 +204,63 @@ async def _find(
     )
 
 
-async def _write(tx: Tx, badge_key: BadgeKey, rows: list[LedgerRow], *, is_capped: bool) -> None:
-    """The ledger and what is counted of it."""
+async def _write(tx: Tx, rows: list[LedgerRow], capped: Set[BadgeKey]) -> None:
+    """The ledger and what is counted of it; `capped` are the badges with a limit as a whole."""
     if not rows:
         return
     await store.insert(tx, rows)
-    if is_capped:
-        await limit_store.add(tx, badge_key, Counter(row.valid_from for row in rows))
-    await badge_store.add_count(tx, badge_key, earned=len(rows))
+    if capped:
+        await limit_store.add(
+            tx, Counter((row.badge_key, row.valid_from) for row in rows if row.badge_key in capped)
+        )
+    earned = Counter(row.badge_key for row in rows)
+    await badge_store.add_counts(tx, {key: Counts(earned=count) for key, count in earned.items()})
+
+
+async def _import(
+    tx: Tx, caller: Caller, batch: str, rows: Sequence[ImportRow | list[Fault]], turn: Turn
+) -> ImportOutcome:
+    """The whole batch, in a fixed number of statements."""
+    wanted = {row.badge_id for row in rows if isinstance(row, ImportRow) and row.badge_id}
+    holds = await badge_store.lock_many(tx, caller.org_id, wanted, alone=turn.alone)
+    terms = await badge_store.import_terms(tx, [hold.badge_key for hold in holds.values()])
+    if any(terms[hold.badge_key].is_capped and not hold.alone for hold in holds.values()):
+        raise Crowded
+    taken, refusals = rules.judge_import(rows, holds, turn.now)
+    windowed = {key for key, term in terms.items() if limit_rules.has_windows(term.customer_constraints)}
+    ordinals = Counter(
+        await store.find_last_ordinals_of_many(tx, {(key, row.customer) for _, key, row in taken})
+    )
+    ledger_rows: list[LedgerRow] = []
+    for line, badge_key, row in taken:
+        ordinals[badge_key, row.customer] += 1
+        ledger_rows.append(
+            LedgerRow(
+                customer_id=row.customer,
+                request_key=turn.request_key,
+                valid_from=row.event_at,
+                valid_until=row.valid_until,
+                counted_at=row.event_at if badge_key in windowed else None,
+                badge_key=badge_key,
+                ordinal=ordinals[badge_key, row.customer],
+                line=line,
+            )
+        )
+    ledger_rows.sort(key=lambda row: (row.badge_key, row.customer_id, row.ordinal))
+    await _write(tx, ledger_rows, {key for key, term in terms.items() if term.is_capped})
+    by_line = {line: (badge_key, row) for line, badge_key, row in taken}
+    ids_of = {hold.badge_key: badge_id for badge_id, hold in holds.items()}
+    lines = [by_line.get(line, _NO_ROW) for line in range(len(rows))]
+    return ImportOutcome(
+        request_id=batch,
+        request_key=turn.request_key,
+        decided_at=turn.now,
+        badge_keys=[badge_key for badge_key, _ in lines],
+        badge_ids=[ids_of.get(badge_key, BadgeId("")) for badge_key, _ in lines],
+        customers=[row.customer for _, row in lines],
+        valid_untils=[row.valid_until for _, row in lines],
+        refusals=refusals,
+    )
 
 
 async def recount(tx: Tx, badge_key: BadgeKey, old: BadgeDraft, new: BadgeDraft) -> None:

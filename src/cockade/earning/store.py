@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from cockade.earning.model import Holder, LedgerRow, Standing
@@ -50,6 +50,18 @@ async def find_last_ordinals(
     """Those of the customers who ever had the badge, with nothing but their ordinal: one row read of each."""
     rows = await tx.rows(SQL["find_last_ordinals"], badge_key, customers)
     return {row[0]: Holder(last_ordinal=row[1]) for row in rows}
+
+
+async def find_last_ordinals_of_many(
+    tx: Tx, asked: Collection[tuple[BadgeKey, CustomerId]]
+) -> dict[tuple[BadgeKey, CustomerId], int]:
+    """The highest ordinals of those who ever had these badges."""
+    rows = await tx.rows(
+        SQL["find_last_ordinals_of_many"],
+        [badge_key for badge_key, _ in asked],
+        [customer for _, customer in asked],
+    )
+    return {(BadgeKey(row[0]), CustomerId(row[1])): row[2] for row in rows}
 
 
 async def find_counted(

@@ -31,7 +31,7 @@ from cockade.errors import CockadeError
 from cockade.http import errors
 from cockade.http.auth import TOKEN_HEADER, Authentication, readers_only_read
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
-from cockade.http.routes import badge, earning, health, requests, token
+from cockade.http.routes import badge, earning, health, importing, requests, token
 from cockade.request.service import RequestService
 from cockade.storage.database import Database
 
@@ -61,6 +61,8 @@ def create_app(services: Services) -> ASGIApp:
         earning.earn_bulk,
         earning.earn,
         earning.revoke_earn,
+        importing.import_customer_badges,
+        importing.import_customer_badges_by_put,
         requests.get_request,
         badge.create_badge,
         badge.get_badge,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -17,6 +18,7 @@ from msgspec import Meta, Struct, UnsetType
 from msgspec.structs import FieldInfo
 
 from cockade.errors import FAULTS_MAX, MALFORMED, Fault, InvalidInput
+from cockade.http import times
 
 S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
@@ -74,19 +76,49 @@ def read(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) -> C:
     Raises InvalidInput with every fault.
     """
     faults = Faults()
-    try:
-        wire = msgspec.json.decode(body, type=shape)
-    except msgspec.ValidationError as error:
-        _walk(_decode_untyped(body), shape, "", faults, convert)
-        if not faults:
-            faults.note(None, str(error))
-        raise InvalidInput(faults) from None
-    except NOT_JSON as error:
-        raise _not_json(error) from None
-    command = convert(wire, faults)
+    command = _read(body, msgspec.json.Decoder(shape), faults, convert)
     if faults:
         raise InvalidInput(faults)
-    return command
+    return cast("C", command)
+
+
+def read_rows(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) -> list[C | list[Fault]]:
+    """The commands that the entries of a body ask for, or in the place of each the faults that it has.
+
+    Raises InvalidInput where the body is no list, or an entry no JSON.
+    """
+    try:
+        entries = msgspec.json.decode(body, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        raise InvalidInput([Fault(MALFORMED, "A JSON list is expected.")]) from None
+    except NOT_JSON as error:
+        raise _not_json(error) from None
+    decoder = msgspec.json.Decoder(shape)
+    rows: list[C | list[Fault]] = []
+    for entry in entries:
+        faults = Faults()
+        command = _read(entry, decoder, faults, convert)
+        rows.append(faults or cast("C", command))
+    return rows
+
+
+def _read(
+    body: bytes | msgspec.Raw,
+    decoder: msgspec.json.Decoder[S],
+    faults: Faults,
+    convert: Callable[[S, Faults], C],
+) -> C | None:
+    """The command, or the faults."""
+    try:
+        wire = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        _walk(_decode_untyped(body), decoder.type, "", faults, convert)
+        if not faults:
+            faults.note(None, str(error))
+        return None
+    except NOT_JSON as error:
+        raise _not_json(error) from None
+    return convert(wire, faults)
 
 
 def as_it_is(body: S, _: Faults) -> S:
@@ -94,7 +126,20 @@ def as_it_is(body: S, _: Faults) -> S:
     return body
 
 
-def _decode_untyped(body: bytes) -> Any:  # anything that JSON can say
+def mandatory_time(name: str, plain: float | str | None, iso: float | str | None, faults: Faults) -> datetime:
+    """The instant of a field and its ISO twin, which wins; noted where there is none."""
+    reference, value = (name, plain) if iso is None else (f"{name}ISO", iso)
+    try:
+        if value is not None:
+            return times.read_instant(value)
+        if not faults.about(f"{name}ISO"):
+            faults.note(name, f"{name.rpartition('.')[2]} is mandatory.")
+    except ValueError as error:
+        faults.note(reference, str(error))
+    return times.EARLIEST
+
+
+def _decode_untyped(body: bytes | msgspec.Raw) -> Any:  # anything that JSON can say
     try:
         return msgspec.json.decode(body)
     except NOT_JSON as error:

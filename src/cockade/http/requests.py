@@ -16,6 +16,7 @@ import structlog
 from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
+from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.plugins import OpenAPISchemaPlugin
 from msgspec import Struct
 
@@ -27,7 +28,6 @@ from cockade.request.model import REQUEST_ID_CHARS_MAX
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
-    from litestar.openapi.spec import Schema
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
     from litestar.typing import FieldDefinition
 
@@ -68,17 +68,31 @@ class JsonBody(Generic[S]):
         return body.read(self._raw, self._shape, convert)
 
 
+class JsonRows(Generic[S]):
+    """As JsonBody, of a list whose entries are each of the shape."""
+
+    def __init__(self, raw: bytes, shape: type[S]) -> None:
+        self._raw = raw
+        self._shape = shape
+
+    def read(self, convert: Callable[[S, body.Faults], C]) -> list[C | list[Fault]]:
+        """See `cockade.http.body.read_rows`."""
+        return body.read_rows(self._raw, self._shape, convert)
+
+
 class JsonBodySchema(OpenAPISchemaPlugin):
-    """Documents `JsonBody[Shape]` as Shape."""
+    """Documents `JsonBody[Shape]` as Shape, and `JsonRows[Shape]` as a list of it."""
 
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
-        """Whether this is a `JsonBody[…]`."""
-        return get_origin(value) is JsonBody
+        """Whether this is a `JsonBody[…]` or `JsonRows[…]`."""
+        return get_origin(value) in (JsonBody, JsonRows)
 
     def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
-        """The schema of the shape."""
-        return cast("Schema", schema_creator.for_field_definition(field_definition.inner_types[0]))
+        """The schema of the shape, or of a list of it."""
+        shape = cast("Schema", schema_creator.for_field_definition(field_definition.inner_types[0]))
+        is_list = get_origin(field_definition.annotation) is JsonRows
+        return Schema(type=OpenAPIType.ARRAY, items=shape) if is_list else shape
 
 
 class ApiRequest(Request[Caller, None, State]):
@@ -93,9 +107,10 @@ class ApiRequest(Request[Caller, None, State]):
             raise InvalidInput([fault]) from None
 
     async def json(self) -> Any:
-        """The body as the `JsonBody[…]` that the handler asks for."""
-        shape = get_args(self.route_handler.parsed_fn_signature.parameters["data"].annotation)[0]
-        return JsonBody(await self.body(), shape)
+        """The body as the `JsonBody[…]` or `JsonRows[…]` that the handler asks for."""
+        annotation = self.route_handler.parsed_fn_signature.parameters["data"].annotation
+        kind: type[JsonBody[Any] | JsonRows[Any]] = get_origin(annotation)
+        return kind(await self.body(), get_args(annotation)[0])
 
     @property
     def exchange(self) -> Exchange:

@@ -1,12 +1,13 @@
 -- name: add_to_tally
--- So many more (or fewer) at these instants, and in their hours. Only with the badge held exclusively.
+-- So many more (or fewer) at these instants, and in their hours. Only with the badges held exclusively.
 insert into tally as t (badge_key, grain_s, at, earned)
-select $1, grain_s, at, sum(earned)
-from (select 0 as grain_s, at, earned from unnest($2::timestamptz[], $3::bigint[]) as given (at, earned)
+select badge_key, grain_s, at, sum(earned)
+from (select badge_key, 0 as grain_s, at, earned
+      from unnest($1::integer[], $2::timestamptz[], $3::bigint[]) as given (badge_key, at, earned)
       union all
-      select 3600, date_trunc('hour', at, 'UTC'), earned
-      from unnest($2::timestamptz[], $3::bigint[]) as given (at, earned)) added
-group by grain_s, at
+      select badge_key, 3600, date_trunc('hour', at, 'UTC'), earned
+      from unnest($1::integer[], $2::timestamptz[], $3::bigint[]) as given (badge_key, at, earned)) added
+group by badge_key, grain_s, at
 on conflict (badge_key, grain_s, at) do update set earned = t.earned + excluded.earned;
 
 -- name: sum_windows

@@ -13,9 +13,14 @@ from cockade.storage.sql import load
 SQL = load(__package__)
 
 
-async def add(tx: Tx, badge_key: BadgeKey, earned: Mapping[datetime, int]) -> None:
-    """So many more (or fewer) at these instants. Only with the badge held exclusively."""
-    await tx.execute(SQL["add_to_tally"], badge_key, list(earned), list(earned.values()))
+async def add(tx: Tx, earned: Mapping[tuple[BadgeKey, datetime], int]) -> None:
+    """So many more (or fewer) of these badges at these instants. Only with the badges held exclusively."""
+    await tx.execute(
+        SQL["add_to_tally"],
+        [badge_key for badge_key, _ in earned],
+        [at for _, at in earned],
+        list(earned.values()),
+    )
 
 
 async def sum_windows(tx: Tx, badge_key: BadgeKey, pieces: Sequence[Piece]) -> dict[int, int]:

@@ -7,8 +7,8 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from cockade.errors import Exceeded
-from cockade.ids import BadgeId, CustomerId, RequestKey
+from cockade.errors import Exceeded, Fault
+from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
 
 REQUEST_ID_CHARS_MAX = 255
 """The longest request id."""
@@ -82,6 +82,7 @@ class RequestOutcome(Struct, frozen=True, kw_only=True):
     request_id: str
     request_key: RequestKey
     kind: RequestKind
+    badge_key: BadgeKey
     badge_id: BadgeId
     owner_type: OwnerType
     reference_id: str
@@ -95,3 +96,28 @@ class RequestOutcome(Struct, frozen=True, kw_only=True):
     """By line; whoever is not among them has earned."""
     enrolment_id: str | None = None
     """Of an EARN: the enrolment that it was earned through."""
+
+
+class RowRefusal(Struct, frozen=True, array_like=True):
+    """Why one row of an import was not taken."""
+
+    line: int
+    """Its place in the batch, from 0."""
+    faults: list[Fault]
+
+
+class ImportOutcome(Struct, frozen=True, kw_only=True):
+    """What an import did, row by row: the lists run side by side, and what a refused row holds means nothing."""
+
+    request_id: str
+    request_key: RequestKey
+    decided_at: datetime
+    badge_keys: list[BadgeKey]
+    badge_ids: list[BadgeId]
+    customers: list[CustomerId]
+    valid_untils: list[datetime]
+    refusals: list[RowRefusal]
+    """By line."""
+
+
+Outcome = RequestOutcome | ImportOutcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TypeVar, cast
 
 import structlog
 from msgspec import Struct
@@ -12,9 +13,9 @@ from prometheus_client import Counter
 from cockade.access.model import Caller
 from cockade.clock import Clock
 from cockade.errors import OutcomeUnknown, RequestIdUsed, RequestNotFound, Unavailable
-from cockade.ids import BadgeKey, RequestKey
+from cockade.ids import RequestKey
 from cockade.request import store
-from cockade.request.model import RequestKind, RequestOutcome
+from cockade.request.model import ImportOutcome, Outcome, RequestKind, RequestOutcome
 from cockade.storage.database import Database, DuplicateRow, Tx
 
 collisions = Counter(
@@ -36,7 +37,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     """Whether to hold the badge exclusively: the first run met another request over a customer, or asked for it."""
 
 
-Work = Callable[[Tx, Turn], Awaitable[tuple[BadgeKey, RequestOutcome]]]
+AnOutcome = TypeVar("AnOutcome", RequestOutcome, ImportOutcome)
+Work = Callable[[Tx, Turn], Awaitable[AnOutcome]]
 """What a request does with its turn; the outcome is stored in the same transaction."""
 
 
@@ -47,7 +49,7 @@ class RequestService:
         self._database = database
         self._clock = clock
 
-    async def get(self, caller: Caller, request_id: str) -> RequestOutcome:
+    async def get(self, caller: Caller, request_id: str) -> Outcome:
         """What the request with this id did in the caller's org. Raises RequestNotFound."""
         outcome = await self._database.transaction(
             "request.get", lambda tx: store.find(tx, caller.org_id, request_id)
@@ -57,8 +59,8 @@ class RequestService:
         return outcome
 
     async def carry_out(
-        self, name: str, caller: Caller, request_id: str, kind: RequestKind, work: Work
-    ) -> RequestOutcome:
+        self, name: str, caller: Caller, request_id: str, kind: RequestKind, work: Work[AnOutcome]
+    ) -> AnOutcome:
         """Take the request id, do the work, store its outcome: all in one transaction called `name`.
 
         Whatever the work raises undoes all of it and leaves the id free. Raises RequestIdUsed, Unavailable (nothing was
@@ -66,14 +68,14 @@ class RequestService:
         """
         keys: set[RequestKey] = set()
 
-        async def attempt(tx: Tx, alone: bool) -> RequestOutcome:
+        async def attempt(tx: Tx, alone: bool) -> AnOutcome:
             now = self._clock()
             key = await store.begin(tx, caller.org_id, request_id, kind, now)
             if key is None:
-                return await self._own_outcome(tx, caller, request_id, keys)
+                return cast("AnOutcome", await self._own_outcome(tx, caller, request_id, keys))
             keys.add(key)
-            badge_key, outcome = await work(tx, Turn(request_key=key, now=now, alone=alone))
-            await store.decide(tx, caller.org_id, badge_key, outcome)
+            outcome = await work(tx, Turn(request_key=key, now=now, alone=alone))
+            await store.decide(tx, caller.org_id, outcome)
             return outcome
 
         try:
@@ -87,7 +89,7 @@ class RequestService:
             log.info("collision", action=name, request_id=request_id)
             return await self._settled(name, lambda tx: attempt(tx, alone=True))
 
-    async def _settled(self, name: str, attempt: Callable[[Tx], Awaitable[RequestOutcome]]) -> RequestOutcome:
+    async def _settled(self, name: str, attempt: Callable[[Tx], Awaitable[AnOutcome]]) -> AnOutcome:
         """The attempt's outcome, also where its commit was not answered."""
         try:
             return await self._database.transaction(name, attempt)
@@ -100,9 +102,7 @@ class RequestService:
         except Unavailable as error:
             raise OutcomeUnknown from error
 
-    async def _own_outcome(
-        self, tx: Tx, caller: Caller, request_id: str, keys: set[RequestKey]
-    ) -> RequestOutcome:
+    async def _own_outcome(self, tx: Tx, caller: Caller, request_id: str, keys: set[RequestKey]) -> Outcome:
         """The outcome of an earlier attempt whose commit was not answered, or RequestIdUsed."""
         if keys:
             outcome = await store.find(tx, caller.org_id, request_id)

@@ -7,14 +7,23 @@ from datetime import datetime
 import msgspec
 
 from cockade.ids import BadgeId, BadgeKey, OrgId, RequestKey
-from cockade.request.model import OwnerType, Refusal, RequestKind, RequestOutcome
-from cockade.storage.database import Tx
+from cockade.request.model import (
+    ImportOutcome,
+    Outcome,
+    OwnerType,
+    Refusal,
+    RequestKind,
+    RequestOutcome,
+    RowRefusal,
+)
+from cockade.storage.database import Row, Tx
 from cockade.storage.sql import load
 
 SQL = load(__package__)
 
 _encode = msgspec.json.Encoder().encode
 _refusals = msgspec.json.Decoder(list[Refusal]).decode
+_row_refusals = msgspec.json.Decoder(list[RowRefusal]).decode
 
 
 async def begin(
@@ -24,40 +33,76 @@ async def begin(
     return await tx.value(SQL["begin_request"], org_id, request_id, int(now.timestamp()), kind.value)
 
 
-async def decide(tx: Tx, org_id: OrgId, badge_key: BadgeKey, outcome: RequestOutcome) -> None:
+async def decide(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
     """Store the outcome of the request that `begin` began."""
-    await tx.execute(
-        SQL["decide_request"],
-        org_id,
-        outcome.request_id,
-        outcome.decided_at,
-        badge_key,
-        outcome.owner_type.value,
-        outcome.reference_id,
-        outcome.event_at,
-        outcome.valid_until,
-        outcome.audience,
-        _encode(outcome.refusals),
-        outcome.enrolment_id,
-    )
+    match outcome:
+        case RequestOutcome():
+            await tx.execute(
+                SQL["decide_request"],
+                org_id,
+                outcome.request_id,
+                outcome.decided_at,
+                outcome.badge_key,
+                outcome.owner_type.value,
+                outcome.reference_id,
+                outcome.event_at,
+                outcome.valid_until,
+                outcome.audience,
+                _encode(outcome.refusals),
+                outcome.enrolment_id,
+            )
+        case ImportOutcome():
+            await tx.execute(
+                SQL["decide_import"],
+                org_id,
+                outcome.request_id,
+                outcome.decided_at,
+                OwnerType.HISTORICAL_IMPORT.value,
+                outcome.badge_keys,
+                outcome.customers,
+                outcome.valid_untils,
+                _encode(outcome.refusals),
+            )
 
 
-async def find(tx: Tx, org_id: OrgId, request_id: str) -> RequestOutcome | None:
+async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | None:
     """What the request did, or None where the id was never used or its request was refused as a whole."""
     row = await tx.row(SQL["find_request"], org_id, request_id)
     if row is None:
         return None
+    kind = RequestKind(row[2])
+    return await _import_outcome(tx, row) if kind is RequestKind.IMPORT else _outcome(kind, row)
+
+
+def _outcome(kind: RequestKind, row: Row) -> RequestOutcome:
     return RequestOutcome(
         request_id=row[0],
         request_key=RequestKey(row[1]),
-        kind=RequestKind(row[2]),
-        badge_id=BadgeId(row[3]),
-        owner_type=OwnerType(row[4]),
-        reference_id=row[5],
-        event_at=row[6],
-        valid_until=row[7],
-        decided_at=row[8],
-        audience=row[9],
-        refusals=_refusals(row[10]),
-        enrolment_id=row[11],
+        kind=kind,
+        badge_key=BadgeKey(row[3]),
+        badge_id=BadgeId(row[4]),
+        owner_type=OwnerType(row[5]),
+        reference_id=row[6],
+        event_at=row[7],
+        valid_until=row[8],
+        decided_at=row[9],
+        audience=row[10],
+        refusals=_refusals(row[11]),
+        enrolment_id=row[12],
+    )
+
+
+async def _import_outcome(tx: Tx, row: Row) -> ImportOutcome:
+    badge_keys: list[BadgeKey] = row[13]
+    rows = await tx.rows(SQL["badge_ids"], list(set(badge_keys)))
+    ids: dict[BadgeKey, BadgeId] = {found[0]: found[1] for found in rows}
+    return ImportOutcome(
+        request_id=row[0],
+        request_key=RequestKey(row[1]),
+        decided_at=row[9],
+        badge_keys=badge_keys,
+        badge_ids=[ids.get(key, BadgeId("")) for key in badge_keys],
+        customers=row[10],
+        valid_untils=row[14],
+        refusals=_row_refusals(row[11]),
     )

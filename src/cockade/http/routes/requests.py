@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, assert_never
+from typing import Annotated
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -19,10 +19,11 @@ from cockade.http.earnings import (
     earn_answer,
 )
 from cockade.http.errors import documented
+from cockade.http.imports import answer_import
 from cockade.http.requests import ApiRequest
 from cockade.http.routes.earning import AnswerParameter
 from cockade.http.wire import NO_NUL, Envelope
-from cockade.request.model import RequestKind
+from cockade.request.model import ImportOutcome, RequestKind, RequestOutcome
 from cockade.request.service import RequestService
 
 
@@ -48,12 +49,10 @@ async def get_request(
     if not request_id:
         raise InvalidInput([Fault(errors.MALFORMED, "requestId is mandatory.", "requestId")])
     outcome = await requests.get(request.user, request_id)
-    match outcome.kind:
-        case RequestKind.EARN_BULK:
-            return answer_outcome(outcome, answer, [])  # pyright: ignore[reportReturnType]
-        case RequestKind.EARN:
+    match outcome:
+        case ImportOutcome():
+            return answer_import(outcome)  # pyright: ignore[reportReturnType]
+        case RequestOutcome(kind=RequestKind.EARN):
             return Response(Envelope(earn_answer(outcome)))
-        case RequestKind.ISSUE_BULK | RequestKind.IMPORT:
-            raise NotImplementedError
-        case _:
-            assert_never(outcome.kind)
+        case RequestOutcome():
+            return answer_outcome(outcome, answer, [])  # pyright: ignore[reportReturnType]
