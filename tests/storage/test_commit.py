@@ -49,7 +49,9 @@ async def earned_count(org: Org, badge_id: str) -> int:
 
 
 async def stored_outcome(org: Org, wanted: EarnBulk) -> RequestOutcome:
-    return await org.services.requests.get(org.caller, wanted.request_id)
+    outcome = await org.services.requests.get(org.caller, wanted.request_id)
+    assert isinstance(outcome, RequestOutcome)
+    return outcome
 
 
 @pytest.mark.parametrize(
