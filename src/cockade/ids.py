@@ -45,6 +45,11 @@ def request_key(unix_seconds: int, sequence: int) -> RequestKey:
     return RequestKey(unsigned - _U64 if unsigned >= _U64 // 2 else unsigned)
 
 
+def seconds_of(key: RequestKey) -> int:
+    """The unix second in which the request was made."""
+    return (key % _U64) >> 32
+
+
 def earned_badge_id(key: RequestKey, line: int) -> str:
     """The id of the badge earned by the customer at place `line` (from 0) of the request."""
     return f"{key % _U64:016x}{line:08x}"

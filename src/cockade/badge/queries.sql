@@ -21,6 +21,13 @@ select b.badge_key, b.badge_id, b.badge_number, b.org_id, b.name, b.starts_at, b
 from badge b
 where b.org_id = $1 and b.badge_id = $2;
 
+-- name: find_badges
+select b.badge_key, b.badge_id, b.badge_number, b.org_id, b.name, b.starts_at, b.expires_at, b.earn_type,
+       b.earned_expiry, b.issued_expiry, b.owners, b.overlap_policy, b.customer_constraints, b.badge_constraints,
+       b.presentation, b.is_active, b.created_at, b.created_by, b.updated_at, b.updated_by
+from badge b
+where b.badge_key = any($1::integer[]);
+
 -- name: list_badges
 -- Newest first. Each criterion that is null is left out; $12 is the instant that status is judged by.
 -- Names are compared by bytes, so both sides of the search fold alike, whatever the database's own collation is.

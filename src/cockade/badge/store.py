@@ -83,6 +83,13 @@ async def find(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> Badge | None:
     return _badge(row, (await _claims(tx, [row[0]])).get(row[0], []))
 
 
+async def find_many(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, Badge]:
+    """These badges with their claims."""
+    rows = await tx.rows(SQL["find_badges"], badge_keys)
+    claims = await _claims(tx, [row[0] for row in rows])
+    return {BadgeKey(row[0]): _badge(row, claims.get(row[0], [])) for row in rows}
+
+
 async def list_page(
     tx: Tx, org_id: OrgId, wanted: BadgeFilter, now: datetime, page: int, size: int
 ) -> tuple[list[Badge], int]:

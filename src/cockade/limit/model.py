@@ -7,6 +7,7 @@ from datetime import date, datetime
 from msgspec import Struct
 
 from cockade.badge.model import ExpiryUnit
+from cockade.ids import BadgeKey
 
 
 class FixedValue(Struct, frozen=True, kw_only=True):
@@ -74,11 +75,17 @@ class Usage(Struct, frozen=True, kw_only=True):
     """The earliest event date that it lets pass once it is used up; None: never again."""
 
 
+class Span(Struct, frozen=True, array_like=True):
+    """A window of a badge as a whole, half open."""
+
+    badge_key: BadgeKey
+    opens: datetime
+    closes: datetime
+
+
 class Piece(Struct, frozen=True, array_like=True):
     """A part of a window that the tally can add up."""
 
-    window: int
-    """Which window it is a part of."""
     grain_s: int
     """3600: whole hours; 0: instants."""
     opens: datetime

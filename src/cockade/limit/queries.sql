@@ -11,17 +11,19 @@ group by badge_key, grain_s, at
 on conflict (badge_key, grain_s, at) do update set earned = t.earned + excluded.earned;
 
 -- name: sum_windows
--- What was earned in each window, given in pieces: which window, grain, from, until (half open).
+-- What was earned in each window, given in pieces: which window, badge, grain, from, until (half open).
 select w.place, sum(t.earned)::bigint
-from unnest($2::integer[], $3::integer[], $4::timestamptz[], $5::timestamptz[]) as w (place, grain_s, opens, closes)
-join tally t on t.badge_key = $1 and t.grain_s = w.grain_s and t.at >= w.opens and t.at < w.closes
+from unnest($1::integer[], $2::integer[], $3::integer[], $4::timestamptz[], $5::timestamptz[])
+     as w (place, badge_key, grain_s, opens, closes)
+join tally t on t.badge_key = w.badge_key and t.grain_s = w.grain_s and t.at >= w.opens and t.at < w.closes
 group by w.place;
 
 -- name: list_instants
--- What was earned at each instant after $2, up to and with $3.
-select at, earned from tally
-where badge_key = $1 and grain_s = 0 and at > $2 and at <= $3 and earned > 0
-order by at;
+-- What was earned of each badge $1 at each instant after $2, up to and with $3.
+select w.badge_key, t.at, t.earned
+from unnest($1::integer[], $2::timestamptz[], $3::timestamptz[]) as w (badge_key, after, until)
+join tally t on t.badge_key = w.badge_key and t.grain_s = 0 and t.at > w.after and t.at <= w.until and t.earned > 0
+order by w.badge_key, t.at;
 
 -- name: find_nth
 -- The instant after $2, up to and with $3, at which the $4th was earned.

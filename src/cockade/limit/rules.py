@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from cockade.badge.model import Constraint, ConstraintType, ExpiryUnit
 from cockade.badge.rules import add_months
 from cockade.errors import Exceeded
-from cockade.limit.model import Check, Cycle, FixedValue, FixedWindow, Limit, Piece, RollingWindow
+from cockade.ids import BadgeKey
+from cockade.limit.model import Check, Cycle, FixedValue, FixedWindow, Limit, Piece, RollingWindow, Span
 
 MICROSECOND = timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
@@ -274,17 +275,31 @@ def _available_from(check: Check, counted: Sequence[datetime], zone: ZoneInfo) -
 # Adding up the tally
 
 
-def pieces_of(window: int, opens: datetime, closes: datetime) -> list[Piece]:
+def pieces_of(opens: datetime, closes: datetime) -> list[Piece]:
     """The half-open window `[opens, closes)` as whole hours and the instants of its two edges."""
     first_hour, last_hour = _hour_from(opens), _hour_of(closes)
     if first_hour >= last_hour:
-        return [Piece(window, 0, opens, closes)]
+        return [Piece(0, opens, closes)]
     pieces = [
-        Piece(window, 0, opens, first_hour),
-        Piece(window, 3600, first_hour, last_hour),
-        Piece(window, 0, last_hour, closes),
+        Piece(0, opens, first_hour),
+        Piece(3600, first_hour, last_hour),
+        Piece(0, last_hour, closes),
     ]
     return [piece for piece in pieces if piece.opens < piece.closes]
+
+
+def span_of(badge_key: BadgeKey, check: Check) -> Span:
+    """The window of a limit of the badge as a whole that the event of the check falls into."""
+    return (
+        span_upto(badge_key, check.opens, check.closes)
+        if isinstance(check.limit, RollingWindow)
+        else Span(badge_key, check.opens, check.closes)
+    )
+
+
+def span_upto(badge_key: BadgeKey, after: datetime, until: datetime) -> Span:
+    """The rolling window `(after, until]`, half open the other way round."""
+    return Span(badge_key, after + MICROSECOND, until + MICROSECOND)
 
 
 def _hour_of(instant: datetime) -> datetime:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import accumulate
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ from cockade.badge import store as badge_store
 from cockade.badge.model import Counts
 from cockade.ids import BadgeKey
 from cockade.limit import rules, store
-from cockade.limit.model import Check, FixedValue, FixedWindow, RollingWindow, Usage
+from cockade.limit.model import Check, FixedValue, FixedWindow, RollingWindow, Span, Usage
 from cockade.storage.database import Tx
 
 
@@ -50,13 +50,11 @@ async def _cycle_usage(
     tx: Tx, badge_key: BadgeKey, window: FixedWindow, check: Check, zone: ZoneInfo
 ) -> Usage:
     opens, closes = rules.bounds(rules.next_cycle(window, rules.cycle_at(window, check.opens, zone)), zone)
-    sums = await store.sum_windows(
-        tx,
-        badge_key,
-        rules.pieces_of(0, check.opens, check.closes) + rules.pieces_of(1, opens, closes),
+    used, following = await store.sum_windows(
+        tx, [rules.span_of(badge_key, check), Span(badge_key, opens, closes)]
     )
-    has_room = sums.get(1, 0) < window.limit
-    return Usage(limit=window, used=sums.get(0, 0), available_from=opens if has_room else closes)
+    has_room = following < window.limit
+    return Usage(limit=window, used=used, available_from=opens if has_room else closes)
 
 
 async def _rolling_usage(
@@ -65,13 +63,17 @@ async def _rolling_usage(
     """Of the window that ends at the event, and of those that end at a counted event after it and hold it."""
     event_at = check.closes
     latest = rules.window_after(window, event_at, zone) + rules.CLAMP
-    later = await store.list_instants(tx, badge_key, event_at, latest)
+    later = (await store.list_instants(tx, [(badge_key, event_at, latest)])).get(badge_key, [])
     opens_of = {end: rules.window_before(window, end, zone) for end, _ in later}
     beginnings = [check.opens, *(opens for opens in opens_of.values() if opens < event_at)]
     # All these windows hold what lies between the last of their beginnings and the event; they differ at the edges.
     inner = max(beginnings)
-    in_all = await _sum(tx, badge_key, inner, event_at)
-    edge = await store.list_instants(tx, badge_key, min(beginnings), inner) if len(beginnings) > 1 else []
+    [in_all] = await store.sum_windows(tx, [rules.span_upto(badge_key, inner, event_at)])
+    edge = (
+        (await store.list_instants(tx, [(badge_key, min(beginnings), inner)])).get(badge_key, [])
+        if len(beginnings) > 1
+        else []
+    )
     edge_at = [at for at, _ in edge]
     edge_sum = [0, *accumulate(earned for _, earned in edge)]
 
@@ -108,8 +110,50 @@ async def _room_again(
     return rules.window_after(window, oldest or check.closes, zone)
 
 
-async def _sum(tx: Tx, badge_key: BadgeKey, after: datetime, until: datetime) -> int:
-    """What was earned in `(after, until]`."""
-    microsecond = timedelta(microseconds=1)
-    pieces = rules.pieces_of(0, after + microsecond, until + microsecond)
-    return (await store.sum_windows(tx, badge_key, pieces)).get(0, 0)
+async def used_of_many(
+    tx: Tx, asked: Mapping[BadgeKey, Sequence[Check]], zone: ZoneInfo
+) -> dict[BadgeKey, list[int]]:
+    """How much of each limit of these badges is used, in the fullest window that the event of its check falls into.
+
+    For reads, as of now: three statements whatever the number of badges, and few events later than that of a check.
+    """
+    if not asked:
+        return {}
+    counts = await badge_store.counts(tx, list(asked))
+    later = await store.list_instants(tx, _later_ranges(asked, zone))
+    spans: list[Span] = []
+    places: list[tuple[BadgeKey, int]] = []
+    used = {badge_key: [0] * len(checks) for badge_key, checks in asked.items()}
+    for badge_key, checks in asked.items():
+        for place, check in enumerate(checks):
+            if isinstance(check.limit, FixedValue):
+                used[badge_key][place] = counts.get(badge_key, Counts()).earned
+                continue
+            spans.append(rules.span_of(badge_key, check))
+            places.append((badge_key, place))
+            if isinstance(check.limit, FixedWindow):
+                continue
+            for end, _ in later.get(badge_key, []):
+                opens = rules.window_before(check.limit, end, zone)
+                if opens < check.closes < end:
+                    spans.append(rules.span_upto(badge_key, opens, end))
+                    places.append((badge_key, place))
+    for (badge_key, place), earned in zip(places, await store.sum_windows(tx, spans), strict=True):
+        used[badge_key][place] = max(used[badge_key][place], earned)
+    return used
+
+
+def _later_ranges(
+    asked: Mapping[BadgeKey, Sequence[Check]], zone: ZoneInfo
+) -> list[tuple[BadgeKey, datetime, datetime]]:
+    """Of each badge with rolling windows, from when until when a counted event can end one that holds the check's."""
+    ranges: list[tuple[BadgeKey, datetime, datetime]] = []
+    for badge_key, checks in asked.items():
+        ends = [
+            (check.closes, rules.window_after(check.limit, check.closes, zone) + rules.CLAMP)
+            for check in checks
+            if isinstance(check.limit, RollingWindow)
+        ]
+        if ends:
+            ranges.append((badge_key, min(start for start, _ in ends), max(end for _, end in ends)))
+    return ranges

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from cockade.ids import BadgeKey
-from cockade.limit.model import Piece
+from cockade.limit import rules
+from cockade.limit.model import Span
 from cockade.storage.database import Tx
 from cockade.storage.sql import load
 
@@ -23,24 +24,34 @@ async def add(tx: Tx, earned: Mapping[tuple[BadgeKey, datetime], int]) -> None:
     )
 
 
-async def sum_windows(tx: Tx, badge_key: BadgeKey, pieces: Sequence[Piece]) -> dict[int, int]:
-    """What was earned in each window of which there are pieces; a window without any is left out."""
-    rows = await tx.rows(
-        SQL["sum_windows"],
-        badge_key,
-        [piece.window for piece in pieces],
-        [piece.grain_s for piece in pieces],
-        [piece.opens for piece in pieces],
-        [piece.closes for piece in pieces],
-    )
-    return {row[0]: row[1] for row in rows}
+async def sum_windows(tx: Tx, spans: Sequence[Span]) -> list[int]:
+    """What was earned in each window, in the same order."""
+    if not spans:
+        return []
+    pieces = [
+        (place, span.badge_key, piece.grain_s, piece.opens, piece.closes)
+        for place, span in enumerate(spans)
+        for piece in rules.pieces_of(span.opens, span.closes)
+    ]
+    columns = [list(column) for column in zip(*pieces, strict=True)]
+    sums: dict[int, int] = {row[0]: row[1] for row in await tx.rows(SQL["sum_windows"], *columns)}
+    return [sums.get(place, 0) for place in range(len(spans))]
 
 
 async def list_instants(
-    tx: Tx, badge_key: BadgeKey, after: datetime, until: datetime
-) -> list[tuple[datetime, int]]:
-    """How many were earned at each instant in `(after, until]`, ascending."""
-    return [(row[0], row[1]) for row in await tx.rows(SQL["list_instants"], badge_key, after, until)]
+    tx: Tx, ranges: Sequence[tuple[BadgeKey, datetime, datetime]]
+) -> dict[BadgeKey, list[tuple[datetime, int]]]:
+    """How many were earned of each badge at each instant in its `(after, until]`, ascending."""
+    rows = await tx.rows(
+        SQL["list_instants"],
+        [badge_key for badge_key, _, _ in ranges],
+        [after for _, after, _ in ranges],
+        [until for _, _, until in ranges],
+    )
+    found: dict[BadgeKey, list[tuple[datetime, int]]] = {}
+    for badge_key, at, earned in rows:
+        found.setdefault(BadgeKey(badge_key), []).append((at, earned))
+    return found
 
 
 async def find_nth(

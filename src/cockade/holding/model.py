@@ -1,0 +1,140 @@
+"""What is read of customers and badges."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from cockade.badge.model import Badge, BadgeStatus, Constraint, EarnType, Expiry, OverlapPolicy
+from cockade.ids import BadgeKey, CustomerId
+from cockade.request.model import OwnerType
+
+
+class BadgeType(StrEnum):
+    """Which badges a customer's page shows."""
+
+    AVAILABLE = "AVAILABLE"
+    """Direct badges that she could earn now."""
+    AVAILABLE_TO_ISSUE = "AVAILABLE_TO_ISSUE"
+    """Badges that she could be enrolled in now."""
+    EARNED = "EARNED"
+    """Badges of which she has one that is valid now."""
+    EXPIRED = "EXPIRED"
+    """Badges of which all that she had has ended."""
+
+
+class PageSort(StrEnum):
+    """The orders of a customer's page: ranks ascending, dates with the latest first."""
+
+    RANK = "RANK"
+    LAST_EARNED_ON_DATE = "LAST_EARNED_ON_DATE"
+    LAST_EARNED_EVENT_DATE = "LAST_EARNED_EVENT_DATE"
+
+
+class ListSort(StrEnum):
+    """The orders of an operator's list."""
+
+    EXPIRES_ON = "EXPIRES_ON"
+    LAST_MODIFIED_DATE = "LAST_MODIFIED_DATE"
+    LAST_ISSUED_DATE = "LAST_ISSUED_DATE"
+    LAST_EXPIRED_BADGE = "LAST_EXPIRED_BADGE"
+    LAST_EARNED_ON_DATE = "LAST_EARNED_ON_DATE"
+    LAST_EARNED_EVENT_DATE = "LAST_EARNED_EVENT_DATE"
+
+
+class Order(StrEnum):
+    """Which end comes first."""
+
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+class Held(StrEnum):
+    """What a customer must have of a badge to see it in a list."""
+
+    LIVE = "LIVE"
+    ENDED = "ENDED"
+    LIVE_OR_ENDED = "LIVE_OR_ENDED"
+    NOT_ENROLLED = "NOT_ENROLLED"
+
+
+class HoldingStatus(StrEnum):
+    """An earned badge or enrolment as of an instant; `ACTIVE` is an enrolment's word for `LIVE`."""
+
+    UPCOMING = "UPCOMING"
+    LIVE = "LIVE"
+    ACTIVE = "ACTIVE"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+
+
+class Bounds(Struct, frozen=True):
+    """A range of instants, half open; None leaves an end open."""
+
+    opens: datetime | None
+    closes: datetime | None
+
+
+class StateFilter(Struct, frozen=True, kw_only=True):
+    """Which badges a list shows; None leaves a criterion out."""
+
+    earn_type: EarnType | None = None
+    is_active: bool | None = None
+    statuses: list[BadgeStatus] | None = None
+    owner: OwnerType | None = None
+    claimed_by: OwnerType | None = None
+    name: str | None = None
+    group_id: str | None = None
+    starts: Bounds | None = None
+    expires: Bounds | None = None
+    held: Held | None = None
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """A badge with what one customer has of it."""
+
+    badge_key: BadgeKey
+    earn_type: EarnType
+    starts_at: datetime
+    expires_at: datetime
+    earned_expiry: Expiry
+    overlap_policy: OverlapPolicy | None
+    customer_constraints: list[Constraint]
+    badge_constraints: list[Constraint]
+    earned_count: int
+    """Her unrevoked earned badges of the kind."""
+    live_count: int
+    """Those of them that are valid now."""
+    next_from: datetime | None
+    """The earliest event that is still ahead."""
+    last_earned_at: datetime | None
+    """When the last of them was recorded, to the second."""
+    last_event_at: datetime | None
+    """The latest event date among them."""
+    issue_status: HoldingStatus | None
+    """The best that her enrolments are."""
+
+
+class Shown(Struct, frozen=True):
+    """A row of a list: the whole badge, and what the customer has of it."""
+
+    badge: Badge
+    state: State
+
+
+class Holding(Struct, frozen=True, kw_only=True):
+    """One earned badge, or one enrolment, of one customer."""
+
+    customer: CustomerId
+    ordinal: int
+    holding_id: str
+    recorded_at: datetime
+    """To the second."""
+    event_at: datetime
+    valid_until: datetime
+    revoked_at: datetime | None
+    request_id: str | None
+    owner_type: OwnerType | None
+    reference_id: str | None
