@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -82,10 +83,12 @@ def read(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) -> C:
     return cast("C", command)
 
 
-def read_rows(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) -> list[C | list[Fault]]:
+def read_rows(
+    body: bytes, shape: type[S], convert: Callable[[S, Faults], C], rows_max: int
+) -> list[C | list[Fault]]:
     """The commands that the entries of a body ask for, or in the place of each the faults that it has.
 
-    Raises InvalidInput where the body is no list, or an entry no JSON.
+    Raises InvalidInput where the body is no list, has no entries or more than `rows_max`, or an entry is no JSON.
     """
     try:
         entries = msgspec.json.decode(body, type=list[msgspec.Raw])
@@ -93,6 +96,9 @@ def read_rows(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) ->
         raise InvalidInput([Fault(MALFORMED, "A JSON list is expected.")]) from None
     except NOT_JSON as error:
         raise _not_json(error) from None
+    if not 1 <= len(entries) <= rows_max:
+        message = f"The body has {len(entries)} rows; one call takes 1 to {rows_max} (COCKADE_CUSTOMERS_MAX)."
+        raise InvalidInput([Fault(MALFORMED, message)])
     decoder = msgspec.json.Decoder(shape)
     rows: list[C | list[Fault]] = []
     for entry in entries:
@@ -161,18 +167,23 @@ def _walk(
     value: object, shape: type[S], path: str, faults: Faults, convert: Callable[[S, Faults], Any] | None
 ) -> S:
     """The struct as far as it can be read, None elsewhere; every fault on the way is noted."""
-    hints = get_type_hints(shape, include_extras=True)
     if not isinstance(value, dict):
         faults.note(path.rstrip(".") or None, "A JSON object is expected.")
         value = dict[str, object]()
     fields = cast("dict[str, object]", value)
     partial: dict[str, Any] = {}
-    for field in msgspec.structs.fields(shape):
-        partial[field.name] = _read_field(fields, field, hints[field.name], path, faults)
+    for field, hint in _fields(shape):
+        partial[field.name] = _read_field(fields, field, hint, path, faults)
     wire = shape(**partial)
     if convert is not None:
         convert(wire, faults)
     return wire
+
+
+@cache
+def _fields(shape: type[Struct]) -> list[tuple[FieldInfo, Any]]:
+    hints = get_type_hints(shape, include_extras=True)
+    return [(field, hints[field.name]) for field in msgspec.structs.fields(shape)]
 
 
 def _read_field(value: dict[str, object], field: FieldInfo, hint: Any, path: str, faults: Faults) -> Any:

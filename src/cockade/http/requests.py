@@ -75,9 +75,9 @@ class JsonRows(Generic[S]):
         self._raw = raw
         self._shape = shape
 
-    def read(self, convert: Callable[[S, body.Faults], C]) -> list[C | list[Fault]]:
+    def read(self, convert: Callable[[S, body.Faults], C], rows_max: int) -> list[C | list[Fault]]:
         """See `cockade.http.body.read_rows`."""
-        return body.read_rows(self._raw, self._shape, convert)
+        return body.read_rows(self._raw, self._shape, convert, rows_max)
 
 
 class JsonBodySchema(OpenAPISchemaPlugin):

@@ -13,7 +13,7 @@ from litestar.params import Body
 from cockade import errors
 from cockade.config import Config
 from cockade.earning.service import EarningService
-from cockade.errors import Fault, InvalidInput
+from cockade.errors import InvalidInput
 from cockade.http.body import Faults
 from cockade.http.errors import documented
 from cockade.http.imports import EXAMPLE, EXAMPLE_ANSWER, ImportAnswer, ImportBody, answer_import, to_row
@@ -81,10 +81,7 @@ async def _import(
 ) -> Answers:
     faults = Faults()
     batch = request_id_of(request.exchange, None, faults)
-    rows = data.read(to_row)
-    if not 1 <= len(rows) <= config.customers_max:
-        message = f"The body has {len(rows)} rows; one call takes 1 to {config.customers_max} (COCKADE_CUSTOMERS_MAX)."
-        faults.append(Fault(errors.MALFORMED, message))
     if faults:
         raise InvalidInput(faults)
+    rows = data.read(to_row, config.customers_max)
     return answer_import(await earning.import_history(request.user, batch, rows))
