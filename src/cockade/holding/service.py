@@ -1,0 +1,257 @@
+"""What a customer holds, may earn and could enrol in; who holds a badge. Reads only: nothing here takes a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from cockade.access.model import Caller
+from cockade.badge import store as badge_store
+from cockade.badge.model import Badge, Counts
+from cockade.errors import BadgeNotFound
+from cockade.holding import rules, store
+from cockade.holding.model import (
+    BadgeType,
+    Holding,
+    HoldingStatus,
+    ListSort,
+    Order,
+    PageSort,
+    Shown,
+    State,
+    StateFilter,
+)
+from cockade.ids import BadgeId, BadgeKey, CustomerId
+from cockade.limit import rules as limit_rules
+from cockade.limit import service as limit_service
+from cockade.limit.model import Check
+from cockade.storage.database import Database, Tx
+
+HOLDINGS_MAX = 1000
+"""So many earned badges and enrolments of one kind are listed, the newest."""
+
+
+class Usages(Struct, frozen=True):
+    """The limits of a badge, in the order of its constraints, and how much of each is used."""
+
+    customer: list[tuple[Check, int]]
+    badge: list[tuple[Check, int]]
+
+
+class Detail(Struct, frozen=True, kw_only=True):
+    """One badge for one customer."""
+
+    badge: Badge
+    live_count: int
+    counts: Counts | None
+    """Hers, where statistics are asked for, as are the next."""
+    badge_counts: Counts | None
+    usages: Usages | None
+    earned: list[Holding]
+    enrolments: list[Holding]
+
+
+class HoldingService:
+    """Use cases of `holding`; each is one transaction that only reads, as of `now`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_page(
+        self,
+        caller: Caller,
+        customer: CustomerId,
+        badge_type: BadgeType,
+        now: datetime,
+        *,
+        include_expired: bool,
+        group_id: str | None,
+        sort: PageSort | None,
+        page: int,
+        size: int,
+    ) -> tuple[list[Shown], int]:
+        """A page of the badges of this type, and how many there are on all pages."""
+        wanted = rules.page_filter(badge_type, include_expired=include_expired, group_id=group_id)
+        zone = ZoneInfo(caller.time_zone)
+
+        async def body(tx: Tx) -> tuple[list[Shown], int]:
+            if badge_type is not BadgeType.AVAILABLE:
+                return await _page(tx, caller, customer, now, wanted, sort, 1, page, size)
+            states, _ = await store.list_states(
+                tx, caller.org_id, customer, now, wanted, sort=sort, sign=1, limit=None
+            )
+            is_open = await _open(
+                tx, customer, [state for state in states if now < state.expires_at], now, zone
+            )
+            shown = [state for state in states if state.badge_key in is_open or state.expires_at <= now]
+            return await _shown(tx, shown[page * size : (page + 1) * size]), len(shown)
+
+        return await self._database.transaction("holding.page", body)
+
+    async def list_all(
+        self,
+        caller: Caller,
+        customer: CustomerId,
+        wanted: StateFilter,
+        now: datetime,
+        *,
+        sort: ListSort | None,
+        order: Order,
+        page: int,
+        size: int,
+    ) -> tuple[list[Shown], int]:
+        """A page of the org's badges with what the customer has of them, and how many there are on all pages."""
+        sign = 1 if order is Order.DESC else -1
+        return await self._database.transaction(
+            "holding.list",
+            lambda tx: _page(tx, caller, customer, now, wanted, sort, sign, page, size),
+        )
+
+    async def get(
+        self,
+        caller: Caller,
+        customer: CustomerId,
+        badge_id: BadgeId,
+        now: datetime,
+        *,
+        include_statistics: bool,
+    ) -> Detail:
+        """One badge for one customer. Raises BadgeNotFound."""
+        zone = ZoneInfo(caller.time_zone)
+
+        async def body(tx: Tx) -> Detail:
+            badge = await _found(tx, caller, badge_id)
+            key = badge.badge_key
+            earned, live, issued = await store.count_states(tx, key, customer, now)
+            if not include_statistics:
+                return Detail(
+                    badge=badge,
+                    live_count=live,
+                    counts=None,
+                    badge_counts=None,
+                    usages=None,
+                    earned=[],
+                    enrolments=[],
+                )
+            counts = Counts(issued, earned)
+            return Detail(
+                badge=badge,
+                live_count=live,
+                counts=counts,
+                badge_counts=(await badge_store.counts(tx, [key])).get(key, Counts()),
+                usages=await usages(tx, badge, customer, earned, now, zone),
+                earned=await store.list_earned(tx, caller.org_id, key, customer, HOLDINGS_MAX),
+                enrolments=await store.list_enrolments(tx, caller.org_id, key, customer, HOLDINGS_MAX),
+            )
+
+        return await self._database.transaction("holding.get", body)
+
+    async def list_holders(
+        self,
+        caller: Caller,
+        badge_id: BadgeId,
+        after: tuple[int, int],
+        statuses: Sequence[HoldingStatus] | None,
+        now: datetime,
+        size: int,
+    ) -> list[Holding]:
+        """Who earned the badge, in order of customer and ordinal, after this place. Raises BadgeNotFound."""
+
+        async def body(tx: Tx) -> list[Holding]:
+            badge = await _found(tx, caller, badge_id)
+            return await store.list_holders(tx, caller.org_id, badge.badge_key, after, statuses, now, size)
+
+        return await self._database.transaction("holding.holders", body)
+
+
+async def usages(
+    tx: Tx, badge: Badge, customer: CustomerId, earned: int, at: datetime, zone: ZoneInfo
+) -> Usages:
+    """How much of each of the badge's limits is used in the window that an event at this instant falls into."""
+    draft = badge.draft
+
+    def checks(field: str) -> list[Check]:
+        constraints = (
+            draft.customer_constraints if field == "customerConstraints" else draft.badge_constraints
+        )
+        return limit_rules.checks_of(
+            limit_rules.limits_of(field, constraints, draft.starts_at, zone), at, zone
+        )
+
+    mine, caps = checks("customerConstraints"), checks("badgeConstraints")
+    reach = limit_rules.reach(mine, zone)
+    counted: list[datetime] = []
+    if reach is not None:
+        found = await store.list_counted(tx, customer, [(badge.badge_key, *reach)])
+        counted = found.get(badge.badge_key, [])
+    used = await limit_service.used_of_many(tx, {badge.badge_key: caps}, zone) if caps else {}
+    return Usages(
+        [(check, limit_rules.used_in(check, earned, counted, zone)) for check in mine],
+        list(zip(caps, used.get(badge.badge_key, []), strict=True)),
+    )
+
+
+async def _open(
+    tx: Tx, customer: CustomerId, states: Sequence[State], now: datetime, zone: ZoneInfo
+) -> set[BadgeKey]:
+    """Those of the badges that she could earn now, as far as rule 8 goes: in a fixed number of statements."""
+    free = [state for state in states if rules.is_free(state, now, zone)]
+    checks = {
+        state.badge_key: rules.customer_checks(state, now, zone) for state in free if state.earned_count
+    }
+    reaches = [
+        (badge_key, *reach)
+        for badge_key, asked in checks.items()
+        if (reach := limit_rules.reach(asked, zone)) is not None
+    ]
+    counted = await store.list_counted(tx, customer, reaches) if reaches else {}
+    roomy = [
+        state
+        for state in free
+        if rules.has_room(checks.get(state.badge_key, []), state, counted.get(state.badge_key, []), zone)
+    ]
+    caps = {state.badge_key: asked for state in roomy if (asked := rules.badge_checks(state, now, zone))}
+    used = await limit_service.used_of_many(tx, caps, zone)
+    full = {
+        badge_key
+        for badge_key, asked in caps.items()
+        if any(count >= check.limit.limit for check, count in zip(asked, used[badge_key], strict=True))
+    }
+    return {state.badge_key for state in roomy} - full
+
+
+async def _page(
+    tx: Tx,
+    caller: Caller,
+    customer: CustomerId,
+    now: datetime,
+    wanted: StateFilter,
+    sort: PageSort | ListSort | None,
+    sign: int,
+    page: int,
+    size: int,
+) -> tuple[list[Shown], int]:
+    async def ask(limit: int, offset: int) -> tuple[list[State], int]:
+        return await store.list_states(
+            tx, caller.org_id, customer, now, wanted, sort=sort, sign=sign, limit=limit, offset=offset
+        )
+
+    states, total = await ask(size, page * size)
+    if not states and page > 0:
+        _, total = await ask(1, 0)
+    return await _shown(tx, states), total
+
+
+async def _shown(tx: Tx, states: Sequence[State]) -> list[Shown]:
+    badges = await badge_store.find_many(tx, [state.badge_key for state in states]) if states else {}
+    return [Shown(badges[state.badge_key], state) for state in states]
+
+
+async def _found(tx: Tx, caller: Caller, badge_id: BadgeId) -> Badge:
+    badge = await badge_store.find(tx, caller.org_id, badge_id)
+    if badge is None:
+        raise BadgeNotFound
+    return badge
