@@ -10,7 +10,7 @@ from typing import Annotated, Any, assert_never, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cockade import ids
+from cockade import ids, times
 from cockade.badge import rules
 from cockade.badge.model import (
     Badge,
@@ -30,7 +30,6 @@ from cockade.badge.model import (
     Presentation,
     RelativeExpiry,
 )
-from cockade.http import times
 from cockade.http.body import Faults
 from cockade.http.wire import Text, Time
 from cockade.ids import BadgeId, BadgeKey

@@ -7,8 +7,8 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from cockade import times
 from cockade.errors import Exceeded, Fault
-from cockade.http import times
 from cockade.ids import CUSTOMER_ID_MAX
 from cockade.request.model import OwnerType
 
@@ -19,7 +19,7 @@ NO_NUL = r"^[^\x00]*$"
 
 Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_NUL)]
 Time = float | str
-"""See `cockade.http.times`."""
+"""See `cockade.times`."""
 CustomerNumber = (
     Annotated[int, Meta(ge=1, le=CUSTOMER_ID_MAX)]
     | Annotated[str, Meta(pattern=r"^[0-9]{1,19}(?!\n)$", max_length=19)]

@@ -12,11 +12,11 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from msgspec import Struct
 
-from cockade import errors, ids
+from cockade import errors, ids, times
 from cockade.badge.model import BadgeDraft, BadgeFilter, BadgeStatus, EarnType
 from cockade.badge.service import BadgeService
 from cockade.errors import BadgeNotFound, Fault, InvalidInput
-from cockade.http import times, wire
+from cockade.http import wire
 from cockade.http.badges import (
     EXAMPLE,
     ActivationAnswer,
