@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import FieldInfo
 
 from cockade.errors import FAULTS_MAX, MALFORMED, Fault, InvalidInput
@@ -115,7 +115,10 @@ def _not_json(error: Exception) -> InvalidInput:
 def _walk(
     value: object, shape: type[S], path: str, faults: Faults, convert: Callable[[S, Faults], Any] | None
 ) -> S:
-    """The struct as far as it can be read, None elsewhere; every fault on the way is noted."""
+    """The struct as far as it can be read, None elsewhere; every fault on the way is noted.
+
+    Where absence and null differ, what is absent stays UNSET.
+    """
     hints = get_type_hints(shape, include_extras=True)
     if not isinstance(value, dict):
         faults.note(path.rstrip(".") or None, "A JSON object is expected.")
@@ -137,7 +140,7 @@ def _read_field(value: dict[str, object], field: FieldInfo, hint: Any, path: str
         if field.required:
             code, message = MISSING.get(name, (MALFORMED, f"{name} is mandatory."))
             faults.note(reference, message, code)
-        return None
+        return UNSET if field.default is UNSET and name not in value else None
     inner = _plain(hint)
     if isinstance(inner, type) and issubclass(inner, Struct):
         return _walk(given, inner, reference + ".", faults, None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -91,6 +92,11 @@ class Pagination(Struct, frozen=True, rename="camel"):
 def paginate(page: int, size: int, total: int) -> Pagination:
     """The pagination block of a page."""
     return Pagination(page, size, total, -(-total // size))
+
+
+def time_fields(name: str, instant: datetime) -> dict[str, Any]:
+    """An instant as the fields of an answer: epoch seconds and the ISO twin."""
+    return {name: times.epoch(instant), f"{name}_iso": times.iso(instant)}
 
 
 def details(faults: list[Fault]) -> list[ErrorDetail]:
