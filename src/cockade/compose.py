@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from cockade import clock, config, logs
 from cockade.access.service import AccessService
 from cockade.badge.service import BadgeService
+from cockade.catalogue.service import CatalogueService
 from cockade.config import Config
+from cockade.customer.service import CustomerService
 from cockade.earning.service import EarningService
 from cockade.errors import SetupError
 from cockade.http.app import Services, create_app
@@ -34,6 +36,8 @@ def services(url: str, settings: Config) -> Services:
         database=database,
         access=AccessService(database, clock.now),
         badges=BadgeService(database, clock.now),
+        catalogue=CatalogueService(database, clock.now),
+        customers=CustomerService(database),
         earning=EarningService(database, clock.now),
         requests=RequestService(database, clock.now),
     )

@@ -15,6 +15,10 @@ CredentialId = NewType("CredentialId", int)
 """A credential of an org."""
 BadgeId = NewType("BadgeId", str)
 """A badge as callers know it: 24 lowercase hex digits, unique in its org."""
+GroupId = NewType("GroupId", str)
+"""A badge group: 24 lowercase hex digits, unique in its org."""
+CustomFieldId = NewType("CustomFieldId", str)
+"""A custom field: 24 lowercase hex digits, unique in its org."""
 BadgeKey = NewType("BadgeKey", int)
 """A badge as the database knows it: a 4-byte integer, unique everywhere, never reused."""
 CustomerId = NewType("CustomerId", int)
@@ -26,17 +30,31 @@ LINE_MAX = 2**31 - 1
 """No request has more lines than this, whatever an id that was sent may say."""
 CUSTOMER_ID_MAX = 2**63 - 1
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
+_DIGITS = re.compile(r"[0-9]{1,19}")
 _U64 = 2**64
 
 
+def read_id(text: str) -> str | None:
+    """The id written in `text`, upper case folded, or None where it is not 24 hex digits."""
+    return text.lower() if _HEX24.fullmatch(text) else None
+
+
 def badge_id(text: str) -> BadgeId | None:
-    """The badge id written in `text`, upper case folded, or None where it is not 24 hex digits."""
-    return BadgeId(text.lower()) if _HEX24.fullmatch(text) else None
+    """The badge id written in `text`, or None where it is no id."""
+    found = read_id(text)
+    return None if found is None else BadgeId(found)
 
 
-def new_badge_id(unix_seconds: int, chance: bytes) -> BadgeId:
-    """A fresh badge id from the time and 8 random bytes."""
-    return BadgeId(f"{unix_seconds & 0xFFFFFFFF:08x}{chance.hex()}")
+def customer_id(sent: int | str) -> CustomerId | None:
+    """The customer that a number or a string of digits, 19 at most, names, or None where it names none."""
+    if isinstance(sent, str) and not _DIGITS.fullmatch(sent):
+        return None
+    return CustomerId(int(sent)) if 1 <= int(sent) <= CUSTOMER_ID_MAX else None
+
+
+def new_id(unix_seconds: int, chance: bytes) -> str:
+    """A fresh id from the time and 8 random bytes."""
+    return f"{unix_seconds & 0xFFFFFFFF:08x}{chance.hex()}"
 
 
 def request_key(unix_seconds: int, sequence: int) -> RequestKey:

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cockade.http.times import EARLIEST, LATEST, epoch, iso, read_instant
+from cockade.times import EARLIEST, LATEST, epoch, iso, read_instant
 from tests.property.laws import instants_between, law
 
 # A JSON number is read as a double by nearly everybody, and a double holds microseconds up to here.

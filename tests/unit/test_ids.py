@@ -63,10 +63,10 @@ def test_the_upper_case_of_a_badge_id_is_folded() -> None:
     assert ids.badge_id("653DE334B3CDA7078C7C68EB") == "653de334b3cda7078c7c68eb"
 
 
-def test_a_new_badge_id_is_the_time_and_the_chance() -> None:
-    assert ids.new_badge_id(0x653DE334, bytes.fromhex("b3cda7078c7c68eb")) == "653de334b3cda7078c7c68eb"
-    assert ids.new_badge_id(IN_2040, bytes(8)) == f"{IN_2040:08x}{'0' * 16}"
-    assert ids.badge_id(ids.new_badge_id(2**32 + 5, bytes(8))) == "00000005" + "0" * 16
+def test_a_new_id_is_the_time_and_the_chance() -> None:
+    assert ids.new_id(0x653DE334, bytes.fromhex("b3cda7078c7c68eb")) == "653de334b3cda7078c7c68eb"
+    assert ids.new_id(IN_2040, bytes(8)) == f"{IN_2040:08x}{'0' * 16}"
+    assert ids.badge_id(ids.new_id(2**32 + 5, bytes(8))) == "00000005" + "0" * 16
 
 
 def test_a_key_read_from_the_database_gives_the_same_id() -> None:

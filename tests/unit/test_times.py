@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from cockade.http.times import LATEST, MILLISECONDS_FROM, epoch, iso, read_instant
+from cockade.times import LATEST, MILLISECONDS_FROM, epoch, iso, read_instant
 
 NO_OFFSET = "has no offset"
 NOT_A_TIME = "Not a time"

@@ -158,6 +158,8 @@ class Badge(Struct, frozen=True, kw_only=True):
     org_id: OrgId
     draft: BadgeDraft
     claims: list[Claim]
+    group_name: str | None
+    """Of the group that the badge names, if there is one."""
     created_at: datetime
     created_by: str
     updated_at: datetime

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from cockade.badge.model import (
     BadgeDraft,
     BadgeExpiry,
@@ -21,6 +23,8 @@ from cockade.badge.model import (
     OverlapPolicy,
     RelativeExpiry,
 )
+from cockade.catalogue import rules as catalogue_rules
+from cockade.catalogue.model import CustomField
 from cockade.errors import MALFORMED, Fault
 
 NEVER_YEARS = 100
@@ -97,3 +101,10 @@ def creation_faults(draft: BadgeDraft, now: datetime, zone: ZoneInfo, *, is_migr
         message = "issuedBadgeExpiry is mandatory for ISSUE_EARN badges."
         faults.append(Fault(MALFORMED, message, "issuedBadgeExpiry"))
     return faults
+
+
+def completed(draft: BadgeDraft, fields: list[CustomField]) -> BadgeDraft:
+    """The badge with the defaults of its org's mandatory custom fields where it has no values."""
+    values = catalogue_rules.complete(draft.presentation.custom_fields, fields)
+    presentation = msgspec.structs.replace(draft.presentation, custom_fields=values)
+    return msgspec.structs.replace(draft, presentation=presentation)

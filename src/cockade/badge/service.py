@@ -10,6 +10,8 @@ from cockade import ids
 from cockade.access.model import Caller
 from cockade.badge import rules, store
 from cockade.badge.model import Badge, BadgeDraft, BadgeFilter, Counts
+from cockade.catalogue.rules import value_faults
+from cockade.catalogue.store import all_fields
 from cockade.clock import Clock
 from cockade.errors import BadgeNotFound, ClaimNotFound, Fault, InvalidInput, OwnerNotAllowed
 from cockade.ids import BadgeId, BadgeKey
@@ -34,18 +36,24 @@ class BadgeService:
     ) -> Badge:
         """Make a badge. Raises InvalidInput with every fault, NameTaken and BadgeIdTaken."""
         now = self._clock()
-        if faults := self.creation_faults(caller, draft, is_migration=is_migration):
-            raise InvalidInput(faults)
-        badge_id = migrated_id or ids.new_badge_id(int(now.timestamp()), secrets.token_bytes(8))
+        faults = self.creation_faults(caller, draft, is_migration=is_migration)
+        badge_id = migrated_id or BadgeId(ids.new_id(int(now.timestamp()), secrets.token_bytes(8)))
 
         async def body(tx: Tx) -> Badge:
-            await store.insert(tx, caller.org_id, badge_id, draft, now, caller.username)
+            fields = await all_fields(tx, caller.org_id)
+            if found := faults + value_faults(draft.presentation.custom_fields, fields):
+                raise InvalidInput(found)
+            made = rules.completed(draft, fields)
+            await store.insert(tx, caller.org_id, badge_id, made, now, caller.username)
             return await _found(tx, caller, badge_id)
 
         return await self._database.transaction("badge.create", body)
 
     def creation_faults(self, caller: Caller, draft: BadgeDraft, *, is_migration: bool) -> list[Fault]:
-        """All that stands against creating this badge now; for callers who tell it together with other faults."""
+        """All that stands against creating this badge now, but its custom fields.
+
+        For callers who tell it together with other faults.
+        """
         return rules.creation_faults(
             draft, self._clock(), ZoneInfo(caller.time_zone), is_migration=is_migration
         )

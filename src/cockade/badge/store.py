@@ -25,6 +25,7 @@ from cockade.badge.model import (
     OverlapPolicy,
     Presentation,
 )
+from cockade.catalogue.store import group_names
 from cockade.errors import BadgeIdTaken, NameTaken
 from cockade.ids import BadgeId, BadgeKey, OrgId
 from cockade.request.model import OwnerType
@@ -80,14 +81,14 @@ async def find(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> Badge | None:
     row = await tx.row(SQL["find_badge"], org_id, badge_id)
     if row is None:
         return None
-    return _badge(row, (await _claims(tx, [row[0]])).get(row[0], []))
+    [badge] = await _badges(tx, org_id, [row])
+    return badge
 
 
-async def find_many(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, Badge]:
-    """These badges with their claims."""
+async def find_many(tx: Tx, org_id: OrgId, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, Badge]:
+    """These badges of the org with their claims."""
     rows = await tx.rows(SQL["find_badges"], badge_keys)
-    claims = await _claims(tx, [row[0] for row in rows])
-    return {BadgeKey(row[0]): _badge(row, claims.get(row[0], [])) for row in rows}
+    return {badge.badge_key: badge for badge in await _badges(tx, org_id, rows)}
 
 
 async def list_page(
@@ -117,8 +118,7 @@ async def list_page(
     if not rows and page > 0:
         first = await ask(1, 0)
         return [], first[0][-1] if first else 0
-    claims = await _claims(tx, [row[0] for row in rows])
-    return [_badge(row, claims.get(row[0], [])) for row in rows], rows[0][-1] if rows else 0
+    return await _badges(tx, org_id, rows), rows[0][-1] if rows else 0
 
 
 async def lock(tx: Tx, org_id: OrgId, badge_id: BadgeId, *, alone: bool) -> Hold | None:
@@ -208,6 +208,17 @@ async def unclaim(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: s
     return await tx.value(SQL["unclaim"], badge_key, owner.value, reference_id) is not None
 
 
+async def _badges(tx: Tx, org_id: OrgId, rows: list[Row]) -> list[Badge]:
+    """The badges of these rows, with their claims and the names of their groups."""
+    claims = await _claims(tx, [row[0] for row in rows])
+    shown = [_presentation(row[14]) for row in rows]
+    groups = await group_names(tx, org_id, (each.badge_group_id for each in shown if each.badge_group_id))
+    return [
+        _badge(row, claims.get(row[0], []), each, groups.get(each.badge_group_id or ""))
+        for row, each in zip(rows, shown, strict=True)
+    ]
+
+
 async def _claims(tx: Tx, keys: list[int]) -> dict[int, list[Claim]]:
     claims: dict[int, list[Claim]] = {}
     for key, owner, reference_id, is_active in await tx.rows(SQL["list_claims"], keys):
@@ -215,7 +226,7 @@ async def _claims(tx: Tx, keys: list[int]) -> dict[int, list[Claim]]:
     return claims
 
 
-def _badge(row: Row, claims: list[Claim]) -> Badge:
+def _badge(row: Row, claims: list[Claim], presentation: Presentation, group_name: str | None) -> Badge:
     columns: list[Any] = list(row)
     return Badge(
         badge_key=BadgeKey(columns[0]),
@@ -233,10 +244,11 @@ def _badge(row: Row, claims: list[Claim]) -> Badge:
             overlap_policy=None if columns[11] is None else OverlapPolicy(columns[11]),
             customer_constraints=_constraints(columns[12]),
             badge_constraints=_constraints(columns[13]),
-            presentation=_presentation(columns[14]),
+            presentation=presentation,
             is_active=columns[15],
         ),
         claims=claims,
+        group_name=group_name,
         created_at=columns[16],
         created_by=columns[17],
         updated_at=columns[18],

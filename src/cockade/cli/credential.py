@@ -11,8 +11,8 @@ from cockade.access.model import TOKEN_TTL_MINUTES_MAX, AccessGroup, NewCredenti
 from cockade.cli.database import with_services
 from cockade.cli.output import AsJson, show
 from cockade.http.app import Services
-from cockade.http.times import iso
 from cockade.ids import OrgId
+from cockade.times import iso
 
 app = typer.Typer(help="Credentials: who may call, for which org.", no_args_is_help=True)
 

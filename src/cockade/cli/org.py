@@ -10,7 +10,7 @@ import typer
 from cockade.access.model import Org
 from cockade.cli.database import with_services
 from cockade.cli.output import AsJson, show
-from cockade.http.times import iso
+from cockade.times import iso
 
 app = typer.Typer(help="Orgs: the tenants that everything belongs to.", no_args_is_help=True)
 

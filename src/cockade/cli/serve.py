@@ -24,7 +24,7 @@ from cockade.cli.database import database_url, prepare
 from cockade.config import Config
 from cockade.errors import SetupError
 from cockade.http.app import BASE_PATH
-from cockade.http.times import iso
+from cockade.times import iso
 
 log = structlog.get_logger()
 

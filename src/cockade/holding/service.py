@@ -87,7 +87,7 @@ class HoldingService:
                 tx, customer, [state for state in states if now < state.expires_at], now, zone
             )
             shown = [state for state in states if state.badge_key in is_open or state.expires_at <= now]
-            return await _shown(tx, shown[page * size : (page + 1) * size]), len(shown)
+            return await _shown(tx, caller, shown[page * size : (page + 1) * size]), len(shown)
 
         return await self._database.transaction("holding.page", body)
 
@@ -242,11 +242,15 @@ async def _page(
     states, total = await ask(size, page * size)
     if not states and page > 0:
         _, total = await ask(1, 0)
-    return await _shown(tx, states), total
+    return await _shown(tx, caller, states), total
 
 
-async def _shown(tx: Tx, states: Sequence[State]) -> list[Shown]:
-    badges = await badge_store.find_many(tx, [state.badge_key for state in states]) if states else {}
+async def _shown(tx: Tx, caller: Caller, states: Sequence[State]) -> list[Shown]:
+    badges = (
+        await badge_store.find_many(tx, caller.org_id, [state.badge_key for state in states])
+        if states
+        else {}
+    )
     return [Shown(badges[state.badge_key], state) for state in states]
 
 

@@ -24,14 +24,16 @@ from msgspec import Struct
 from cockade import __version__
 from cockade.access.service import AccessService
 from cockade.badge.service import BadgeService
+from cockade.catalogue.service import CatalogueService
 from cockade.clock import Clock
 from cockade.config import Config
+from cockade.customer.service import CustomerService
 from cockade.earning.service import EarningService
 from cockade.errors import CockadeError
 from cockade.http import errors
 from cockade.http.auth import TOKEN_HEADER, Authentication, readers_only_read
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
-from cockade.http.routes import badge, earning, health, importing, requests, token
+from cockade.http.routes import badge, catalogue, customer, earning, health, importing, requests, token
 from cockade.request.service import RequestService
 from cockade.storage.database import Database
 
@@ -51,6 +53,8 @@ class Services(Struct, frozen=True, kw_only=True):
     database: Database
     access: AccessService
     badges: BadgeService
+    catalogue: CatalogueService
+    customers: CustomerService
     earning: EarningService
     requests: RequestService
 
@@ -71,6 +75,18 @@ def create_app(services: Services) -> ASGIApp:
         badge.deactivate_badge,
         badge.claim_badge,
         badge.unclaim_badge,
+        catalogue.create_group,
+        catalogue.update_group,
+        catalogue.get_group,
+        catalogue.list_groups,
+        catalogue.create_field,
+        catalogue.update_field,
+        catalogue.get_field,
+        catalogue.list_fields,
+        catalogue.create_org_meta,
+        catalogue.update_org_meta,
+        catalogue.get_org_meta,
+        customer.put_identifiers,
     ]
     app = Litestar(
         route_handlers=[
@@ -115,7 +131,7 @@ def _authenticated(path: str, handlers: list[ControllerRouterHandler], *, includ
 
 
 def _dependencies(services: Services) -> dict[str, Provide]:
-    names = ("config", "database", "access", "badges", "earning", "requests")
+    names = ("config", "database", "access", "badges", "catalogue", "customers", "earning", "requests")
     return {name: Provide(_always(getattr(services, name)), sync_to_thread=False) for name in names}
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, assert_never, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cockade import ids
+from cockade import ids, times
 from cockade.badge import rules
 from cockade.badge.model import (
     Badge,
@@ -30,9 +30,11 @@ from cockade.badge.model import (
     Presentation,
     RelativeExpiry,
 )
-from cockade.http import times
+from cockade.catalogue.model import CustomField
+from cockade.catalogue.rules import undefined
+from cockade.errors import MALFORMED
 from cockade.http.body import Faults
-from cockade.http.wire import Text, Time
+from cockade.http.wire import ErrorDetail, Text, Time, time_fields
 from cockade.ids import BadgeId, BadgeKey
 from cockade.request.model import OwnerType
 
@@ -314,6 +316,20 @@ def basics_answer(badge: Badge, now: datetime, counts: Mapping[BadgeKey, Counts]
     return BadgeBasics(**_basics(badge, now, counts))
 
 
+def warnings_about(badge: Badge, fields: list[CustomField]) -> list[ErrorDetail]:
+    """What the badge names and its org has not: custom fields, and a group."""
+    shown = badge.draft.presentation
+    message = "No custom field has this name; the value was kept as it is."
+    warnings = [
+        ErrorDetail(MALFORMED, message, f"customFields.{name}")
+        for name in undefined(shown.custom_fields, fields)
+    ]
+    if shown.badge_group_id is not None and badge.group_name is None:
+        message = "There is no such badge group; the id was kept as it is."
+        warnings.append(ErrorDetail(MALFORMED, message, "badgeGroupId"))
+    return warnings
+
+
 def _basics(badge: Badge, now: datetime, counts: Mapping[BadgeKey, Counts] | None) -> dict[str, Any]:
     draft, shown = badge.draft, badge.draft.presentation
     return {
@@ -322,8 +338,8 @@ def _basics(badge: Badge, now: datetime, counts: Mapping[BadgeKey, Counts] | Non
         "org_id": badge.org_id,
         "name": draft.name,
         "description": shown.description,
-        **_time_fields("start_on", draft.starts_at),
-        **_time_fields("expires_on", draft.expires_at),
+        **time_fields("start_on", draft.starts_at),
+        **time_fields("expires_on", draft.expires_at),
         "status": rules.status_at(draft.starts_at, draft.expires_at, now),
         "earn_type": draft.earn_type,
         "earned_badge_expiry": _expiry_fields(draft.earned_expiry),
@@ -333,16 +349,16 @@ def _basics(badge: Badge, now: datetime, counts: Mapping[BadgeKey, Counts] | Non
         "benefits": shown.benefits,
         "tags": shown.tags,
         "badge_group_id": shown.badge_group_id,
-        "badge_group_name": None,
+        "badge_group_name": badge.group_name,
         "badge_rank": shown.badge_rank,
         "custom_fields": shown.custom_fields,
         "default_till_id": shown.default_till_id,
         "active": draft.is_active,
         "is_active": draft.is_active,
         "overlap_policy": draft.overlap_policy,
-        **_time_fields("created_on", badge.created_at),
+        **time_fields("created_on", badge.created_at),
         "created_by": badge.created_by,
-        **_time_fields("last_updated_on", badge.updated_at),
+        **time_fields("last_updated_on", badge.updated_at),
         "last_updated_by": badge.updated_by,
         **_counts(badge, counts),
     }
@@ -353,10 +369,6 @@ def _counts(badge: Badge, counts: Mapping[BadgeKey, Counts] | None) -> dict[str,
         return {}
     count = counts.get(badge.badge_key, Counts())
     return {"issued_count": count.issued, "earned_count": count.earned}
-
-
-def _time_fields(name: str, instant: datetime) -> dict[str, Any]:
-    return {name: times.epoch(instant), f"{name}_iso": times.iso(instant)}
 
 
 def _expiry_fields(expiry: Expiry) -> ExpiryFields:

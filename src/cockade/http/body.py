@@ -15,11 +15,11 @@ from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import FieldInfo
 
+from cockade import times
 from cockade.errors import FAULTS_MAX, MALFORMED, Fault, InvalidInput
-from cockade.http import times
 
 S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
@@ -166,7 +166,10 @@ def _not_json(error: Exception) -> InvalidInput:
 def _walk(
     value: object, shape: type[S], path: str, faults: Faults, convert: Callable[[S, Faults], Any] | None
 ) -> S:
-    """The struct as far as it can be read, None elsewhere; every fault on the way is noted."""
+    """The struct as far as it can be read, None elsewhere; every fault on the way is noted.
+
+    Where absence and null differ, what is absent stays UNSET.
+    """
     if not isinstance(value, dict):
         faults.note(path.rstrip(".") or None, "A JSON object is expected.")
         value = dict[str, object]()
@@ -193,7 +196,7 @@ def _read_field(value: dict[str, object], field: FieldInfo, hint: Any, path: str
         if field.required:
             code, message = MISSING.get(name, (MALFORMED, f"{name} is mandatory."))
             faults.note(reference, message, code)
-        return None
+        return UNSET if field.default is UNSET and name not in value else None
     inner = _plain(hint)
     if isinstance(inner, type) and issubclass(inner, Struct):
         return _walk(given, inner, reference + ".", faults, None)

@@ -12,12 +12,11 @@ from litestar import Response
 from litestar.enums import MediaType
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cockade import errors, ids
+from cockade import errors, ids, times
 from cockade.config import Config
 from cockade.earning.model import EarnBulk
 from cockade.earning.rules import earned_status
 from cockade.earning.service import REFUSED
-from cockade.http import times
 from cockade.http.body import WRONG, Faults
 from cockade.http.requests import Exchange, request_id_of
 from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy, limit_details

@@ -9,9 +9,9 @@ from litestar import Response
 from litestar.enums import MediaType
 from msgspec import Meta, Struct
 
-from cockade import ids
+from cockade import ids, times
 from cockade.earning.model import ImportRow
-from cockade.http import times, wire
+from cockade.http import wire
 from cockade.http.body import Faults, mandatory_time
 from cockade.http.earnings import Customer, one_customer
 from cockade.http.wire import Envelope, Failure, Time

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from cockade import times
 from cockade.errors import Exceeded, Fault
-from cockade.http import times
 from cockade.ids import CUSTOMER_ID_MAX
 from cockade.request.model import OwnerType
 
@@ -19,7 +20,7 @@ NO_NUL = r"^[^\x00]*$"
 
 Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_NUL)]
 Time = float | str
-"""See `cockade.http.times`."""
+"""See `cockade.times`."""
 CustomerNumber = (
     Annotated[int, Meta(ge=1, le=CUSTOMER_ID_MAX)]
     | Annotated[str, Meta(pattern=r"^[0-9]{1,19}(?!\n)$", max_length=19)]
@@ -91,6 +92,11 @@ class Pagination(Struct, frozen=True, rename="camel"):
 def paginate(page: int, size: int, total: int) -> Pagination:
     """The pagination block of a page."""
     return Pagination(page, size, total, -(-total // size))
+
+
+def time_fields(name: str, instant: datetime) -> dict[str, Any]:
+    """An instant as the fields of an answer: epoch seconds and the ISO twin."""
+    return {name: times.epoch(instant), f"{name}_iso": times.iso(instant)}
 
 
 def details(faults: list[Fault]) -> list[ErrorDetail]:

@@ -12,11 +12,13 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from msgspec import Struct
 
-from cockade import errors, ids
+from cockade import errors, ids, times
 from cockade.badge.model import BadgeDraft, BadgeFilter, BadgeStatus, EarnType
 from cockade.badge.service import BadgeService
+from cockade.catalogue.rules import value_faults
+from cockade.catalogue.service import CatalogueService
 from cockade.errors import BadgeNotFound, Fault, InvalidInput
-from cockade.http import times, wire
+from cockade.http import wire
 from cockade.http.badges import (
     EXAMPLE,
     ActivationAnswer,
@@ -29,6 +31,7 @@ from cockade.http.badges import (
     basics_answer,
     to_draft,
     to_migrated_id,
+    warnings_about,
 )
 from cockade.http.body import Faults, as_it_is
 from cockade.http.errors import documented, example
@@ -67,7 +70,8 @@ class BadgePage(Struct, frozen=True, rename="camel"):
     operation_id="createBadge",
     summary="Create a badge",
     description=f"With the header `{MIGRATION_HEADER}: migration` the body may bring the badge's `id`, and its dates "
-    "may lie in the past.",
+    "may lie in the past. Mandatory custom fields that it lacks get their defaults; warnings name custom fields and a "
+    "group that there are not.",
     tags=["Badges"],
     responses=documented(
         errors.InvalidInput, errors.NameTaken, errors.BadgeIdTaken, errors.NotAllowed, errors.BodyTooLarge
@@ -77,6 +81,7 @@ async def create_badge(
     request: ApiRequest,
     data: Annotated[JsonBody[BadgeBody], Body(examples=[Example(summary="A direct badge", value=EXAMPLE)])],
     badges: NamedDependency[BadgeService],
+    catalogue: NamedDependency[CatalogueService],
     migration: Annotated[
         str | None,
         HeaderParameter(name=MIGRATION_HEADER, description="`migration`: the badge comes from elsewhere."),
@@ -84,17 +89,21 @@ async def create_badge(
 ) -> Response[Envelope[BadgeAnswer]]:
     """Make a badge."""
     is_migration = (migration or "").strip().lower() == "migration"
+    fields = await catalogue.all_fields(request.user)
 
     def convert(body: BadgeBody, faults: Faults) -> tuple[BadgeDraft, BadgeId | None]:
         draft = to_draft(body, faults)
+        found = value_faults(draft.presentation.custom_fields, fields)
         if not any(faults.about(name) for name in DATES):
-            for fault in badges.creation_faults(request.user, draft, is_migration=is_migration):
-                faults.note(fault.reference, fault.message, fault.code)
+            found += badges.creation_faults(request.user, draft, is_migration=is_migration)
+        for fault in found:
+            faults.note(fault.reference, fault.message, fault.code)
         return draft, to_migrated_id(body, faults) if is_migration else None
 
     draft, migrated_id = data.read(convert)
     badge = await badges.create(request.user, draft, migrated_id=migrated_id, is_migration=is_migration)
-    return Response(Envelope(badge_answer(badge, request.exchange.arrived_at)), status_code=201)
+    answer = badge_answer(badge, request.exchange.arrived_at)
+    return Response(Envelope(answer, [], warnings_about(badge, fields)), status_code=201)
 
 
 @get(

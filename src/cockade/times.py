@@ -1,4 +1,4 @@
-"""Instants on the wire (`docs/api/contract.md`, "Time").
+"""Instants as callers write and read them (`docs/api/contract.md`, "Time").
 
 In: ISO 8601 with an offset or `Z`, or epoch seconds or milliseconds as a number or numeric string.
 Out: epoch seconds as a number with fraction, and ISO 8601 in UTC to the second.

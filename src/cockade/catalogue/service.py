@@ -1,0 +1,145 @@
+"""Making, finding and changing groups, custom fields and the org meta."""
+
+from __future__ import annotations
+
+import secrets
+
+from cockade import ids
+from cockade.access.model import Caller
+from cockade.catalogue import rules, store
+from cockade.catalogue.model import (
+    CustomField,
+    FieldChange,
+    FieldDraft,
+    Group,
+    GroupChange,
+    OrgMeta,
+    TagDefinition,
+)
+from cockade.clock import Clock
+from cockade.errors import CustomFieldNotFound, GroupNotFound, InvalidInput, OrgMetaExists, OrgMetaNotFound
+from cockade.ids import CustomFieldId, GroupId
+from cockade.storage.database import Database, Tx
+
+
+class CatalogueService:
+    """Use cases of `catalogue`; each is one transaction in the caller's org."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def create_group(self, caller: Caller, name: str, rank: int | None) -> Group:
+        """Make a group, active from now on; groups may share a name."""
+        now, group_id = self._clock(), GroupId(self._new_id())
+        return await self._database.transaction(
+            "catalogue.create_group",
+            lambda tx: store.insert_group(tx, caller.org_id, group_id, name, rank, now, caller.username),
+        )
+
+    async def update_group(self, caller: Caller, group_id: GroupId, change: GroupChange) -> Group:
+        """Change a group. Raises GroupNotFound."""
+        now = self._clock()
+        group = await self._database.transaction(
+            "catalogue.update_group",
+            lambda tx: store.update_group(tx, caller.org_id, group_id, change, now, caller.username),
+        )
+        if group is None:
+            raise GroupNotFound
+        return group
+
+    async def get_group(self, caller: Caller, group_id: GroupId) -> Group:
+        """One group. Raises GroupNotFound."""
+        group = await self._database.transaction(
+            "catalogue.get_group", lambda tx: store.find_group(tx, caller.org_id, group_id)
+        )
+        if group is None:
+            raise GroupNotFound
+        return group
+
+    async def list_groups(self, caller: Caller, *, page: int, size: int) -> tuple[list[Group], int]:
+        """One page (from 0) of the org's groups, by rank and name, and how many there are in all."""
+        return await self._database.transaction(
+            "catalogue.list_groups", lambda tx: store.list_groups(tx, caller.org_id, page, size)
+        )
+
+    async def create_field(self, caller: Caller, draft: FieldDraft) -> CustomField:
+        """Make a custom field. Raises InvalidInput and CustomFieldNameTaken."""
+        if faults := rules.field_faults(draft):
+            raise InvalidInput(faults)
+        now, field_id = self._clock(), CustomFieldId(self._new_id())
+        return await self._database.transaction(
+            "catalogue.create_field",
+            lambda tx: store.insert_field(tx, caller.org_id, field_id, draft, now, caller.username),
+        )
+
+    async def update_field(self, caller: Caller, field_id: CustomFieldId, change: FieldChange) -> CustomField:
+        """Change a custom field; badges keep their values. Raises CustomFieldNotFound, InvalidInput and CustomFieldNameTaken."""
+
+        async def body(tx: Tx) -> CustomField:
+            found = await store.lock_field(tx, caller.org_id, field_id)
+            if found is None:
+                raise CustomFieldNotFound
+            draft = rules.changed(found.draft, change)
+            if faults := rules.field_faults(draft):
+                raise InvalidInput(faults)
+            return await store.update_field(
+                tx, caller.org_id, field_id, draft, self._clock(), caller.username
+            )
+
+        return await self._database.transaction("catalogue.update_field", body)
+
+    async def get_field(self, caller: Caller, field_id: CustomFieldId) -> CustomField:
+        """One custom field. Raises CustomFieldNotFound."""
+        field = await self._database.transaction(
+            "catalogue.get_field", lambda tx: store.find_field(tx, caller.org_id, field_id)
+        )
+        if field is None:
+            raise CustomFieldNotFound
+        return field
+
+    async def list_fields(self, caller: Caller, *, page: int, size: int) -> tuple[list[CustomField], int]:
+        """One page (from 0) of the org's custom fields, newest first, and how many there are in all."""
+        return await self._database.transaction(
+            "catalogue.list_fields", lambda tx: store.list_fields(tx, caller.org_id, page, size)
+        )
+
+    async def all_fields(self, caller: Caller) -> list[CustomField]:
+        """Every custom field of the org: what the values of a badge are judged by."""
+        return await self._database.transaction(
+            "catalogue.all_fields", lambda tx: store.all_fields(tx, caller.org_id)
+        )
+
+    async def create_org_meta(self, caller: Caller, tags: list[TagDefinition]) -> OrgMeta:
+        """Make the org's tag definitions. Raises OrgMetaExists."""
+        now, meta_id = self._clock(), self._new_id()
+        meta = await self._database.transaction(
+            "catalogue.create_org_meta",
+            lambda tx: store.insert_org_meta(tx, caller.org_id, meta_id, tags, now, caller.username),
+        )
+        if meta is None:
+            raise OrgMetaExists
+        return meta
+
+    async def update_org_meta(self, caller: Caller, tags: list[TagDefinition]) -> OrgMeta:
+        """Put other tag definitions in the place of the org's. Raises OrgMetaNotFound."""
+        now = self._clock()
+        meta = await self._database.transaction(
+            "catalogue.update_org_meta",
+            lambda tx: store.update_org_meta(tx, caller.org_id, tags, now, caller.username),
+        )
+        if meta is None:
+            raise OrgMetaNotFound
+        return meta
+
+    async def get_org_meta(self, caller: Caller) -> OrgMeta:
+        """The org's tag definitions. Raises OrgMetaNotFound."""
+        meta = await self._database.transaction(
+            "catalogue.get_org_meta", lambda tx: store.find_org_meta(tx, caller.org_id)
+        )
+        if meta is None:
+            raise OrgMetaNotFound
+        return meta
+
+    def _new_id(self) -> str:
+        return ids.new_id(int(self._clock().timestamp()), secrets.token_bytes(8))

@@ -1,0 +1,1 @@
+"""What callers may name a customer by instead of her id."""

@@ -1,0 +1,38 @@
+"""Naming customers by identifiers, and finding them by these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cockade.access.model import Caller
+from cockade.customer import store
+from cockade.customer.model import Identifier, IdentifierCounts
+from cockade.errors import CustomerNotFound
+from cockade.ids import CustomerId
+from cockade.storage.database import Database
+
+
+class CustomerService:
+    """Use cases of `customer`; each is one transaction in the caller's org."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put_identifiers(
+        self, caller: Caller, owned: Mapping[Identifier, CustomerId]
+    ) -> IdentifierCounts:
+        """Make each of the identifiers its customer's, whoever had it before."""
+        return await self._database.transaction(
+            "customer.put_identifiers", lambda tx: store.put(tx, caller.org_id, owned)
+        )
+
+    async def find(self, caller: Caller, identifier: Identifier) -> CustomerId:
+        """The customer whose identifier it is. Raises CustomerNotFound."""
+        customer = None
+        if "\0" not in identifier.value:  # which the database cannot even be asked for
+            customer = await self._database.transaction(
+                "customer.find", lambda tx: store.find(tx, caller.org_id, identifier)
+            )
+        if customer is None:
+            raise CustomerNotFound(f"No customer has this {identifier.kind}.")
+        return customer

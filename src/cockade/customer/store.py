@@ -1,0 +1,30 @@
+"""One typed function per statement on identifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cockade.customer.model import Identifier, IdentifierCounts
+from cockade.ids import CustomerId, OrgId
+from cockade.storage.database import Tx
+from cockade.storage.sql import load
+
+SQL = load(__package__)
+
+
+async def put(tx: Tx, org_id: OrgId, owned: Mapping[Identifier, CustomerId]) -> IdentifierCounts:
+    """Make each of the identifiers its customer's."""
+    row = await tx.row(
+        SQL["put_identifiers"],
+        org_id,
+        [identifier.kind.value for identifier in owned],
+        [identifier.value for identifier in owned],
+        list(owned.values()),
+    )
+    assert row is not None
+    return IdentifierCounts(created=row[0], updated=row[1], unchanged=len(owned) - row[0] - row[1])
+
+
+async def find(tx: Tx, org_id: OrgId, identifier: Identifier) -> CustomerId | None:
+    """Whose identifier it is in the org, if it is anybody's."""
+    return await tx.value(SQL["find_customer"], org_id, identifier.kind.value, identifier.value)

@@ -1,0 +1,193 @@
+"""Catalogue rules: which values are of which type, what stands against a custom field, what a badge is filled up with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cockade.catalogue import rules
+from cockade.catalogue.model import CustomField, DataType, FieldChange, FieldDraft
+from cockade.errors import Fault
+from cockade.ids import CustomFieldId, OrgId
+
+INTEGER, BOOLEAN, DATE, STRING = DataType
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def draft(
+    data_type: DataType = STRING,
+    *,
+    name: str = "season",
+    default: Any = None,
+    is_mandatory: bool = False,
+    is_active: bool = True,
+) -> FieldDraft:
+    return FieldDraft(
+        name=name,
+        data_type=data_type,
+        is_mandatory=is_mandatory,
+        default_value=default,
+        is_active=is_active,
+    )
+
+
+def field(data_type: DataType = STRING, **more: Any) -> CustomField:
+    return CustomField(
+        org_id=OrgId(1001),
+        created_at=NOW,
+        created_by="a",
+        updated_at=NOW,
+        updated_by="a",
+        field_id=CustomFieldId("0" * 24),
+        draft=draft(data_type, **more),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "kinds"),
+    [
+        (0, {INTEGER, DATE}),
+        (-1, {INTEGER}),
+        (2**63 - 1, {INTEGER}),
+        (2**63, set()),
+        (-(2**63), {INTEGER}),
+        (-(2**63) - 1, set()),
+        (10**400, set()),
+        (5.0, {DATE}),
+        (-0.5, set()),
+        (True, {BOOLEAN}),
+        (False, {BOOLEAN}),
+        ("5", {INTEGER, DATE, STRING}),
+        ("-5", {INTEGER, STRING}),
+        ("007", {INTEGER, DATE, STRING}),
+        (str(2**63 - 1), {INTEGER, STRING}),
+        (str(2**63), {STRING}),
+        (str(-(2**63)), {INTEGER, STRING}),
+        ("9" * 5000, {STRING}),
+        ("+5", {STRING}),
+        ("--5", {STRING}),
+        ("5\n", {DATE, STRING}),
+        (" 5", {DATE, STRING}),
+        ("5.0", {DATE, STRING}),
+        ("1e3", {STRING}),
+        ("٣", {STRING}),
+        ("", {STRING}),
+        ("true", {BOOLEAN, STRING}),
+        ("false", {BOOLEAN, STRING}),
+        ("True", {STRING}),
+        ("yes", {STRING}),
+        ("2026-01-01T00:00:00Z", {DATE, STRING}),
+        ("2026-01-01T00:00:00.5+05:30", {DATE, STRING}),
+        ("2026-01-01T00:00:00", {STRING}),
+        ("2026-01-01", {STRING}),
+        ("2026-02-30T00:00:00Z", {STRING}),
+        (1_735_689_600_000, {INTEGER, DATE}),
+        ("x" * 10_000, {STRING}),
+        ("x" * 10_001, set()),
+        ("a\0", set()),
+        ([], set()),
+        (["a"], set()),
+        ({}, set()),
+    ],
+)
+def test_a_value_is_of_its_types_and_of_no_other(value: object, kinds: set[DataType]) -> None:
+    assert {kind for kind in DataType if rules.is_of(kind, value)} == kinds
+
+
+def test_every_type_has_words_that_name_it() -> None:
+    assert list(rules.WORDS) == list(DataType)
+    assert all(str(kind) in words for kind, words in rules.WORDS.items())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (draft(), []),
+        (draft(default="summer"), []),
+        (draft(default="summer", is_mandatory=True), []),
+        (draft(INTEGER, default=0, is_mandatory=True), []),
+        (draft(BOOLEAN, default=False, is_mandatory=True), []),
+        (draft(default="", is_mandatory=True), []),
+        (draft(is_mandatory=True), ["A mandatory field needs a defaultValue."]),
+        (draft(is_mandatory=True, is_active=False), ["A mandatory field needs a defaultValue."]),
+        (draft(INTEGER, default="x"), [rules.WORDS[INTEGER]]),
+        (draft(BOOLEAN, default=1, is_mandatory=True), [rules.WORDS[BOOLEAN]]),
+    ],
+)
+def test_a_mandatory_field_has_a_default_and_a_default_is_of_the_type(
+    given: FieldDraft, expected: list[str]
+) -> None:
+    assert rules.field_faults(given) == [Fault(400, words, "defaultValue") for words in expected]
+
+
+WHOLE = draft(default="summer", is_mandatory=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (FieldChange(), WHOLE),
+        (FieldChange(name="other"), draft(name="other", default="summer", is_mandatory=True)),
+        (FieldChange(is_mandatory=False), draft(default="summer")),
+        (FieldChange(default_value="winter"), draft(default="winter", is_mandatory=True)),
+        (FieldChange(default_value=None), draft(is_mandatory=True)),
+        (FieldChange(default_value=""), draft(default="", is_mandatory=True)),
+        (FieldChange(is_active=False), draft(default="summer", is_mandatory=True, is_active=False)),
+    ],
+)
+def test_a_change_leaves_alone_what_it_does_not_give(change: FieldChange, expected: FieldDraft) -> None:
+    assert rules.changed(WHOLE, change) == expected
+
+
+FIELDS = [
+    field(INTEGER, name="size"),
+    field(BOOLEAN, name="warm", is_mandatory=True, default=False),
+    field(DATE, name="sold", is_active=False, is_mandatory=True, default=0),
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, []),
+        ({"size": 5, "warm": "true"}, []),
+        ({"size": None, "warm": None}, []),
+        ({"size": "x"}, ["size"]),
+        ({"size": True, "warm": 1}, ["size", "warm"]),
+        ({"sold": "x"}, []),
+        ({"other": ["x"], "Size": "x"}, []),
+    ],
+)
+def test_values_are_checked_against_active_fields(values: dict[str, Any], expected: list[str]) -> None:
+    found = rules.value_faults(values, FIELDS)
+    assert [(fault.code, fault.reference) for fault in found] == [
+        (400, f"customFields.{name}") for name in expected
+    ]
+
+
+def test_a_value_of_the_wrong_type_is_told_with_the_type() -> None:
+    [fault] = rules.value_faults({"size": "x"}, FIELDS)
+    assert "INTEGER" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {"warm": False}),
+        ({"warm": None}, {"warm": False}),
+        ({"warm": True}, {"warm": True}),
+        ({"warm": "true", "size": None, "x": 1}, {"warm": "true", "size": None, "x": 1}),
+        ({"Warm": True}, {"Warm": True, "warm": False}),
+    ],
+)
+def test_defaults_stand_in_for_mandatory_values_that_are_missing(
+    values: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert rules.complete(values, FIELDS) == expected
+    assert rules.complete(expected, FIELDS) == expected
+
+
+def test_what_no_field_is_called_is_not_defined() -> None:
+    assert rules.undefined(["size", "sold", "Size", "", "other"], FIELDS) == ["Size", "", "other"]
