@@ -16,7 +16,9 @@ from cockade.catalogue.service import CatalogueService
 from cockade.config import Config
 from cockade.customer.service import CustomerService
 from cockade.earning.service import EarningService
+from cockade.enrolment.service import EnrolmentService
 from cockade.errors import SetupError
+from cockade.holding.service import HoldingService
 from cockade.http.app import Services, create_app
 from cockade.request.service import RequestService
 from cockade.storage.database import Database
@@ -39,6 +41,8 @@ def services(url: str, settings: Config) -> Services:
         catalogue=CatalogueService(database, clock.now),
         customers=CustomerService(database),
         earning=EarningService(database, clock.now),
+        enrolments=EnrolmentService(database, clock.now),
+        holdings=HoldingService(database),
         requests=RequestService(database, clock.now),
     )
 

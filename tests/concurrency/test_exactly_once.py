@@ -9,9 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from cockade import ids
-from cockade.earning.model import EarnBulk
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import OwnerType, RefusalReason, RequestOutcome
+from cockade.request.model import BulkCommand, OwnerType, RefusalReason, RequestOutcome
 from tests.concurrency import ledger
 from tests.concurrency.workers import Answer, Crew, EarnOnce
 from tests.support import REFERENCE, Org
@@ -126,7 +125,7 @@ def _job(
     audience = [CustomerId(customer) for customer in range(first, first + customers)][:: step or 1]
     if not step:
         random.Random(f"{SEED}-{request_id}").shuffle(audience)
-    command = EarnBulk(
+    command = BulkCommand(
         request_id=request_id,
         badge_id=BadgeId(badge_id),
         customers=audience,

@@ -11,10 +11,9 @@ import httpx
 from cockade import compose
 from cockade.badge import store as badge_store
 from cockade.config import Config
-from cockade.earning.model import EarnBulk
 from cockade.http.app import Services
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import OwnerType
+from cockade.request.model import BulkCommand, OwnerType
 from tests.concurrency import ledger
 from tests.concurrency.workers import Answer, Crew, EarnOnce
 from tests.support import REFERENCE, Org, client_for, earn_bulk_body
@@ -42,7 +41,7 @@ async def test_twenty_at_once_with_one_id_make_one_set_of_issuances(org: Org, da
 async def test_of_eight_processes_with_one_id_one_wins(crew: Crew, org: Org, database_url: str) -> None:
     for number in range(5):
         badge_id = await org.make_badge()
-        command = EarnBulk(
+        command = BulkCommand(
             request_id=f"one id {number}",
             badge_id=BadgeId(badge_id),
             customers=[CustomerId(customer) for customer in range(1, 501)],

@@ -9,10 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from cockade.earning.model import EarnBulk
 from cockade.errors import NotClaimed, NotLive, Refused
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import OwnerType
+from cockade.request.model import BulkCommand, OwnerType
 from tests.concurrency import ledger
 from tests.concurrency.workers import Crew, EarnUntilRefused
 from tests.support import REFERENCE, TRIGGER, Org
@@ -36,7 +35,7 @@ def _unclaim(org: Org, badge_id: str) -> Coroutine[Any, Any, httpx.Response]:
 
 def _job(org: Org, badge_id: str, place: int) -> EarnUntilRefused:
     """Customers of its own, so that the processes run side by side."""
-    command = EarnBulk(
+    command = BulkCommand(
         request_id=f"{badge_id}-{place}",
         badge_id=BadgeId(badge_id),
         customers=[CustomerId(place * APART + customer) for customer in range(1, BATCH + 1)],

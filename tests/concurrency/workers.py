@@ -16,11 +16,10 @@ from prometheus_client import REGISTRY
 from cockade import compose, logs
 from cockade.access.model import Caller
 from cockade.config import Config
-from cockade.earning.model import EarnBulk
 from cockade.errors import Refused
 from cockade.http.app import Services
 from cockade.ids import CustomerId
-from cockade.request.model import RequestOutcome
+from cockade.request.model import BulkCommand, RequestOutcome
 from cockade.storage.database import retries
 
 READY_S_MAX = 60
@@ -51,7 +50,7 @@ class EarnOnce(Struct, frozen=True, kw_only=True):
     """One call. Whatever is no refusal by the rules is not caught: it ends the process, and so the test."""
 
     caller: Caller
-    command: EarnBulk
+    command: BulkCommand
 
     async def run(self, services: Services) -> Answer:
         """Answers an Answer."""
@@ -69,7 +68,7 @@ class EarnUntilRefused(Struct, frozen=True, kw_only=True):
     """Call after call, each for the next customers, until one is refused as a whole."""
 
     caller: Caller
-    command: EarnBulk
+    command: BulkCommand
     """The first call; the others add its size to its customers and a number to its request id."""
 
     async def run(self, services: Services) -> tuple[int, str]:

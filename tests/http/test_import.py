@@ -67,7 +67,7 @@ async def test_a_row_is_answered_with_an_envelope_of_its_own(shared_org: Org, me
     }
 
 
-BAD = [
+BAD: list[tuple[dict[str, Any], list[tuple[int, str | None]]]] = [
     ({"badgeMetaId": "0" * 24}, [(1054, "badgeMetaId")]),
     ({"badgeMetaId": "no id"}, [(1054, "badgeMetaId")]),
     ({"badgeMetaId": None}, [(715, "badgeMetaId")]),
@@ -99,7 +99,7 @@ async def test_a_bad_row_is_told_in_its_place_and_hides_no_other(org: Org) -> No
     told = [[(error["code"], error["reference"]) for error in envelope["errors"]] for envelope in envelopes]
     expected: list[list[tuple[int, str | None]]] = []
     for _, faults in BAD:
-        expected += [[], list(faults)]
+        expected += [[], faults]
     assert told[: 2 * len(BAD)] == expected
     assert all(
         envelope["data"] is None and envelope["warnings"] is None for envelope in envelopes[1::2][: len(BAD)]

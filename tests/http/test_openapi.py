@@ -22,6 +22,8 @@ OPERATIONS = {
     "earnBulk": ("post", f"{BASE_PATH}/customer/earnBulk"),
     "importCustomerBadges": ("post", f"{BASE_PATH}/import/customerBadges"),
     "importCustomerBadgesByPut": ("put", f"{BASE_PATH}/import/customerBadges"),
+    "issueBulk": ("post", f"{BASE_PATH}/badgeMeta/customer/issueBulk"),
+    "revokeIssue": ("post", f"{BASE_PATH}/badgeMeta/customer/revokeIssue"),
     "getRequest": ("get", f"{BASE_PATH}/requests"),
     "createBadge": ("post", f"{BASE_PATH}/badgeMeta"),
     "getBadge": ("get", f"{BASE_PATH}/badgeMeta/{{badge_id}}"),

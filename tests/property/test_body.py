@@ -13,13 +13,13 @@ from msgspec import Struct
 
 from cockade.badge.model import BadgeDraft, ConstraintType
 from cockade.config import Config
-from cockade.earning.model import EarnBulk
 from cockade.errors import FAULTS_MAX, Fault, InvalidInput
 from cockade.http import body
 from cockade.http.badges import BadgeBody, to_draft
 from cockade.http.earnings import EarnBulkBody, to_command
 from cockade.http.requests import Exchange
 from cockade.ids import CUSTOMER_ID_MAX
+from cockade.request.model import BulkCommand
 from tests.property.laws import instants_between, law
 
 S = TypeVar("S", bound=Struct)
@@ -133,7 +133,7 @@ badges = fields(
 )
 
 
-def read_earn_bulk(raw: bytes) -> EarnBulk | list[Fault]:
+def read_earn_bulk(raw: bytes) -> BulkCommand | list[Fault]:
     exchange = Exchange("header", ARRIVED_AT)
     return read(raw, EarnBulkBody, lambda wire, faults: to_command(wire, exchange, CONFIG, faults))
 
@@ -174,7 +174,7 @@ def test_an_earn_bulk_is_a_command_or_a_list_of_faults(sent: object) -> None:
 @given(sound_earn_bulks)
 def test_a_sound_earn_bulk_is_read_without_faults(sent: dict[str, Any]) -> None:
     command = read_earn_bulk(json.dumps(sent).encode())
-    assert isinstance(command, EarnBulk)
+    assert isinstance(command, BulkCommand)
     assert command.customers == list(dict.fromkeys(map(int, sent["customerIds"])))
     assert command.request_id == ("header" if sent["requestId"] is None else str(sent["requestId"]))
     trigger = {"ownerType": command.owner_type.value, "referenceId": command.reference_id}

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cockade import ids
+from cockade.badge import rules as badge_rules
 from cockade.badge.model import (
     BadgeExpiry,
     EarnTerms,
@@ -19,7 +20,7 @@ from cockade.badge.model import (
     RelativeExpiry,
 )
 from cockade.earning import rules
-from cockade.earning.model import Holder, Standing
+from cockade.earning.model import Decision, Findings, Holder, Standing
 from cockade.errors import EventInFuture, EventOutsideBadge, NotClaimed, NotLive, OwnerNotAllowed
 from cockade.ids import CustomerId, RequestKey
 from cockade.request.model import OwnerType, RefusalReason
@@ -73,6 +74,15 @@ def holders(draw: st.DrawFn) -> Holder:
     return Holder(last_ordinal=draw(st.integers(1, 2**31 - 2)), standing=standing)
 
 
+def judged(
+    audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
+) -> Decision:
+    """Rule 8 as of an event at `now`, of customers without enrolments."""
+    rule = rules.rule8(given_terms, now, now, ZONE)
+    found = Findings(enrolled={} if rule.needs_enrolment else None, holders=held)
+    return rules.decide(audience, found, rule)
+
+
 customers = st.integers(1, 2**63 - 1).map(CustomerId) | st.integers(1, 20).map(CustomerId)
 audiences = st.lists(customers, unique=True, min_size=1, max_size=20)
 
@@ -82,7 +92,7 @@ audiences = st.lists(customers, unique=True, min_size=1, max_size=20)
 def test_everybody_is_entered_or_refused_exactly_once(
     audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
 ) -> None:
-    decision = rules.decide(audience, held, given_terms, now)
+    decision = judged(audience, held, given_terms, now)
     lines = [entry.line for entry in decision.entries] + [refusal.line for refusal in decision.refusals]
     assert sorted(lines) == list(range(len(audience)))
     assert all(audience[entry.line] == entry.customer_id for entry in decision.entries)
@@ -93,7 +103,7 @@ def test_everybody_is_entered_or_refused_exactly_once(
 def test_entries_ascend_by_customer_and_refusals_by_line(
     audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
 ) -> None:
-    decision = rules.decide(audience, held, given_terms, now)
+    decision = judged(audience, held, given_terms, now)
     entered = [entry.customer_id for entry in decision.entries]
     refused = [refusal.line for refusal in decision.refusals]
     assert entered == sorted(entered)
@@ -106,7 +116,7 @@ def test_whoever_earns_gets_the_ordinal_after_her_last(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
-    for entry in rules.decide(audience, held, given_terms, now).entries:
+    for entry in judged(audience, held, given_terms, now).entries:
         holder = held.get(entry.customer_id)
         assert entry.ordinal == (1 if holder is None else holder.last_ordinal + 1)
 
@@ -117,7 +127,7 @@ def test_a_customer_is_refused_exactly_if_a_rule_says_so(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
-    refusals = {refusal.line: refusal for refusal in rules.decide(audience, held, given_terms, now).refusals}
+    refusals = {refusal.line: refusal for refusal in judged(audience, held, given_terms, now).refusals}
     for line, customer in enumerate(audience):
         holder = held.get(customer)
         standing = None if holder is None else holder.standing
@@ -144,6 +154,6 @@ def test_a_validity_is_never_empty_and_begins_with_the_event(
         return
     assert valid_from == (event_at or now)
     assert valid_from < valid_until
-    assert valid_from <= now + rules.AHEAD_MAX
+    assert valid_from <= now + badge_rules.AHEAD_MAX
     if given_terms.earn_type is EarnType.EARN:
         assert given_terms.starts_at <= valid_from < given_terms.expires_at

@@ -12,11 +12,10 @@ import pytest
 from cockade import clock
 from cockade.access import store
 from cockade.clock import Clock
-from cockade.earning.model import EarnBulk
 from cockade.earning.service import EarningService
 from cockade.errors import NotClaimed, OutcomeUnknown, RequestIdUsed, RequestNotFound
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import OwnerType, RequestOutcome
+from cockade.request.model import BulkCommand, OwnerType, RequestOutcome
 from cockade.storage.database import Database, Tx
 from tests.storage.conftest import OpenDatabase
 from tests.storage.proxy import Cut, Proxy
@@ -25,8 +24,8 @@ from tests.support import REFERENCE, Org, client_for, earn_bulk_body
 CUSTOMERS = [CustomerId(customer) for customer in (3, 1, 2)]
 
 
-def command(badge_id: str, customers: list[CustomerId] | None = None, **changes: object) -> EarnBulk:
-    made = EarnBulk(
+def command(badge_id: str, customers: list[CustomerId] | None = None, **changes: object) -> BulkCommand:
+    made = BulkCommand(
         request_id=secrets.token_hex(8),
         badge_id=BadgeId(badge_id),
         customers=customers or CUSTOMERS,
@@ -48,7 +47,7 @@ async def earned_count(org: Org, badge_id: str) -> int:
     return answer.json()["data"]["earnedCount"]
 
 
-async def stored_outcome(org: Org, wanted: EarnBulk) -> RequestOutcome:
+async def stored_outcome(org: Org, wanted: BulkCommand) -> RequestOutcome:
     outcome = await org.services.requests.get(org.caller, wanted.request_id)
     assert isinstance(outcome, RequestOutcome)
     return outcome

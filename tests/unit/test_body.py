@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from cockade.badge.model import BadgeDraft
 from cockade.config import Config
-from cockade.earning.model import EarnBulk
 from cockade.errors import FAULTS_MAX, Fault, InvalidInput
 from cockade.http import body
 from cockade.http.badges import BadgeBody, ClaimBody, to_draft
@@ -20,6 +19,7 @@ from cockade.http.body import MISSING
 from cockade.http.earnings import EarnBulkBody, to_command
 from cockade.http.requests import Exchange
 from cockade.http.routes.token import TokenBody
+from cockade.request.model import BulkCommand
 
 CONFIG = Config(customers_max=150)
 BADGE_ID = "653de334b3cda7078c7c68eb"
@@ -39,7 +39,7 @@ BADGE: dict[str, Any] = {
 ABSENT = object()
 
 
-def read_earn_bulk(raw: bytes, *, header: str | None = None) -> EarnBulk:
+def read_earn_bulk(raw: bytes, *, header: str | None = None) -> BulkCommand:
     exchange = Exchange(header, datetime(2026, 1, 1, tzinfo=UTC))
     return body.read(raw, EarnBulkBody, lambda wire, faults: to_command(wire, exchange, CONFIG, faults))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -11,6 +12,8 @@ import pytest
 from cockade import ids
 from cockade.badge.model import (
     BadgeExpiry,
+    Constraint,
+    ConstraintType,
     EarnTerms,
     EarnType,
     Expiry,
@@ -20,17 +23,20 @@ from cockade.badge.model import (
     RelativeExpiry,
 )
 from cockade.earning import rules
-from cockade.earning.model import Entry, Holder, Standing
+from cockade.earning.model import Decision, Entry, Findings, Holder, Standing
+from cockade.enrolment.model import Enrolled
 from cockade.errors import (
     CockadeError,
     EventInFuture,
     EventOutsideBadge,
+    Exceeded,
     NotClaimed,
     NotLive,
     OwnerNotAllowed,
 )
 from cockade.http.earnings import REFUSALS
 from cockade.ids import CustomerId
+from cockade.limit.model import FixedValue, Usage
 from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -235,12 +241,25 @@ SEVERAL = terms(holds_several=True)
 def test_a_customer_earns_or_is_refused(
     given: EarnTerms, holder: Holder | None, expected: Entry | RefusalReason
 ) -> None:
-    decision = rules.decide([ALICE], {} if holder is None else {ALICE: holder}, given, NOW)
+    decision = judged([ALICE], {} if holder is None else {ALICE: holder}, given, NOW)
     if isinstance(expected, Entry):
         assert (decision.entries, decision.refusals) == ([expected], [])
     else:
         assert decision.entries == []
         assert [(refusal.line, refusal.reason) for refusal in decision.refusals] == [(0, expected)]
+
+
+def judged(
+    audience: list[CustomerId],
+    holders: dict[CustomerId, Holder],
+    given: EarnTerms,
+    now: datetime,
+    **found: Any,
+) -> Decision:
+    """Rule 8 as of an event at `now`, of customers without enrolments."""
+    rule = rules.rule8(given, now, now, BERLIN)
+    given_found: dict[str, Any] = {"enrolled": {} if rule.needs_enrolment else None, **found}
+    return rules.decide(audience, Findings(holders=holders, **given_found), rule)
 
 
 REASONS_TOLD = [
@@ -252,7 +271,7 @@ REASONS_TOLD = [
 @pytest.mark.parametrize(("given", "expected"), REASONS_TOLD)
 def test_each_reason_is_told_with_what_belongs_to_it(given: EarnTerms, expected: Refusal) -> None:
     holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
-    assert rules.decide([ALICE], holders, given, NOW).refusals == [expected]
+    assert judged([ALICE], holders, given, NOW).refusals == [expected]
 
 
 @pytest.mark.parametrize(
@@ -265,12 +284,12 @@ def test_each_reason_is_told_with_what_belongs_to_it(given: EarnTerms, expected:
 )
 def test_the_one_that_stands_in_the_way_is_told_as_it_is_now(now: datetime, expected: EarnedStatus) -> None:
     holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
-    assert rules.decide([ALICE], holders, SOUND, now).refusals[0].standing_status is expected
+    assert judged([ALICE], holders, SOUND, now).refusals[0].standing_status is expected
 
 
 def test_entries_ascend_by_customer_and_keep_their_line() -> None:
     audience = [CustomerId(customer) for customer in (30, 10, 40, 20)]
-    fresh = rules.decide(audience, {}, SOUND, NOW)
+    fresh = judged(audience, {}, SOUND, NOW)
     assert [(entry.customer_id, entry.line) for entry in fresh.entries] == [
         (10, 1),
         (20, 3),
@@ -281,7 +300,7 @@ def test_entries_ascend_by_customer_and_keep_their_line() -> None:
         CustomerId(40): Holder(last_ordinal=2, standing=HELD),
         CustomerId(20): Holder(last_ordinal=2, standing=None),
     }
-    mixed = rules.decide(audience, holders, SOUND, NOW)
+    mixed = judged(audience, holders, SOUND, NOW)
     assert [(entry.customer_id, entry.ordinal, entry.line) for entry in mixed.entries] == [
         (10, 1, 1),
         (20, 3, 3),
@@ -290,8 +309,62 @@ def test_entries_ascend_by_customer_and_keep_their_line() -> None:
     assert [refusal.line for refusal in mixed.refusals] == [2]
 
 
-def test_every_reason_has_a_row_and_a_message() -> None:
-    assert {expected.reason for _, expected in REASONS_TOLD} == set(RefusalReason)
+FULL = Usage(limit=FixedValue(reference="badgeConstraints[0]", limit=3), used=3, available_from=None)
+TWICE = Constraint(constraint_type=ConstraintType.CUSTOMER_BADGE_FIXED_VALUE, max_earn_limit=2)
+LIMITED = terms(holds_several=True, customer_constraints=[TWICE])
+
+
+def test_a_limit_per_customer_is_told_with_how_much_is_used() -> None:
+    holders = {ALICE: Holder(last_ordinal=3, total=2)}
+    exceeded = Exceeded("customerConstraints[0]", 2, 2, None)
+    assert judged([ALICE], holders, LIMITED, NOW, usages=[FULL]).refusals == [
+        Refusal(0, RefusalReason.CUSTOMER_LIMIT, exceeded=exceeded)
+    ]
+    room = {ALICE: Holder(last_ordinal=3, total=1)}
+    assert judged([ALICE], room, LIMITED, NOW).entries == [Entry(ALICE, 4, 0)]
+
+
+def test_the_first_customers_in_the_order_sent_get_what_is_left_of_the_badge() -> None:
+    audience = [CustomerId(customer) for customer in (50, 10, 40, 20, 30)]
+    left = Usage(limit=FixedValue(reference="badgeConstraints[1]", limit=5), used=3, available_from=EXPIRES)
+    standing = {CustomerId(10): Holder(last_ordinal=1, standing=HELD)}
+    decision = judged(audience, standing, SOUND, NOW, usages=[left])
+    assert [(entry.customer_id, entry.line) for entry in decision.entries] == [(40, 2), (50, 0)]
+    exceeded = Exceeded("badgeConstraints[1]", 5, 5, EXPIRES)
+    assert [(refusal.line, refusal.reason, refusal.exceeded) for refusal in decision.refusals] == [
+        (1, RefusalReason.ALREADY_HELD, None),
+        (3, RefusalReason.BADGE_LIMIT, exceeded),
+        (4, RefusalReason.BADGE_LIMIT, exceeded),
+    ]
+
+
+def test_limits_are_met_in_the_order_in_which_the_badge_lists_them() -> None:
+    wide = Usage(limit=FixedValue(reference="badgeConstraints[0]", limit=9), used=3, available_from=None)
+    narrow = Usage(limit=FixedValue(reference="badgeConstraints[1]", limit=4), used=4, available_from=None)
+    [refusal] = judged([ALICE], {}, SOUND, NOW, usages=[wide, narrow, FULL]).refusals
+    assert refusal.exceeded is not None
+    assert refusal.exceeded.reference == "badgeConstraints[1]"
+
+
+def test_what_is_refused_first_is_told_first() -> None:
+    """811, then 1040, then 817, then 818."""
+    held = {ALICE: Holder(last_ordinal=1, standing=HELD, total=2)}
+    enrolled = {ALICE: Enrolled(request_key=KEY, line=0, valid_until=EXPIRES)}
+    both = [TWICE]
+    rejects = terms(earn_type=EarnType.ISSUE_EARN, holds_several=False, customer_constraints=both)
+    allows = terms(earn_type=EarnType.ISSUE_EARN, holds_several=True, customer_constraints=both)
+    fresh = {ALICE: Holder(last_ordinal=1)}
+    told = [
+        judged([ALICE], held, rejects, NOW, usages=[FULL]),
+        judged([ALICE], held, rejects, NOW, usages=[FULL], enrolled=enrolled),
+        judged([ALICE], held, allows, NOW, usages=[FULL], enrolled=enrolled),
+        judged([ALICE], fresh, allows, NOW, usages=[FULL], enrolled=enrolled),
+    ]
+    assert [decision.refusals[0].reason for decision in told] == [811, 1040, 817, 818]
+    assert judged([ALICE], fresh, allows, NOW, enrolled=enrolled).entries == [Entry(ALICE, 2, 0)]
+
+
+def test_every_reason_has_a_message() -> None:
     assert set(REFUSALS) == set(RefusalReason)
 
 
@@ -300,6 +373,8 @@ def test_every_reason_has_a_row_and_a_message() -> None:
     [
         (RefusalReason.NOT_ENROLLED, (811, "Badge issue is mandatory before earn.")),
         (RefusalReason.ALREADY_HELD, (1040, "An active issue for the badge already exists.")),
+        (RefusalReason.CUSTOMER_LIMIT, (817, "Customer earn limit reached.")),
+        (RefusalReason.BADGE_LIMIT, (818, "Badge earn limit reached.")),
     ],
 )
 def test_the_message_of_a_reason_is_the_contracts(reason: RefusalReason, expected: tuple[int, str]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import calendar
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import Struct
 
 from cockade.badge.model import (
     BadgeDraft,
@@ -15,6 +17,7 @@ from cockade.badge.model import (
     BadgeStatus,
     Constraint,
     ConstraintType,
+    EarnTerms,
     EarnType,
     Expiry,
     ExpiryUnit,
@@ -25,9 +28,30 @@ from cockade.badge.model import (
 )
 from cockade.catalogue import rules as catalogue_rules
 from cockade.catalogue.model import CustomField
-from cockade.errors import MALFORMED, Fault
+from cockade.errors import (
+    MALFORMED,
+    EventInFuture,
+    EventOutsideBadge,
+    Fault,
+    NotClaimed,
+    NotLive,
+    OwnerNotAllowed,
+    Refused,
+)
+from cockade.request.model import OwnerType
 
 NEVER_YEARS = 100
+AHEAD_MAX = timedelta(hours=24)
+"""How far ahead an event may lie."""
+
+
+class Validity(Struct, frozen=True):
+    """How rule 7 judges an event."""
+
+    expiry: Expiry
+    """When what is issued ends."""
+    needs_window: bool
+    """Whether the event has to lie in the badge's window."""
 
 
 def status_at(starts_at: datetime, expires_at: datetime, now: datetime) -> BadgeStatus:
@@ -77,6 +101,78 @@ def holds_several(policy: OverlapPolicy | None, customer_constraints: list[Const
         or constraint.max_earn_limit != 1
         for constraint in customer_constraints
     )
+
+
+class TermRule(StrEnum):
+    """Rules 4 to 7 of issuing, in the order in which they are asked."""
+
+    ACTIVE = "ACTIVE"
+    OWNER_ALLOWED = "OWNER_ALLOWED"
+    CLAIMED = "CLAIMED"
+    NOT_IN_FUTURE = "NOT_IN_FUTURE"
+    IN_WINDOW = "IN_WINDOW"
+    EXPIRES_AFTER_EVENT = "EXPIRES_AFTER_EVENT"
+
+
+def judge_terms(
+    terms: EarnTerms,
+    owner: OwnerType,
+    event_at: datetime | None,
+    now: datetime,
+    zone: ZoneInfo,
+    kind: Validity,
+) -> tuple[datetime, datetime, dict[TermRule, Refused | None]]:
+    """From when until when (half open) what is issued would be valid, and what each of rules 4 to 7 says of it.
+
+    An event that is not given is now.
+    """
+    at = now if event_at is None else event_at
+    until = valid_until(kind.expiry, at, terms.expires_at, zone)
+    outside: Refused = NotLive() if event_at is None else EventOutsideBadge(reference="earnEventDate")
+    is_inside = not kind.needs_window or status_at(terms.starts_at, terms.expires_at, at) is BadgeStatus.LIVE
+    too_short = "The badge's expiry is not after the event date."
+    return (
+        at,
+        until,
+        {
+            TermRule.ACTIVE: None if terms.is_active else NotLive(),
+            TermRule.OWNER_ALLOWED: None
+            if owner in terms.owners
+            else OwnerNotAllowed(reference="triggeredBy.ownerType"),
+            TermRule.CLAIMED: None if terms.is_claimed else NotClaimed(),
+            TermRule.NOT_IN_FUTURE: None
+            if at <= now + AHEAD_MAX
+            else EventInFuture(reference="earnEventDate"),
+            TermRule.IN_WINDOW: None if is_inside else outside,
+            TermRule.EXPIRES_AFTER_EVENT: None
+            if at < until
+            else EventOutsideBadge(too_short, reference="earnEventDate"),
+        },
+    )
+
+
+def validity(
+    terms: EarnTerms,
+    owner: OwnerType,
+    event_at: datetime | None,
+    now: datetime,
+    zone: ZoneInfo,
+    kind: Validity,
+) -> tuple[datetime, datetime]:
+    """Rules 4 to 7: from when until when (half open) what is issued would be valid.
+
+    Raises NotLive, OwnerNotAllowed, NotClaimed, EventInFuture or EventOutsideBadge: the first that applies.
+    """
+    valid_from, until, verdicts = judge_terms(terms, owner, event_at, now, zone, kind)
+    for refusal in verdicts.values():
+        if refusal is not None:
+            raise refusal
+    return valid_from, until
+
+
+def earning_validity(terms: EarnTerms) -> Validity:
+    """What rule 7 asks of an earned badge; of one that needs an enrolment, that decides about the window."""
+    return Validity(terms.earned_expiry, needs_window=terms.earn_type is EarnType.EARN)
 
 
 def is_capped(badge_constraints: list[Constraint]) -> bool:

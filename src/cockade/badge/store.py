@@ -26,7 +26,7 @@ from cockade.badge.model import (
     Presentation,
 )
 from cockade.catalogue.store import group_names
-from cockade.errors import BadgeIdTaken, NameTaken
+from cockade.errors import BadgeIdTaken, BadgeNotFound, NameTaken
 from cockade.ids import BadgeId, BadgeKey, OrgId
 from cockade.request.model import OwnerType
 from cockade.storage.database import Row, Tx
@@ -128,6 +128,14 @@ async def lock(tx: Tx, org_id: OrgId, badge_id: BadgeId, *, alone: bool) -> Hold
     """
     row = await tx.row(SQL["lock_badge"], org_id, badge_id, alone)
     return None if row is None else Hold(BadgeKey(row[0]), row[1])
+
+
+async def hold(tx: Tx, org_id: OrgId, badge_id: BadgeId | None, *, alone: bool) -> tuple[BadgeId, Hold]:
+    """As lock, for the badge that a body names. Raises BadgeNotFound, also where that cannot be a badge id."""
+    held = None if badge_id is None else await lock(tx, org_id, badge_id, alone=alone)
+    if badge_id is None or held is None:
+        raise BadgeNotFound(reference="badgeMetaId")
+    return badge_id, held
 
 
 async def lock_many(

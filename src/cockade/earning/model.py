@@ -11,21 +11,7 @@ from msgspec import Struct
 from cockade.enrolment.model import Enrolled
 from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
 from cockade.limit.model import Usage
-from cockade.request.model import OwnerType, Refusal
-
-
-class EarnBulk(Struct, frozen=True, kw_only=True):
-    """One call that issues a badge to many customers."""
-
-    request_id: str
-    badge_id: BadgeId | None
-    """None where the caller sent what cannot be a badge id."""
-    customers: list[CustomerId]
-    """Distinct, in the order sent."""
-    event_at: datetime | None
-    """When the customers did what earned it; None means now."""
-    owner_type: OwnerType
-    reference_id: str
+from cockade.request.model import Refusal
 
 
 class ImportRow(Struct, frozen=True, kw_only=True):

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from cockade import ids
 from cockade.badge import rules as badge_rules
-from cockade.badge.model import BadgeStatus, Constraint, EarnTerms, EarnType, Hold
+from cockade.badge.model import Constraint, EarnTerms, EarnType, Hold
 from cockade.earning.model import Decision, Entry, Findings, Holder, ImportRow, Standing
 from cockade.errors import (
     MALFORMED,
     AlreadyHeld,
     EventInFuture,
-    EventOutsideBadge,
     Exceeded,
     Fault,
-    NotClaimed,
-    NotLive,
-    OwnerNotAllowed,
 )
 from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.limit import rules as limit_rules
 from cockade.limit.model import Check, Usage
 from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason, RowRefusal
-
-AHEAD_MAX = timedelta(hours=24)
-"""How far ahead an earn event may lie."""
 
 
 def earned_status(valid_from: datetime, valid_until: datetime, now: datetime) -> EarnedStatus:
@@ -42,28 +35,8 @@ def earned_status(valid_from: datetime, valid_until: datetime, now: datetime) ->
 def validity(
     terms: EarnTerms, owner: OwnerType, event_at: datetime | None, now: datetime, zone: ZoneInfo
 ) -> tuple[datetime, datetime]:
-    """Rules 4 to 7: from when until when (half-open) the badge would be held by whoever earns it.
-
-    Raises NotLive, OwnerNotAllowed, NotClaimed, EventInFuture or EventOutsideBadge: the first that applies.
-    """
-    if not terms.is_active:
-        raise NotLive
-    if owner not in terms.owners:
-        raise OwnerNotAllowed(reference="triggeredBy.ownerType")
-    if not terms.is_claimed:
-        raise NotClaimed
-    at = now if event_at is None else event_at
-    if at > now + AHEAD_MAX:
-        raise EventInFuture(reference="earnEventDate")
-    in_window = badge_rules.status_at(terms.starts_at, terms.expires_at, at) is BadgeStatus.LIVE
-    if terms.earn_type is EarnType.EARN and not in_window:
-        if event_at is None:
-            raise NotLive
-        raise EventOutsideBadge(reference="earnEventDate")
-    until = badge_rules.valid_until(terms.earned_expiry, at, terms.expires_at, zone)
-    if until <= at:
-        raise EventOutsideBadge("The badge's expiry is not after the event date.", reference="earnEventDate")
-    return at, until
+    """Rules 4 to 7, see `badge.rules.validity`: the validity of what would be earned."""
+    return badge_rules.validity(terms, owner, event_at, now, zone, badge_rules.earning_validity(terms))
 
 
 class Rule8(Struct, frozen=True, kw_only=True):
@@ -167,7 +140,7 @@ def import_faults(row: ImportRow, holds: Mapping[BadgeId, Hold], now: datetime) 
     faults: list[Fault] = []
     if row.badge_id not in holds:
         faults.append(Fault(1054, "Badge not found.", "badgeMetaId"))
-    if row.event_at > now + AHEAD_MAX:
+    if row.event_at > now + badge_rules.AHEAD_MAX:
         faults.append(Fault(EventInFuture.code, EventInFuture.message, "earnEventDate"))
     if row.valid_until <= row.event_at:
         message = "earnExpiresOn must be after earnEventDate."

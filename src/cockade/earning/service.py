@@ -11,16 +11,15 @@ from cockade import ids
 from cockade.access.model import Caller
 from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
-from cockade.badge.model import BadgeDraft, Counts, Hold
+from cockade.badge.model import BadgeDraft, Counts
 from cockade.clock import Clock
 from cockade.earning import rules, store
-from cockade.earning.model import EarnBulk, Findings, ImportRow, LedgerRow
+from cockade.earning.model import Findings, ImportRow, LedgerRow
 from cockade.earning.rules import Rule8
 from cockade.enrolment import store as enrolment_store
 from cockade.errors import (
     AlreadyHeld,
     BadgeLimitReached,
-    BadgeNotFound,
     CustomerLimitReached,
     Fault,
     LimitReached,
@@ -33,7 +32,7 @@ from cockade.limit import rules as limit_rules
 from cockade.limit import service as limit_service
 from cockade.limit import store as limit_store
 from cockade.limit.model import FixedValue
-from cockade.request.model import ImportOutcome, RefusalReason, RequestKind, RequestOutcome
+from cockade.request.model import BulkCommand, ImportOutcome, RefusalReason, RequestKind, RequestOutcome
 from cockade.request.service import Crowded, RequestService, Turn
 from cockade.storage.database import Database, Tx
 
@@ -62,7 +61,7 @@ class EarningService:
         self._clock = clock
         self._requests = RequestService(database, clock)
 
-    async def earn_bulk(self, caller: Caller, command: EarnBulk) -> RequestOutcome:
+    async def earn_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
         """Issue the badge to everybody whom the rules allow it; all of it is durable when this returns.
 
         Raises RequestIdUsed, BadgeNotFound, NotLive, OwnerNotAllowed, NotClaimed, EventInFuture, EventOutsideBadge
@@ -76,7 +75,7 @@ class EarningService:
             "earning.earn_bulk", caller, command.request_id, RequestKind.EARN_BULK, work
         )
 
-    async def earn(self, caller: Caller, command: EarnBulk) -> RequestOutcome:
+    async def earn(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
         """Issue the badge to the one customer of the command.
 
         As earn_bulk, but her refusal is the whole request's: raises NotEnrolled, AlreadyHeld, CustomerLimitReached or
@@ -118,7 +117,7 @@ class EarningService:
         place = ids.earned_badge_place(earned_badge_id)
 
         async def body(tx: Tx, alone: bool) -> None:
-            _, hold = await _hold_badge(tx, caller, badge_id, alone=alone)
+            _, hold = await badge_store.hold(tx, caller.org_id, badge_id, alone=alone)
             is_capped = await badge_store.is_capped(tx, hold.badge_key)
             if is_capped and not hold.alone:
                 raise Crowded
@@ -137,16 +136,18 @@ class EarningService:
             await self._database.transaction("earning.revoke", lambda tx: body(tx, alone=True))
 
 
-async def _issue(tx: Tx, caller: Caller, command: EarnBulk, turn: Turn, kind: RequestKind) -> RequestOutcome:
+async def _issue(
+    tx: Tx, caller: Caller, command: BulkCommand, turn: Turn, kind: RequestKind
+) -> RequestOutcome:
     """Rules 3 to 8, in a fixed number of statements."""
-    badge_id, hold = await _hold_badge(tx, caller, command.badge_id, alone=turn.alone)
+    badge_id, hold = await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
     if badge_rules.is_capped(terms.badge_constraints) and not hold.alone:
         raise Crowded
     zone = ZoneInfo(caller.time_zone)
     valid_from, valid_until = rules.validity(terms, command.owner_type, command.event_at, turn.now, zone)
     rule = rules.rule8(terms, valid_from, turn.now, zone)
-    found = await _find(tx, hold.badge_key, command.customers, rule, valid_from, valid_until)
+    found = await find(tx, hold.badge_key, command.customers, rule, valid_from, valid_until)
     decision = rules.decide(command.customers, found, rule)
     counted_at = valid_from if limit_rules.has_windows(terms.customer_constraints) else None
     rows = [
@@ -175,7 +176,7 @@ async def _issue(tx: Tx, caller: Caller, command: EarnBulk, turn: Turn, kind: Re
     )
 
 
-async def _find(
+async def find(
     tx: Tx,
     badge_key: BadgeKey,
     customers: list[CustomerId],
@@ -275,12 +276,3 @@ async def recount(tx: Tx, badge_key: BadgeKey, old: BadgeDraft, new: BadgeDraft)
         await limit_store.clear(tx, badge_key)
     if limit_rules.has_windows(new.customer_constraints):
         await store.count_by_event(tx, badge_key)
-
-
-async def _hold_badge(
-    tx: Tx, caller: Caller, badge_id: BadgeId | None, *, alone: bool
-) -> tuple[BadgeId, Hold]:
-    hold = None if badge_id is None else await badge_store.lock(tx, caller.org_id, badge_id, alone=alone)
-    if badge_id is None or hold is None:
-        raise BadgeNotFound(reference="badgeMetaId")
-    return badge_id, hold

@@ -1,21 +1,86 @@
-"""Stub."""
+"""One typed function per statement on enrolments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from cockade.enrolment.model import Enrolled
-from cockade.ids import BadgeKey, CustomerId
-from cockade.storage.database import Tx
+from cockade.enrolment.model import Enrolled, Enrollee
+from cockade.ids import BadgeKey, CustomerId, RequestKey
+from cockade.storage.database import Row, Tx
 from cockade.storage.sql import load
 
 SQL = load(__package__)
+
+_COLUMNS = ("customer_id", "request_key", "valid_from", "valid_until", "badge_key", "ordinal", "line")
+
+Place = tuple[CustomerId, RequestKey, int]
+"""A customer, and what the id of her enrolment is made of."""
+
+
+async def find_enrollees(
+    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], valid_from: datetime, valid_until: datetime
+) -> dict[CustomerId, Enrollee]:
+    """Those of the customers who were ever enrolled, with what stands within `[valid_from, valid_until)`."""
+    rows = await tx.rows(SQL["find_enrollees"], badge_key, customers, valid_from, valid_until)
+    return {
+        row[0]: Enrollee(
+            last_ordinal=row[1],
+            standing=Enrolled(request_key=row[3], line=row[4], valid_until=row[5]) if row[2] else None,
+        )
+        for row in rows
+    }
 
 
 async def find_holding(
     tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], event_at: datetime
 ) -> dict[CustomerId, Enrolled]:
-    """Stub."""
+    """Those of the customers who have an enrolment whose window holds the event; of several the one that ends last."""
     rows = await tx.rows(SQL["find_holding"], badge_key, customers, event_at)
     return {row[0]: Enrolled(request_key=row[1], line=row[2], valid_until=row[3]) for row in rows}
+
+
+async def insert(
+    tx: Tx,
+    badge_key: BadgeKey,
+    request_key: RequestKey,
+    valid_from: datetime,
+    valid_until: datetime,
+    entries: Sequence[tuple[CustomerId, int, int]],
+) -> None:
+    """Write enrolments, which must be in ascending order of customer: two requests then cannot deadlock.
+
+    Raises DuplicateRow where another request has enrolled one of the customers since they were read.
+    """
+    await tx.copy(
+        "enrolment",
+        _COLUMNS,
+        [
+            (customer, request_key, valid_from, valid_until, badge_key, ordinal, line)
+            for customer, ordinal, line in entries
+        ],
+    )
+
+
+async def revoke_all(
+    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], now: datetime
+) -> list[Place]:
+    """End every active enrolment of theirs; answers which those were."""
+    return _places(await tx.rows(SQL["revoke_all"], badge_key, customers, now))
+
+
+async def revoke_some(tx: Tx, badge_key: BadgeKey, places: Sequence[Place], now: datetime) -> list[Place]:
+    """End these, as far as they are active; answers which those were."""
+    rows = await tx.rows(
+        SQL["revoke_some"],
+        badge_key,
+        [customer for customer, _, _ in places],
+        [request_key for _, request_key, _ in places],
+        [line for _, _, line in places],
+        now,
+    )
+    return _places(rows)
+
+
+def _places(rows: list[Row]) -> list[Place]:
+    return [(CustomerId(row[0]), RequestKey(row[1]), row[2]) for row in rows]

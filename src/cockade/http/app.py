@@ -29,11 +29,23 @@ from cockade.clock import Clock
 from cockade.config import Config
 from cockade.customer.service import CustomerService
 from cockade.earning.service import EarningService
+from cockade.enrolment.service import EnrolmentService
 from cockade.errors import CockadeError
+from cockade.holding.service import HoldingService
 from cockade.http import errors
 from cockade.http.auth import TOKEN_HEADER, Authentication, readers_only_read
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
-from cockade.http.routes import badge, catalogue, customer, earning, health, importing, requests, token
+from cockade.http.routes import (
+    badge,
+    catalogue,
+    customer,
+    earning,
+    enrolment,
+    health,
+    importing,
+    requests,
+    token,
+)
 from cockade.request.service import RequestService
 from cockade.storage.database import Database
 
@@ -56,6 +68,8 @@ class Services(Struct, frozen=True, kw_only=True):
     catalogue: CatalogueService
     customers: CustomerService
     earning: EarningService
+    enrolments: EnrolmentService
+    holdings: HoldingService
     requests: RequestService
 
 
@@ -65,6 +79,8 @@ def create_app(services: Services) -> ASGIApp:
         earning.earn_bulk,
         earning.earn,
         earning.revoke_earn,
+        enrolment.issue_bulk,
+        enrolment.revoke_issue,
         importing.import_customer_badges,
         importing.import_customer_badges_by_put,
         requests.get_request,
@@ -131,8 +147,10 @@ def _authenticated(path: str, handlers: list[ControllerRouterHandler], *, includ
 
 
 def _dependencies(services: Services) -> dict[str, Provide]:
-    names = ("config", "database", "access", "badges", "catalogue", "customers", "earning", "requests")
-    return {name: Provide(_always(getattr(services, name)), sync_to_thread=False) for name in names}
+    return {
+        name: Provide(_always(getattr(services, name)), sync_to_thread=False)
+        for name in Services.__struct_fields__
+    }
 
 
 def _always(service: object) -> Callable[[], Any]:

@@ -14,14 +14,20 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cockade import errors, ids, times
 from cockade.config import Config
-from cockade.earning.model import EarnBulk
 from cockade.earning.rules import earned_status
 from cockade.earning.service import REFUSED
 from cockade.http.body import WRONG, Faults
 from cockade.http.requests import Exchange, request_id_of
 from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy, limit_details
 from cockade.ids import CustomerId
-from cockade.request.model import EarnedStatus, OwnerType, RefusalReason, RequestOutcome
+from cockade.request.model import (
+    BulkCommand,
+    EarnedStatus,
+    OwnerType,
+    RefusalReason,
+    RequestKind,
+    RequestOutcome,
+)
 
 REPEATS_NAMED_MAX = 20
 """The warning about repeated ids names so many of them."""
@@ -41,6 +47,12 @@ class AnswerShape(StrEnum):
     """One list with an entry per customer."""
     EARNED = "earned"
     """A list of those who earned and one of those who did not."""
+
+
+class EnrolmentStatus(StrEnum):
+    """An enrolment that was made, or that stands in the way of another."""
+
+    ACTIVE = "ACTIVE"
 
 
 class EventBody(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -124,7 +136,9 @@ class IssuedBadge(Struct, frozen=True, rename="camel"):
             description="The earned badge; on 1040 the one in the way.", examples=["661681a535bc684e9e72553a"]
         ),
     ]
-    status: Annotated[EarnedStatus | None, Meta(description="Its status; null where there is none.")]
+    status: Annotated[
+        EarnedStatus | EnrolmentStatus | None, Meta(description="Its status; null where there is none.")
+    ]
     error: Annotated[ErrorDetail | UnsetType, Meta(description="Present only where she did not earn.")] = (
         UNSET
     )
@@ -234,16 +248,16 @@ def earn_answer(outcome: RequestOutcome) -> EarnAnswer:
     )
 
 
-def to_command(body: EarnBulkBody, exchange: Exchange, config: Config, faults: Faults) -> EarnBulk:
+def to_command(body: EarnBulkBody, exchange: Exchange, config: Config, faults: Faults) -> BulkCommand:
     """The command that the body asks for; None stands where a field could not be read."""
-    return command_of(
-        body, _distinct(body.customer_ids or [], config.customers_max, faults), exchange, faults
-    )
+    return command_of(body, distinct(body.customer_ids or [], config.customers_max, faults), exchange, faults)
 
 
-def command_of(body: EventBody, customers: list[CustomerId], exchange: Exchange, faults: Faults) -> EarnBulk:
+def command_of(
+    body: EventBody, customers: list[CustomerId], exchange: Exchange, faults: Faults
+) -> BulkCommand:
     owner = body.triggered_by
-    return EarnBulk(
+    return BulkCommand(
         request_id=request_id_of(exchange, body.request_id, faults),
         badge_id=ids.badge_id(body.badge_meta_id or ""),
         customers=customers,
@@ -253,28 +267,30 @@ def command_of(body: EventBody, customers: list[CustomerId], exchange: Exchange,
     )
 
 
-def _distinct(sent: list[int | str], customers_max: int, faults: Faults) -> list[CustomerId]:
-    """The customers, each once, in the order of their first mention."""
+def distinct(
+    sent: list[int | str], customers_max: int, faults: Faults, name: str = "customerIds"
+) -> list[CustomerId]:
+    """The customers of the field, each once, in the order of their first mention."""
     if len(sent) > customers_max:
         faults.note(
-            "customerIds",
-            f"customerIds has {len(sent)} entries; one call takes at most {customers_max} (COCKADE_CUSTOMERS_MAX). "
+            name,
+            f"{name} has {len(sent)} entries; one call takes at most {customers_max} (COCKADE_CUSTOMERS_MAX). "
             "Send the rest in further calls.",
         )
         return []
     for place, customer in enumerate(sent):
         if isinstance(customer, str):
-            _check_digits(customer, f"customerIds[{place}]", faults)
-    distinct = list(dict.fromkeys(map(int, filter(None, sent))))
-    return [CustomerId(customer) for customer in distinct]
+            _check_digits(customer, f"{name}[{place}]", faults)
+    once = dict.fromkeys(map(int, filter(None, sent)))
+    return [CustomerId(customer) for customer in once]
 
 
-def one_customer(sent: int | str | None, faults: Faults) -> list[CustomerId]:
+def one_customer(sent: int | str | None, faults: Faults, reference: str = "customerId") -> list[CustomerId]:
     """The one customer; nobody where she could not be read."""
     if not sent:
         return []
     if isinstance(sent, str):
-        _check_digits(sent, "customerId", faults)
+        _check_digits(sent, reference, faults)
     return [CustomerId(int(sent))]
 
 
@@ -307,7 +323,12 @@ def _event_at(body: EventBody, faults: Faults) -> datetime | None:
 
 def issued_answer(outcome: RequestOutcome) -> EarnBulkAnswer:
     """The outcome in the default shape."""
-    status = earned_status(outcome.event_at, outcome.valid_until, outcome.decided_at)
+    is_enrolment = outcome.kind is RequestKind.ISSUE_BULK
+    status = (
+        EnrolmentStatus.ACTIVE
+        if is_enrolment
+        else earned_status(outcome.event_at, outcome.valid_until, outcome.decided_at)
+    )
     earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
     entries = [
         IssuedBadge(customer, earned_id, status)
@@ -321,7 +342,8 @@ def issued_answer(outcome: RequestOutcome) -> EarnBulkAnswer:
             limit_details(refusal.exceeded),
         )
         customer = outcome.audience[refusal.line]
-        entries[refusal.line] = IssuedBadge(customer, refusal.standing_id, refusal.standing_status, error)
+        standing_status = EnrolmentStatus.ACTIVE if is_enrolment else refusal.standing_status
+        entries[refusal.line] = IssuedBadge(customer, refusal.standing_id, standing_status, error)
     failed = len(outcome.refusals)
     return EarnBulkAnswer(
         badge_meta_id=outcome.badge_id,
@@ -362,13 +384,13 @@ def earned_answer(outcome: RequestOutcome) -> EarnedAnswer:
     )
 
 
-def repeats(sent: list[int | str], distinct: list[CustomerId]) -> list[ErrorDetail]:
+def repeats(sent: list[int | str], once: list[CustomerId], name: str = "customerIds") -> list[ErrorDetail]:
     """One warning that names the ids that were sent more than once."""
-    if len(distinct) == len(sent):
+    if len(once) == len(sent):
         return []
     counts = Counter(map(int, filter(None, sent)))
     repeated = [customer for customer, count in counts.items() if count > 1]
     named = ", ".join(map(str, repeated[:REPEATS_NAMED_MAX]))
     more = f" and {len(repeated) - REPEATS_NAMED_MAX} more" if len(repeated) > REPEATS_NAMED_MAX else ""
     message = f"These ids were sent more than once and count once: {named}{more}."
-    return [ErrorDetail(errors.MALFORMED, message, "customerIds")]
+    return [ErrorDetail(errors.MALFORMED, message, name)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from enum import StrEnum
 
 from msgspec import Struct
 
@@ -47,6 +48,14 @@ class FixedWindow(Struct, frozen=True, kw_only=True):
 
 
 Limit = FixedValue | RollingWindow | FixedWindow
+
+
+class CycleStatus(StrEnum):
+    """A cycle against an instant."""
+
+    UPCOMING = "UPCOMING"
+    ACTIVE = "ACTIVE"
+    EXPIRED = "EXPIRED"
 
 
 class Cycle(Struct, frozen=True, order=True):

@@ -16,7 +16,17 @@ from cockade.badge.model import Constraint, ConstraintType, ExpiryUnit
 from cockade.badge.rules import add_months
 from cockade.errors import Exceeded
 from cockade.ids import BadgeKey
-from cockade.limit.model import Check, Cycle, FixedValue, FixedWindow, Limit, Piece, RollingWindow, Span
+from cockade.limit.model import (
+    Check,
+    Cycle,
+    CycleStatus,
+    FixedValue,
+    FixedWindow,
+    Limit,
+    Piece,
+    RollingWindow,
+    Span,
+)
 
 MICROSECOND = timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
@@ -109,14 +119,14 @@ def _weekday(given: int | str | None) -> int:
 
 def cycle_at(window: FixedWindow, instant: datetime, zone: ZoneInfo) -> Cycle:
     """The cycle that holds the instant."""
-    cycle = _cycle_of(window, instant.astimezone(zone).date())
+    cycle = nth_cycle(window, index_of(window, instant.astimezone(zone).date()))
     # Where clocks go back at midnight, the day before ends twice; what follows the first end belongs to the new day.
     return next_cycle(window, cycle) if instant >= bounds(cycle, zone)[1] else cycle
 
 
 def next_cycle(window: FixedWindow, cycle: Cycle) -> Cycle:
     """The cycle after this one."""
-    return _cycle_of(window, cycle.last_day + timedelta(days=1))
+    return nth_cycle(window, index_of(window, cycle.last_day) + 1)
 
 
 def bounds(cycle: Cycle, zone: ZoneInfo) -> tuple[datetime, datetime]:
@@ -129,24 +139,53 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
-def _cycle_of(window: FixedWindow, day: date) -> Cycle:
+def cycle_status(cycle: Cycle, now: datetime, zone: ZoneInfo) -> CycleStatus:
+    """What the cycle is at `now`."""
+    opens, closes = bounds(cycle, zone)
+    if now < opens:
+        return CycleStatus.UPCOMING
+    return CycleStatus.ACTIVE if now < closes else CycleStatus.EXPIRED
+
+
+def current_cycle(
+    window: FixedWindow, starts_at: datetime, expires_at: datetime, now: datetime, zone: ZoneInfo
+) -> tuple[Cycle, CycleStatus]:
+    """The cycle of `now`, as long as the badge is live; before that its first, and after it its last."""
+    if now < starts_at:
+        return cycle_at(window, starts_at, zone), CycleStatus.UPCOMING
+    if now >= expires_at:
+        return cycle_at(window, expires_at - MICROSECOND, zone), CycleStatus.EXPIRED
+    return cycle_at(window, now, zone), CycleStatus.ACTIVE
+
+
+def index_of(window: FixedWindow, day: date) -> int:
+    """Which cycle the day is in, from 0."""
     if window.unit is ExpiryUnit.DAYS:
-        past = (day - window.first_day).days // window.days
-        first = window.first_day + timedelta(days=past * window.days)
+        return (day - window.first_day).days // window.days
+    if window.unit is ExpiryUnit.WEEKS:
+        return (day - _week_of(window, window.first_day)).days // 7
+    first = window.first_day
+    return (day.year - first.year) * 12 + day.month - first.month
+
+
+def nth_cycle(window: FixedWindow, number: int) -> Cycle:
+    """The cycle with this number, from 0. The first of weeks and months may be shorter: it begins with the badge."""
+    if window.unit is ExpiryUnit.DAYS:
+        first = window.first_day + timedelta(days=number * window.days)
         return Cycle(first, first + timedelta(days=window.days - 1))
     if window.unit is ExpiryUnit.WEEKS:
-        first = day - timedelta(days=(day.weekday() - window.weekday) % 7)
+        first = _week_of(window, window.first_day) + timedelta(weeks=number)
         last = first + timedelta(days=6)
     else:
-        first = day.replace(day=1)
+        years, month0 = divmod(window.first_day.month - 1 + number, 12)
+        first = date(window.first_day.year + years, month0 + 1, 1)
         last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
-    if first < window.first_day <= last:  # the first cycle is shorter
-        return (
-            Cycle(window.first_day, last)
-            if day >= window.first_day
-            else Cycle(first, window.first_day - timedelta(days=1))
-        )
-    return Cycle(first, last)
+    return Cycle(window.first_day if number == 0 else first, last)
+
+
+def _week_of(window: FixedWindow, day: date) -> date:
+    """The first day of the week that the day is in."""
+    return day - timedelta(days=(day.weekday() - window.weekday) % 7)
 
 
 # Rolling windows

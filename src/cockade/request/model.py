@@ -62,6 +62,20 @@ class RefusalReason(IntEnum):
     """One of the limits of the badge as a whole."""
 
 
+class BulkCommand(Struct, frozen=True, kw_only=True):
+    """One call that issues a badge to many customers, or enrols them in it."""
+
+    request_id: str
+    badge_id: BadgeId | None
+    """None where the caller sent what cannot be a badge id."""
+    customers: list[CustomerId]
+    """Distinct, in the order sent."""
+    event_at: datetime | None
+    """When the customers did what earned it, or enrols them; None means now."""
+    owner_type: OwnerType
+    reference_id: str
+
+
 class Refusal(Struct, frozen=True, array_like=True):
     """Why the customer at one place of the audience did not earn."""
 

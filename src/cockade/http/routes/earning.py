@@ -11,7 +11,6 @@ from litestar.params import Body, QueryParameter
 
 from cockade import errors, ids
 from cockade.config import Config
-from cockade.earning.model import EarnBulk
 from cockade.earning.service import EarningService
 from cockade.http.body import Faults
 from cockade.http.earnings import (
@@ -38,6 +37,7 @@ from cockade.http.errors import documented, example
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import Envelope, ErrorDetail
 from cockade.ids import CustomerId
+from cockade.request.model import BulkCommand
 
 ISSUING = (
     errors.InvalidInput,
@@ -86,7 +86,7 @@ async def earn_bulk(
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """One call, any number of customers."""
 
-    def convert(body: EarnBulkBody, faults: Faults) -> tuple[EarnBulk, list[ErrorDetail]]:
+    def convert(body: EarnBulkBody, faults: Faults) -> tuple[BulkCommand, list[ErrorDetail]]:
         command = to_command(body, request.exchange, config, faults)
         return command, repeats(body.customer_ids or [], command.customers)
 
@@ -114,7 +114,7 @@ async def earn(
 ) -> Envelope[EarnAnswer]:
     """One call, one customer."""
 
-    def convert(body: EarnBody, faults: Faults) -> EarnBulk:
+    def convert(body: EarnBody, faults: Faults) -> BulkCommand:
         return command_of(body, one_customer(body.customer_id, faults), request.exchange, faults)
 
     command = data.read(convert)

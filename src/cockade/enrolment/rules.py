@@ -1,0 +1,28 @@
+"""Pure decisions about enrolling (`docs/api/enrolments.md`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cockade import ids
+from cockade.enrolment.model import Enrollee
+from cockade.ids import CustomerId
+from cockade.request.model import Refusal, RefusalReason
+
+
+def decide(
+    audience: Sequence[CustomerId], enrollees: Mapping[CustomerId, Enrollee]
+) -> tuple[list[tuple[CustomerId, int, int]], list[Refusal]]:
+    """Who is enrolled (customer, ordinal and line, in ascending order), and why who is not, by line."""
+    entries: list[tuple[CustomerId, int, int]] = []
+    refusals: list[Refusal] = []
+    for line, customer in enumerate(audience):
+        enrollee = enrollees.get(customer)
+        if enrollee is None or enrollee.standing is None:
+            entries.append((customer, enrollee.last_ordinal + 1 if enrollee else 1, line))
+        else:
+            standing = enrollee.standing
+            issue_id = ids.earned_badge_id(standing.request_key, standing.line)
+            refusals.append(Refusal(line, RefusalReason.ALREADY_HELD, issue_id))
+    entries.sort()
+    return entries, refusals
