@@ -15,7 +15,7 @@ from cockade.badge.service import BadgeService
 from cockade.catalogue.service import CatalogueService
 from cockade.config import Config
 from cockade.customer.service import CustomerService
-from cockade.earning.service import EarningService
+from cockade.earning.service import EarningService, recount
 from cockade.enrolment.service import EnrolmentService
 from cockade.errors import SetupError
 from cockade.holding.service import HoldingService
@@ -37,7 +37,7 @@ def services(url: str, settings: Config) -> Services:
         clock=clock.now,
         database=database,
         access=AccessService(database, clock.now),
-        badges=BadgeService(database, clock.now),
+        badges=BadgeService(database, clock.now, recount),
         catalogue=CatalogueService(database, clock.now),
         customers=CustomerService(database),
         earning=EarningService(database, clock.now),

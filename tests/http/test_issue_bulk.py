@@ -17,7 +17,7 @@ TEN_DAYS = {"expiryType": "RELATIVE", "relativeExpirytype": "DAYS", "value": 10}
 
 async def enrolled_badge(org: Org, **fields: Any) -> str:
     """A badge that has to be enrolled in, live for 40 days; enrolments last ten."""
-    given = {
+    given: dict[str, Any] = {
         "earnType": "ISSUE_EARN",
         "issuedBadgeExpiry": TEN_DAYS,
         "startOn": (NOW - timedelta(days=40)).isoformat(),

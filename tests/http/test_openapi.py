@@ -24,6 +24,7 @@ OPERATIONS = {
     "importCustomerBadgesByPut": ("put", f"{BASE_PATH}/import/customerBadges"),
     "issueBulk": ("post", f"{BASE_PATH}/badgeMeta/customer/issueBulk"),
     "revokeIssue": ("post", f"{BASE_PATH}/badgeMeta/customer/revokeIssue"),
+    "updateBadge": ("put", f"{BASE_PATH}/badgeMeta"),
     "getRequest": ("get", f"{BASE_PATH}/requests"),
     "createBadge": ("post", f"{BASE_PATH}/badgeMeta"),
     "getBadge": ("get", f"{BASE_PATH}/badgeMeta/{{badge_id}}"),

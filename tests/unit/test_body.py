@@ -326,7 +326,11 @@ def test_every_fault_of_an_earn_bulk_is_told(
         ),
         (
             {"badgeConstraints": [{"constraintType": "BADGE_ROLLING_WINDOW"}]},
-            [(400, "badgeConstraints[0].rollValue"), (400, "badgeConstraints[0].maxEarnLimit")],
+            [
+                (400, "badgeConstraints[0].rollType"),
+                (400, "badgeConstraints[0].rollValue"),
+                (400, "badgeConstraints[0].maxEarnLimit"),
+            ],
         ),
         (
             {"name": "", "startOn": "x", "earnType": "x", "ownership": {"restrictedToOwners": []}},
@@ -532,6 +536,7 @@ def test_owners_count_once() -> None:
 
 def test_every_code_for_a_missing_field_is_that_of_the_contract() -> None:
     assert {name: code for name, (code, _) in MISSING.items()} == {
+        "id": 715,
         "badgeMetaId": 715,
         "triggeredBy": 716,
         "ownerType": 716,

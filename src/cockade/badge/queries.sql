@@ -11,8 +11,16 @@ select 1 from org where org_id = $1 for no key update;
 insert into badge (
     org_id, badge_id, badge_number, name, starts_at, expires_at, earn_type, earned_expiry, issued_expiry, owners,
     overlap_policy, customer_constraints, badge_constraints, presentation, is_active, is_capped,
-    created_at, created_by, updated_at, updated_by)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $17, $18);
+    badge_group_id, badge_rank, created_at, created_by, updated_at, updated_by)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $19, $20);
+
+-- name: update_badge
+-- A name that is taken is reported by the name of its constraint.
+update badge
+set name = $2, starts_at = $3, expires_at = $4, earn_type = $5, earned_expiry = $6, issued_expiry = $7, owners = $8,
+    overlap_policy = $9, customer_constraints = $10, badge_constraints = $11, presentation = $12, is_active = $13,
+    is_capped = $14, badge_group_id = $15, badge_rank = $16, updated_at = $17, updated_by = $18
+where badge_key = $1;
 
 -- name: find_badge
 select b.badge_key, b.badge_id, b.badge_number, b.org_id, b.name, b.starts_at, b.expires_at, b.earn_type,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from cockade.badge.model import (
+    Badge,
     BadgeDraft,
     BadgeExpiry,
     BadgeStatus,
@@ -188,7 +190,7 @@ def creation_faults(draft: BadgeDraft, now: datetime, zone: ZoneInfo, *, is_migr
     if draft.starts_at >= draft.expires_at:
         faults.append(Fault(720, "Start date should be before end date.", "startOn"))
     if not is_migration:
-        midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = _midnight(now, zone)
         if draft.starts_at < midnight:
             faults.append(Fault(722, "Start date cannot be past date.", "startOn"))
         if draft.expires_at < midnight:
@@ -204,3 +206,87 @@ def completed(draft: BadgeDraft, fields: list[CustomField]) -> BadgeDraft:
     values = catalogue_rules.complete(draft.presentation.custom_fields, fields)
     presentation = msgspec.structs.replace(draft.presentation, custom_fields=values)
     return msgspec.structs.replace(draft, presentation=presentation)
+
+
+def _midnight(now: datetime, zone: ZoneInfo) -> datetime:
+    """Today's, in the zone."""
+    return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+WINDOWS = {ConstraintType.CUSTOMER_BADGE_FIXED_WINDOW, ConstraintType.BADGE_FIXED_WINDOW}
+NO_LIMITS = {ConstraintType.CUSTOMER_BADGE_NO_LIMIT, ConstraintType.BADGE_NO_LIMIT}
+
+
+def change_faults(badge: Badge, draft: BadgeDraft, now: datetime, zone: ZoneInfo) -> list[Fault]:
+    """All that stands against making this draft of the stored badge now; only what differs is asked."""
+    old = badge.draft
+    is_new_start, is_new_end = draft.starts_at != old.starts_at, draft.expires_at != old.expires_at
+    has_begun = status_at(old.starts_at, old.expires_at, now) is not BadgeStatus.UPCOMING
+    faults = creation_faults(draft, now, zone, is_migration=True)
+    midnight = _midnight(now, zone)
+    if is_new_start and has_begun:
+        faults.append(Fault(723, "Start date cannot change once the badge is live.", "startOn"))
+    elif is_new_start and draft.starts_at < midnight:
+        faults.append(Fault(722, "Start date cannot be past date.", "startOn"))
+    if is_new_end and draft.expires_at < midnight:
+        faults.append(Fault(724, "Expiry date cannot be past date.", "expiresOn"))
+    if draft.earn_type is not old.earn_type:
+        faults.append(Fault(1020, "Badge earn type cannot be updated.", "earnType"))
+    claiming = {claim.owner_type for claim in badge.claims if claim.is_active}
+    if claiming - set(draft.owners):
+        message = "There is an existing claim of owner. Removal of owner not allowed."
+        faults.append(Fault(738, message, "ownership.restrictedToOwners"))
+    return faults + [
+        Fault(
+            826,
+            "Change from rolling window or fixed constraint to fixed window or vice versa is not allowed.",
+            name,
+        )
+        for name, before, after in (
+            ("customerConstraints", old.customer_constraints, draft.customer_constraints),
+            ("badgeConstraints", old.badge_constraints, draft.badge_constraints),
+        )
+        if _turns_into_other_kind(before, after)
+    ]
+
+
+def _turns_into_other_kind(before: list[Constraint], after: list[Constraint]) -> bool:
+    """Whether a fixed window takes the place of another limit, or the other way round."""
+    kinds_before = {constraint.constraint_type for constraint in before} - NO_LIMITS
+    kinds_after = {constraint.constraint_type for constraint in after} - NO_LIMITS
+    removed, added = kinds_before - kinds_after, kinds_after - kinds_before
+    return bool((removed & WINDOWS and added - WINDOWS) or (removed - WINDOWS and added & WINDOWS))
+
+
+def with_reference_ids(
+    constraints: list[Constraint], before: list[Constraint], fresh: Iterator[str]
+) -> list[Constraint]:
+    """The constraints, each fixed window with an id: its own if the badge has had it, or that of the fixed window of its
+    kind at the same place, or a fresh one.
+    """
+    known = {constraint.reference_id for constraint in before if constraint.constraint_type in WINDOWS}
+    sent = {constraint.reference_id for constraint in constraints} & known
+    identified: list[Constraint] = []
+    used: set[str | None] = set()
+    for place, constraint in enumerate(constraints):
+        reference_id = None
+        if constraint.constraint_type in WINDOWS:
+            same = before[place] if place < len(before) else None
+            if constraint.reference_id in known - used:
+                reference_id = constraint.reference_id
+            elif (
+                same and same.constraint_type is constraint.constraint_type and same.reference_id not in sent
+            ):
+                reference_id = same.reference_id
+            reference_id = reference_id or next(fresh)
+            used.add(reference_id)
+        identified.append(msgspec.structs.replace(constraint, reference_id=reference_id))
+    return identified
+
+
+def limits_differ(old: BadgeDraft, new: BadgeDraft) -> bool:
+    """Whether the change is one of limits."""
+    return (old.customer_constraints, old.badge_constraints) != (
+        new.customer_constraints,
+        new.badge_constraints,
+    )

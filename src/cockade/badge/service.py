@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
-from collections.abc import Sequence
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from cockade import ids
 from cockade.access.model import Caller
@@ -18,13 +22,17 @@ from cockade.ids import BadgeId, BadgeKey
 from cockade.request.model import OwnerType
 from cockade.storage.database import Database, Tx
 
+Recount = Callable[[Tx, BadgeKey, BadgeDraft, BadgeDraft], Awaitable[None]]
+"""Counts what was earned by the new limits; in the transaction that changes the badge from the first to the second."""
+
 
 class BadgeService:
     """Use cases of `badge`; each is one transaction in the caller's org."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, recount: Recount) -> None:
         self._database = database
         self._clock = clock
+        self._recount = recount
 
     async def create(
         self,
@@ -43,11 +51,37 @@ class BadgeService:
             fields = await all_fields(tx, caller.org_id)
             if found := faults + value_faults(draft.presentation.custom_fields, fields):
                 raise InvalidInput(found)
-            made = rules.completed(draft, fields)
+            made = identified(rules.completed(draft, fields), None)
             await store.insert(tx, caller.org_id, badge_id, made, now, caller.username)
             return await _found(tx, caller, badge_id)
 
         return await self._database.transaction("badge.create", body)
+
+    async def update(self, caller: Caller, badge_id: BadgeId, change: Callable[[Badge], BadgeDraft]) -> Badge:
+        """Make of the stored badge what `change` makes of it; what was earned keeps its validity.
+
+        Raises BadgeNotFound, InvalidInput with every fault, NameTaken, and whatever `change` does.
+        """
+
+        async def body(tx: Tx) -> Badge:
+            badge_key = await _locked(tx, caller, badge_id)
+            stored, now = await _found(tx, caller, badge_id), self._clock()
+            fields = await all_fields(tx, caller.org_id)
+            draft = identified(rules.completed(change(stored), fields), stored.draft)
+            faults = rules.change_faults(stored, draft, now, ZoneInfo(caller.time_zone))
+            values = draft.presentation.custom_fields
+            if (
+                values != stored.draft.presentation.custom_fields
+            ):  # what was good once does not stop another change
+                faults += value_faults(values, fields)
+            if faults:
+                raise InvalidInput(faults)
+            await store.update(tx, badge_key, draft, now, caller.username)
+            if rules.limits_differ(stored.draft, draft):
+                await self._recount(tx, badge_key, stored.draft, draft)
+            return await _found(tx, caller, badge_id)
+
+        return await self._database.transaction("badge.update", body)
 
     def creation_faults(self, caller: Caller, draft: BadgeDraft, *, is_migration: bool) -> list[Fault]:
         """All that stands against creating this badge now, but its custom fields.
@@ -117,3 +151,17 @@ async def _locked(tx: Tx, caller: Caller, badge_id: BadgeId) -> BadgeKey:
     if hold is None:
         raise BadgeNotFound
     return hold.badge_key
+
+
+def identified(draft: BadgeDraft, before: BadgeDraft | None) -> BadgeDraft:
+    """The badge with an id for each of its fixed windows, kept from before where it had one."""
+    fresh = (str(uuid.uuid4()) for _ in itertools.count())
+    return msgspec.structs.replace(
+        draft,
+        customer_constraints=rules.with_reference_ids(
+            draft.customer_constraints, before.customer_constraints if before else [], fresh
+        ),
+        badge_constraints=rules.with_reference_ids(
+            draft.badge_constraints, before.badge_constraints if before else [], fresh
+        ),
+    )

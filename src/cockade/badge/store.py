@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -46,28 +47,41 @@ async def insert(
     """Store a badge under the org's next number. Raises NameTaken and BadgeIdTaken."""
     await tx.execute(SQL["lock_org"], org_id)
     number = await tx.value(SQL["next_badge_number"], org_id)
+    with _taken():
+        await tx.execute(SQL["insert_badge"], org_id, badge_id, number, *_columns(draft), now, username)
+
+
+async def update(tx: Tx, badge_key: BadgeKey, draft: BadgeDraft, now: datetime, username: str) -> None:
+    """Store the badge as it is now; with the lock held exclusively. Raises NameTaken."""
+    with _taken():
+        await tx.execute(SQL["update_badge"], badge_key, *_columns(draft), now, username)
+
+
+def _columns(draft: BadgeDraft) -> tuple[object, ...]:
+    return (
+        draft.name,
+        draft.starts_at,
+        draft.expires_at,
+        draft.earn_type.value,
+        _encode(draft.earned_expiry),
+        None if draft.issued_expiry is None else _encode(draft.issued_expiry),
+        [owner.value for owner in draft.owners],
+        None if draft.overlap_policy is None else draft.overlap_policy.value,
+        _encode(draft.customer_constraints),
+        _encode(draft.badge_constraints),
+        _encode(draft.presentation),
+        draft.is_active,
+        rules.is_capped(draft.badge_constraints),
+        draft.presentation.badge_group_id,
+        draft.presentation.badge_rank,
+    )
+
+
+@contextmanager
+def _taken() -> Generator[None]:
+    """What the unique keys say, in the contract's words."""
     try:
-        await tx.execute(
-            SQL["insert_badge"],
-            org_id,
-            badge_id,
-            number,
-            draft.name,
-            draft.starts_at,
-            draft.expires_at,
-            draft.earn_type.value,
-            _encode(draft.earned_expiry),
-            None if draft.issued_expiry is None else _encode(draft.issued_expiry),
-            [owner.value for owner in draft.owners],
-            None if draft.overlap_policy is None else draft.overlap_policy.value,
-            _encode(draft.customer_constraints),
-            _encode(draft.badge_constraints),
-            _encode(draft.presentation),
-            draft.is_active,
-            rules.is_capped(draft.badge_constraints),
-            now,
-            username,
-        )
+        yield
     except UniqueViolationError as error:
         if error.constraint_name == "badge_name_unique":
             raise NameTaken(reference="name") from None

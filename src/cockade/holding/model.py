@@ -8,7 +8,9 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cockade.badge.model import Badge, BadgeStatus, Constraint, EarnType, Expiry, OverlapPolicy
+from cockade.errors import Exceeded
 from cockade.ids import BadgeKey, CustomerId
+from cockade.limit.model import Cycle, CycleStatus, FixedWindow
 from cockade.request.model import OwnerType
 
 
@@ -138,3 +140,52 @@ class Holding(Struct, frozen=True, kw_only=True):
     request_id: str | None
     owner_type: OwnerType | None
     reference_id: str | None
+
+
+class Verdict(StrEnum):
+    """What a rule says of one customer's event."""
+
+    PASSED = "PASSED"
+    REFUSED = "REFUSED"
+    NOT_ASKED = "NOT_ASKED"
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One rule with its verdict."""
+
+    rule: str
+    """ACTIVE, OWNER_ALLOWED, … of `badge.rules.TermRule`, ENROLLED, NOT_HELD, CUSTOMER_LIMIT or BADGE_LIMIT."""
+    verdict: Verdict
+    message: str
+    """A sentence that says what was found."""
+    code: int | None = None
+    """The contract's, where it refuses."""
+    limit: Exceeded | None = None
+    """Of a limit: how much of it is used."""
+    earned_badge_id: str | None = None
+    """The one that stands in the way."""
+    enrolment_id: str | None = None
+    """The one that holds the event."""
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """Why a customer would earn a badge, or why not."""
+
+    event_at: datetime
+    valid_until: datetime
+    findings: list[Finding]
+    earned: list[Holding]
+    """What she ever had of it, the newest first."""
+    enrolments: list[Holding]
+
+
+class WindowCycle(Struct, frozen=True, kw_only=True):
+    """A cycle of one of a badge's fixed windows."""
+
+    window: FixedWindow
+    cycle: Cycle
+    status: CycleStatus
+    is_customers: bool
+    """Whether the window counts one customer's earned badges, not all of the badge's."""
+    earned: int | None
+    """Where it was asked for."""

@@ -24,7 +24,7 @@ cross join lateral (
     from enrolment n where n.badge_key = b.badge_key and n.customer_id = $2) i
 cross join lateral (
     select case $14::text
-           when 'RANK' then -(b.presentation ->> 'badge_rank')::bigint
+           when 'RANK' then -b.badge_rank
            when 'LAST_EARNED_ON_DATE' then h.last_recorded_s
            when 'LAST_EARNED_EVENT_DATE' then extract(epoch from h.last_event_at)
            when 'LAST_ISSUED_DATE' then i.last_issued_s
@@ -41,7 +41,7 @@ where b.org_id = $1
   and ($8::text is null or exists (select from badge_claim c
                                    where c.badge_key = b.badge_key and c.owner_type = $8 and c.is_active))
   and ($9::text is null or strpos(lower(b.name), lower($9 collate "C")) > 0)
-  and ($10::text is null or b.presentation ->> 'badge_group_id' = $10)
+  and ($10::text is null or b.badge_group_id = $10)
   and ($11::tstzrange is null or b.starts_at <@ $11)
   and ($12::tstzrange is null or b.expires_at <@ $12)
   and case $13::text when 'LIVE' then h.live > 0

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from cockade import ids, times
 from cockade.badge import rules as badge_rules
-from cockade.badge.model import BadgeStatus, EarnType
-from cockade.holding.model import BadgeType, Held, Holding, HoldingStatus, State, StateFilter
+from cockade.badge.model import BadgeStatus, Claim, EarnType
+from cockade.badge.rules import TermRule
+from cockade.earning.model import Findings, Holder
+from cockade.earning.rules import Rule8
+from cockade.errors import (
+    AlreadyHeld,
+    BadgeLimitReached,
+    CustomerLimitReached,
+    Exceeded,
+    NotEnrolled,
+    Refused,
+)
+from cockade.holding.model import (
+    BadgeType,
+    Bounds,
+    Finding,
+    Held,
+    Holding,
+    HoldingStatus,
+    State,
+    StateFilter,
+    Verdict,
+)
+from cockade.ids import CustomerId
 from cockade.limit import rules as limit_rules
-from cockade.limit.model import Check
+from cockade.limit.model import Check, FixedWindow, Limit
 
 
 def page_filter(badge_type: BadgeType, *, include_expired: bool, group_id: str | None) -> StateFilter:
@@ -77,3 +100,132 @@ def _status(holding: Holding, now: datetime, live: HoldingStatus) -> HoldingStat
     if now < holding.event_at:
         return HoldingStatus.UPCOMING
     return live if now < holding.valid_until else HoldingStatus.EXPIRED
+
+
+def term_findings(
+    verdicts: Mapping[TermRule, Refused | None], claims: Sequence[Claim], *, needs_window: bool
+) -> list[Finding]:
+    """Rules 4 to 7 in words."""
+    active = [f"{claim.owner_type} {claim.reference_id}" for claim in claims if claim.is_active]
+    passed = {
+        TermRule.ACTIVE: "The badge is switched on.",
+        TermRule.OWNER_ALLOWED: "The owner is among the badge's owners.",
+        TermRule.CLAIMED: f"The badge is claimed, by {', '.join(active)}.",
+        TermRule.NOT_IN_FUTURE: "The event is not more than 24 hours ahead.",
+        TermRule.IN_WINDOW: "The event lies in the badge's window.",
+        TermRule.EXPIRES_AFTER_EVENT: "What would be earned ends after the event.",
+    }
+    findings: list[Finding] = []
+    for rule, refusal in verdicts.items():
+        if refusal is not None:
+            finding = Finding(rule=rule, verdict=Verdict.REFUSED, message=refusal.text, code=refusal.code)
+        elif rule is TermRule.IN_WINDOW and not needs_window:
+            message = "The badge needs an enrolment, whose window decides."
+            finding = Finding(rule=rule, verdict=Verdict.NOT_ASKED, message=message)
+        else:
+            finding = Finding(rule=rule, verdict=Verdict.PASSED, message=passed[rule])
+        findings.append(finding)
+    return findings
+
+
+def customer_findings(
+    customer: CustomerId, found: Findings, rule: Rule8, event_at: datetime
+) -> list[Finding]:
+    """Rule 8 in words, all of it: what refuses first does not hide what comes after."""
+    return [
+        _enrolled(customer, found),
+        _not_held(found.holders.get(customer), rule),
+        *_customer_limits(customer, found, rule, event_at),
+        *(
+            _limit(
+                "BADGE_LIMIT", BadgeLimitReached.code, usage.limit, usage.used, usage.available_from, event_at
+            )
+            for usage in found.usages
+        ),
+    ]
+
+
+def _enrolled(customer: CustomerId, found: Findings) -> Finding:
+    if found.enrolled is None:
+        message = "The badge is earned directly."
+        return Finding(rule="ENROLLED", verdict=Verdict.NOT_ASKED, message=message)
+    enrolled = found.enrolled.get(customer)
+    if enrolled is None:
+        message = "She has no enrolment whose window holds the event."
+        return Finding(rule="ENROLLED", verdict=Verdict.REFUSED, message=message, code=NotEnrolled.code)
+    return Finding(
+        rule="ENROLLED",
+        verdict=Verdict.PASSED,
+        message=f"Her enrolment holds the event, until {times.iso(enrolled.valid_until)}.",
+        enrolment_id=ids.earned_badge_id(enrolled.request_key, enrolled.line),
+    )
+
+
+def _not_held(holder: Holder | None, rule: Rule8) -> Finding:
+    if rule.holds_several:
+        message = "The badge may be held several times at once."
+        return Finding(rule="NOT_HELD", verdict=Verdict.NOT_ASKED, message=message)
+    if holder is None or holder.standing is None:
+        message = "Nothing that she has would be valid at the same time."
+        return Finding(rule="NOT_HELD", verdict=Verdict.PASSED, message=message)
+    standing = holder.standing
+    return Finding(
+        rule="NOT_HELD",
+        verdict=Verdict.REFUSED,
+        message=f"She has one that is valid from {times.iso(standing.valid_from)} "
+        f"until {times.iso(standing.valid_until)}.",
+        code=AlreadyHeld.code,
+        earned_badge_id=ids.earned_badge_id(standing.request_key, standing.line),
+    )
+
+
+def _customer_limits(customer: CustomerId, found: Findings, rule: Rule8, event_at: datetime) -> list[Finding]:
+    holder, counted = found.holders.get(customer), found.counted.get(customer, ())
+    total = holder.total if holder else 0
+    findings: list[Finding] = []
+    for check in rule.checks:
+        used = limit_rules.used_in(check, total, counted, rule.zone)
+        exceeded = limit_rules.first_exceeded([check], total, counted, rule.zone, rule.ends_at)
+        again = exceeded.available_from if exceeded else None
+        findings.append(
+            _limit("CUSTOMER_LIMIT", CustomerLimitReached.code, check.limit, used, again, event_at)
+        )
+    return findings
+
+
+def _limit(
+    rule: str, code: int, limit: Limit, used: int, available_from: datetime | None, event_at: datetime
+) -> Finding:
+    if used < limit.limit:
+        return Finding(
+            rule=rule,
+            verdict=Verdict.PASSED,
+            message=f"{used} of {limit.limit} are used.",
+            limit=Exceeded(limit.reference, limit.limit, used, event_at),
+        )
+    again = "never again" if available_from is None else f"again from {times.iso(available_from)}"
+    return Finding(
+        rule=rule,
+        verdict=Verdict.REFUSED,
+        message=f"{used} of {limit.limit} are used; {again}.",
+        code=code,
+        limit=Exceeded(limit.reference, limit.limit, used, available_from),
+    )
+
+
+def cycles_of(
+    window: FixedWindow, starts_at: datetime, expires_at: datetime, wanted: Bounds, zone: ZoneInfo
+) -> range:
+    """The numbers of the window's cycles, as far as the badge is live, that have an instant in common with the range."""
+
+    def number(at: datetime) -> int:
+        return limit_rules.index_of(window, limit_rules.cycle_at(window, at, zone).last_day)
+
+    first, last = 0, number(expires_at - limit_rules.MICROSECOND)
+    if wanted.opens is not None and wanted.opens > starts_at:
+        first = number(wanted.opens)
+    if wanted.closes is not None:
+        if wanted.closes < limit_rules.midnight(window.first_day, zone):
+            return range(0)
+        last = min(last, number(wanted.closes))
+    return range(first, last + 1)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
 from msgspec import Struct
 
 from cockade.access.model import Caller
+from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
 from cockade.badge.model import Badge, Counts
+from cockade.earning import rules as earning_rules
+from cockade.earning.service import find
 from cockade.errors import BadgeNotFound
 from cockade.holding import rules, store
 from cockade.holding.model import (
     BadgeType,
+    Bounds,
+    Explanation,
     Holding,
     HoldingStatus,
     ListSort,
@@ -23,14 +30,18 @@ from cockade.holding.model import (
     Shown,
     State,
     StateFilter,
+    WindowCycle,
 )
 from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.limit import rules as limit_rules
 from cockade.limit import service as limit_service
-from cockade.limit.model import Check
+from cockade.limit import store as limit_store
+from cockade.limit.model import Check, FixedWindow, Span
+from cockade.request.model import OwnerType
 from cockade.storage.database import Database, Tx
 
 HOLDINGS_MAX = 1000
+EXPLAINED_MAX = 100
 """So many earned badges and enrolments of one kind are listed, the newest."""
 
 
@@ -52,6 +63,23 @@ class Detail(Struct, frozen=True, kw_only=True):
     usages: Usages | None
     earned: list[Holding]
     enrolments: list[Holding]
+
+
+class CycleFilter(Struct, frozen=True, kw_only=True):
+    """Which cycles of a badge's fixed windows are listed."""
+
+    customers: bool
+    """Those of windows per customer."""
+    badges: bool
+    """Those of windows of the badge as a whole."""
+    reference_id: str | None
+    """Only those of this window."""
+    within: Bounds
+    """Only those that have an instant in common with this range, both its ends included."""
+    counts_badge: bool
+    """Whether to tell how much was earned in each."""
+    counted_customer: CustomerId | None
+    """Likewise, by whom."""
 
 
 class HoldingService:
@@ -149,6 +177,100 @@ class HoldingService:
 
         return await self._database.transaction("holding.get", body)
 
+    async def explain(
+        self,
+        caller: Caller,
+        badge_id: BadgeId,
+        customer: CustomerId,
+        now: datetime,
+        *,
+        event_at: datetime | None,
+        owner: tuple[OwnerType, str] | None,
+    ) -> Explanation:
+        """Every rule of issuing with its verdict on this customer's event. Raises BadgeNotFound.
+
+        Without an `owner` and reference, any active claim of the badge's owners will do.
+        """
+        zone = ZoneInfo(caller.time_zone)
+
+        async def body(tx: Tx) -> Explanation:
+            badge = await _found(tx, caller, badge_id)
+            key = badge.badge_key
+            asking, reference_id = owner or _some_owner(badge)
+            terms = await badge_store.earn_terms(tx, key, asking, reference_id)
+            kind = badge_rules.earning_validity(terms)
+            valid_from, valid_until, verdicts = badge_rules.judge_terms(
+                terms, asking, event_at, now, zone, kind
+            )
+            rule = earning_rules.rule8(terms, valid_from, now, zone)
+            found = await find(tx, key, [customer], rule, valid_from, valid_until)
+            return Explanation(
+                event_at=valid_from,
+                valid_until=valid_until,
+                findings=rules.term_findings(verdicts, badge.claims, needs_window=kind.needs_window)
+                + rules.customer_findings(customer, found, rule, valid_from),
+                earned=await store.list_earned(tx, caller.org_id, key, customer, EXPLAINED_MAX),
+                enrolments=await store.list_enrolments(tx, caller.org_id, key, customer, EXPLAINED_MAX),
+            )
+
+        return await self._database.transaction("holding.explain", body)
+
+    async def list_cycles(
+        self,
+        caller: Caller,
+        badge_id: BadgeId,
+        wanted: CycleFilter,
+        now: datetime,
+        *,
+        page: int,
+        size: int,
+    ) -> tuple[list[WindowCycle], int]:
+        """A page of the cycles of a badge's fixed windows, and how many there are in all. Raises BadgeNotFound."""
+        zone = ZoneInfo(caller.time_zone)
+
+        async def body(tx: Tx) -> tuple[list[WindowCycle], int]:
+            badge = await _found(tx, caller, badge_id)
+            numbered = _numbered_cycles(badge, wanted, zone)
+            total = sum(len(numbers) for _, _, numbers in numbered)
+            chosen: list[tuple[FixedWindow, bool, int]] = []
+            skip = page * size
+            for window, is_customers, numbers in numbered:
+                part = numbers[skip : skip + size - len(chosen)]
+                chosen += [(window, is_customers, number) for number in part]
+                skip = max(0, skip - len(numbers))
+            cycles = [
+                WindowCycle(
+                    window=window,
+                    cycle=(cycle := limit_rules.nth_cycle(window, number)),
+                    status=limit_rules.cycle_status(cycle, now, zone),
+                    is_customers=is_customers,
+                    earned=None,
+                )
+                for window, is_customers, number in chosen
+            ]
+            if wanted.counted_customer is not None or wanted.counts_badge:
+                cycles = await _counted_cycles(tx, badge, wanted, cycles, zone)
+            return cycles, total
+
+        return await self._database.transaction("holding.cycles", body)
+
+    async def cycle_counts(self, caller: Caller, badge: Badge, now: datetime) -> dict[str, int]:
+        """How much was earned in the current cycle of each fixed window of the badge as a whole, by its id."""
+        zone, draft = ZoneInfo(caller.time_zone), badge.draft
+        windows = {
+            window.reference_id: _current_span(badge, window, now, zone)
+            for window in limit_rules.limits_of(
+                "badgeConstraints", draft.badge_constraints, draft.starts_at, zone
+            )
+            if isinstance(window, FixedWindow) and window.reference_id is not None
+        }
+
+        async def body(tx: Tx) -> dict[str, int]:
+            sums = await limit_store.sum_windows(tx, list(windows.values()))
+            return dict(zip(windows, sums, strict=True))
+
+        return await self._database.transaction("holding.cycle_counts", body)
+
     async def list_holders(
         self,
         caller: Caller,
@@ -192,6 +314,62 @@ async def usages(
         [(check, limit_rules.used_in(check, earned, counted, zone)) for check in mine],
         list(zip(caps, used.get(badge.badge_key, []), strict=True)),
     )
+
+
+def _some_owner(badge: Badge) -> tuple[OwnerType, str]:
+    """An owner that may issue the badge under a reference of its own, if there is one."""
+    owners = badge.draft.owners
+    for claim in badge.claims:
+        if claim.is_active and claim.owner_type in owners:
+            return claim.owner_type, claim.reference_id
+    return owners[0], ""
+
+
+def _numbered_cycles(
+    badge: Badge, wanted: CycleFilter, zone: ZoneInfo
+) -> list[tuple[FixedWindow, bool, range]]:
+    """The wanted windows, whether they are a customer's, and the numbers of their cycles."""
+    draft = badge.draft
+    numbered: list[tuple[FixedWindow, bool, range]] = []
+    for field, constraints, is_wanted in (
+        ("customerConstraints", draft.customer_constraints, wanted.customers),
+        ("badgeConstraints", draft.badge_constraints, wanted.badges),
+    ):
+        for window in limit_rules.limits_of(field, constraints, draft.starts_at, zone) if is_wanted else []:
+            if isinstance(window, FixedWindow) and wanted.reference_id in (None, window.reference_id):
+                numbers = rules.cycles_of(window, draft.starts_at, draft.expires_at, wanted.within, zone)
+                numbered.append((window, field == "customerConstraints", numbers))
+    return numbered
+
+
+async def _counted_cycles(
+    tx: Tx, badge: Badge, wanted: CycleFilter, cycles: list[WindowCycle], zone: ZoneInfo
+) -> list[WindowCycle]:
+    """The cycles with what was earned in each, in two statements."""
+    bounds = [limit_rules.bounds(each.cycle, zone) for each in cycles]
+    sums = await limit_store.sum_windows(tx, [Span(badge.badge_key, *span) for span in bounds])
+    counted: list[datetime] = []
+    mine = [span for span, each in zip(bounds, cycles, strict=True) if each.is_customers]
+    if mine and wanted.counted_customer is not None:
+        reach = (badge.badge_key, min(opens for opens, _ in mine), max(closes for _, closes in mine))
+        found = await store.list_counted(tx, wanted.counted_customer, [reach])
+        counted = found.get(badge.badge_key, [])
+    return [
+        msgspec.structs.replace(
+            each,
+            earned=bisect_left(counted, closes) - bisect_left(counted, opens)
+            if each.is_customers
+            else earned,
+        )
+        for each, (opens, closes), earned in zip(cycles, bounds, sums, strict=True)
+    ]
+
+
+def _current_span(badge: Badge, window: FixedWindow, now: datetime, zone: ZoneInfo) -> Span:
+    """The current cycle of the window."""
+    draft = badge.draft
+    cycle, _ = limit_rules.current_cycle(window, draft.starts_at, draft.expires_at, now, zone)
+    return Span(badge.badge_key, *limit_rules.bounds(cycle, zone))
 
 
 async def _open(

@@ -85,6 +85,7 @@ def create_app(services: Services) -> ASGIApp:
         importing.import_customer_badges_by_put,
         requests.get_request,
         badge.create_badge,
+        badge.update_badge,
         badge.get_badge,
         badge.list_badges,
         badge.activate_badge,

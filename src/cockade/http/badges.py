@@ -5,41 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, assert_never, cast
+from typing import Annotated, Any, TypeVar, cast
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cockade import ids, times
+from cockade import ids
 from cockade.badge import rules
 from cockade.badge.model import (
     Badge,
     BadgeDraft,
-    BadgeExpiry,
     BadgeStatus,
     Claim,
     Constraint,
-    ConstraintType,
     Counts,
     EarnType,
-    Expiry,
-    ExpiryUnit,
-    FixedExpiry,
-    NeverExpiry,
     OverlapPolicy,
     Presentation,
-    RelativeExpiry,
 )
 from cockade.catalogue.model import CustomField
 from cockade.catalogue.rules import undefined
 from cockade.errors import MALFORMED
-from cockade.http.body import Faults
+from cockade.http.body import MISSING, Faults, mandatory_time
+from cockade.http.constraints import ConstraintAnswer, check_constraints, constraint_answers
+from cockade.http.expiries import ExpiryFields, exact_expiry_fields, expiry_fields, read_expiry
 from cockade.http.wire import ErrorDetail, Text, Time, time_fields
 from cockade.ids import BadgeId, BadgeKey
 from cockade.request.model import OwnerType
 
-RELATIVE_MAX = {ExpiryUnit.DAYS: 36_525, ExpiryUnit.WEEKS: 5_218, ExpiryUnit.MONTHS: 1_200}
-"""A relative expiry reaches a hundred years at most."""
+T = TypeVar("T")
 
 LIST_MAX = 100
 """How many owners, limits, images, tags or custom fields a badge may list."""
@@ -57,35 +52,14 @@ EXAMPLE = {
 }
 
 
-class ExpiryType(StrEnum):
-    """The kinds of expiry."""
-
-    RELATIVE = "RELATIVE"
-    ABSOLUTE = "ABSOLUTE"
-    NEVER = "NEVER"
+EXAMPLE_CHANGE = {"id": "653de334b3cda7078c7c68eb", "description": "Buy six pairs of socks"}
 
 
-class AbsoluteType(StrEnum):
-    """What an absolute expiry is bound to."""
+class Action(StrEnum):
+    """Whether a badge is switched on."""
 
-    FIXED_DATE = "FIXED_DATE"
-    WITH_BADGE_META = "WITH_BADGE_META"
-
-
-class ExpiryFields(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """When a validity ends; which fields are needed follows from expiryType."""
-
-    expiry_type: Annotated[ExpiryType, Meta(description="RELATIVE, ABSOLUTE or NEVER (a hundred years on).")]
-    relative_expirytype: Annotated[
-        ExpiryUnit | None,
-        Meta(description="RELATIVE: what value counts; days and weeks of 24 h, calendar months."),
-    ] = None
-    relative_expiry_type: Annotated[ExpiryUnit | None, Meta(description="Another spelling of it.")] = None
-    value: Annotated[int | None, Meta(description="RELATIVE: how many.")] = None
-    type: Annotated[AbsoluteType | None, Meta(description="ABSOLUTE: a date, or with the badge.")] = None
-    expires_on: Annotated[Time | None, Meta(description="FIXED_DATE: when.")] = None
-    expires_on_iso: Time | None = msgspec.field(default=None, name="expiresOnISO")
-    expire_with_badge_meta: Annotated[bool | None, Meta(description="WITH_BADGE_META: true.")] = None
+    ACTIVATED = "ACTIVATED"
+    DE_ACTIVATED = "DE_ACTIVATED"
 
 
 class ImageTag(StrEnum):
@@ -190,6 +164,42 @@ class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = None
 
 
+Sent = T | None | UnsetType
+"""Absent: kept. Null: cleared. A value: replaces."""
+
+
+class BadgeChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What of a badge is to be changed: fields that are absent are kept, and null clears."""
+
+    id: Annotated[str, Meta(description="Which badge.", min_length=1)]
+    last_updated_on: Annotated[
+        Time | None, Meta(description="As it was read: the change is refused if the badge has changed since.")
+    ] = None
+    last_updated_on_iso: Time | None = msgspec.field(default=None, name="lastUpdatedOnISO")
+    name: Sent[Text] = UNSET
+    start_on: Sent[Time] = UNSET
+    start_on_iso: Sent[Time] = msgspec.field(default=UNSET, name="startOnISO")
+    expires_on: Sent[Time] = UNSET
+    expires_on_iso: Sent[Time] = msgspec.field(default=UNSET, name="expiresOnISO")
+    earn_type: Annotated[Sent[EarnType], Meta(description="Cannot be changed.")] = UNSET
+    earned_badge_expiry: Sent[ExpiryFields] = UNSET
+    issued_badge_expiry: Sent[ExpiryFields] = UNSET
+    ownership: Sent[OwnershipBody] = UNSET
+    description: Sent[Annotated[str, Meta(max_length=10_000)]] = UNSET
+    customer_constraints: Sent[Annotated[list[Constraint], Meta(max_length=LIST_MAX)]] = UNSET
+    badge_constraints: Sent[Annotated[list[Constraint], Meta(max_length=LIST_MAX)]] = UNSET
+    images: Sent[Annotated[list[Image], Meta(max_length=LIST_MAX)]] = UNSET
+    benefits: Sent[Annotated[list[Benefit], Meta(max_length=10)]] = UNSET
+    tags: Sent[Annotated[list[Tag], Meta(max_length=LIST_MAX)]] = UNSET
+    badge_group_id: Sent[Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{24}$", max_length=24)]] = UNSET
+    badge_rank: Sent[Annotated[int, Meta(ge=0, le=2**31 - 1)]] = UNSET
+    custom_fields: Sent[Annotated[dict[str, Any], Meta(max_length=LIST_MAX)]] = UNSET
+    default_till_id: Sent[Annotated[int, Meta(ge=0, le=2**63 - 1)]] = UNSET
+    active: Sent[bool] = UNSET
+    is_active: Sent[bool] = UNSET
+    overlap_policy: Sent[OverlapPolicy] = UNSET
+
+
 class ClaimBody(Struct, frozen=True, rename="camel"):
     """An owner and its own reference."""
 
@@ -254,8 +264,8 @@ class BadgeBasics(Struct, frozen=True, kw_only=True, rename="camel"):
 class BadgeAnswer(BadgeBasics, frozen=True, kw_only=True, rename="camel"):
     """The whole badge."""
 
-    customer_constraints: list[Constraint]
-    badge_constraints: list[Constraint]
+    customer_constraints: list[ConstraintAnswer]
+    badge_constraints: list[ConstraintAnswer]
 
 
 def to_draft(body: BadgeBody, faults: Faults) -> BadgeDraft:
@@ -265,10 +275,10 @@ def to_draft(body: BadgeBody, faults: Faults) -> BadgeDraft:
     if body.active is not None and body.is_active is not None and body.active != body.is_active:
         faults.note("isActive", "active and isActive differ; send one of them.")
     active = body.active if body.active is not None else body.is_active
-    starts_at = _mandatory_time("startOn", body.start_on, body.start_on_iso, faults)
-    expires_at = _mandatory_time("expiresOn", body.expires_on, body.expires_on_iso, faults)
-    customer = _constraints("customerConstraints", body.customer_constraints or [], "CUSTOMER_", faults)
-    badge = _constraints("badgeConstraints", body.badge_constraints or [], "BADGE_", faults)
+    starts_at = mandatory_time("startOn", body.start_on, body.start_on_iso, faults)
+    expires_at = mandatory_time("expiresOn", body.expires_on, body.expires_on_iso, faults)
+    check_constraints("customerConstraints", body.customer_constraints or [], "CUSTOMER_", faults)
+    check_constraints("badgeConstraints", body.badge_constraints or [], "BADGE_", faults)
     _check_benefits(body.benefits or [], faults)
     _check_nesting("customFields", body.custom_fields, faults)
     for place, tag in enumerate(body.tags or []):
@@ -280,14 +290,81 @@ def to_draft(body: BadgeBody, faults: Faults) -> BadgeDraft:
         starts_at=starts_at,
         expires_at=expires_at,
         earn_type=body.earn_type,
-        earned_expiry=_expiry("earnedBadgeExpiry", body.earned_badge_expiry, faults),
-        issued_expiry=None if issued is None else _expiry("issuedBadgeExpiry", issued, faults),
+        earned_expiry=read_expiry("earnedBadgeExpiry", body.earned_badge_expiry, faults),
+        issued_expiry=None if issued is None else read_expiry("issuedBadgeExpiry", issued, faults),
         owners=list(dict.fromkeys(owners or [])),
         overlap_policy=body.overlap_policy,
-        customer_constraints=customer,
-        badge_constraints=badge,
+        customer_constraints=body.customer_constraints or [],
+        badge_constraints=body.badge_constraints or [],
         presentation=_presentation(body),
         is_active=True if active is None else active,
+    )
+
+
+CHANGE_MANDATORY = {
+    "name": "name",
+    "earn_type": "earnType",
+    "earned_badge_expiry": "earnedBadgeExpiry",
+    "ownership": "ownership",
+}
+"""What a badge must have, so that null does not clear it; times are noted where they are read."""
+TWINS = (("start_on", "start_on_iso"), ("expires_on", "expires_on_iso"), ("active", "is_active"))
+"""Two fields for one thing: whichever is sent replaces it."""
+
+
+def to_changed(badge: Badge, change: BadgeChangeBody, faults: Faults) -> BadgeDraft:
+    """The stored badge with the fields that were sent in place of its own."""
+    sent: dict[str, Any] = {
+        name: value
+        for name in BadgeBody.__struct_fields__
+        if name != "id" and (value := getattr(change, name)) is not UNSET
+    }
+    for first, second in TWINS:
+        if first in sent or second in sent:
+            sent = {first: None, second: None, **sent}
+    return to_draft(msgspec.structs.replace(_body_of(badge.draft), **sent), faults)
+
+
+def check_change(change: BadgeChangeBody, faults: Faults) -> BadgeChangeBody:
+    """Note what can be told without the stored badge: what it must have cannot be cleared."""
+    for name, encode_name in CHANGE_MANDATORY.items():
+        if getattr(change, name) is None:
+            code, message = MISSING.get(encode_name, (MALFORMED, f"{encode_name} is mandatory."))
+            faults.note(encode_name, message, code)
+    return change
+
+
+def is_as_read(change: BadgeChangeBody, updated_at: datetime, faults: Faults) -> bool:
+    """Whether the badge was last changed when the caller says; she may have read it to the second only."""
+    if change.last_updated_on is None and change.last_updated_on_iso is None:
+        return True
+    read = mandatory_time("lastUpdatedOn", change.last_updated_on, change.last_updated_on_iso, faults)
+    return read in (updated_at, updated_at.replace(microsecond=0))
+
+
+def _body_of(draft: BadgeDraft) -> BadgeBody:
+    """The body that asks for this badge."""
+    shown = draft.presentation
+    return BadgeBody(
+        name=draft.name,
+        start_on=draft.starts_at.isoformat(),
+        expires_on=draft.expires_at.isoformat(),
+        earn_type=draft.earn_type,
+        earned_badge_expiry=exact_expiry_fields(draft.earned_expiry),
+        issued_badge_expiry=None if draft.issued_expiry is None else exact_expiry_fields(draft.issued_expiry),
+        ownership=OwnershipBody(draft.owners),
+        description=shown.description,
+        customer_constraints=draft.customer_constraints,
+        badge_constraints=draft.badge_constraints,
+        images=[msgspec.convert(image, Image) for image in shown.images],
+        benefits=[msgspec.convert(benefit, Benefit) for benefit in shown.benefits],
+        tags=[msgspec.convert(tag, Tag) for tag in shown.tags],
+        badge_group_id=shown.badge_group_id,
+        badge_rank=shown.badge_rank,
+        custom_fields=shown.custom_fields,
+        default_till_id=shown.default_till_id,
+        active=draft.is_active,
+        overlap_policy=draft.overlap_policy,
     )
 
 
@@ -301,13 +378,18 @@ def to_migrated_id(body: BadgeBody, faults: Faults) -> BadgeId | None:
     return badge_id
 
 
-def badge_answer(badge: Badge, now: datetime, counts: Mapping[BadgeKey, Counts] | None = None) -> BadgeAnswer:
-    """The whole badge as it is at `now`; with `counts` its statistics."""
-    draft = badge.draft
+def badge_answer(
+    badge: Badge,
+    now: datetime,
+    zone: ZoneInfo,
+    counts: Mapping[BadgeKey, Counts] | None = None,
+    cycle_counts: dict[str, int] | None = None,
+) -> BadgeAnswer:
+    """The whole badge as it is at `now`; with `counts` and `cycle_counts` (by reference id) its statistics."""
     return BadgeAnswer(
         **_basics(badge, now, counts),
-        customer_constraints=draft.customer_constraints,
-        badge_constraints=draft.badge_constraints,
+        customer_constraints=constraint_answers("customerConstraints", badge, now, zone, cycle_counts),
+        badge_constraints=constraint_answers("badgeConstraints", badge, now, zone, cycle_counts),
     )
 
 
@@ -342,8 +424,8 @@ def _basics(badge: Badge, now: datetime, counts: Mapping[BadgeKey, Counts] | Non
         **time_fields("expires_on", draft.expires_at),
         "status": rules.status_at(draft.starts_at, draft.expires_at, now),
         "earn_type": draft.earn_type,
-        "earned_badge_expiry": _expiry_fields(draft.earned_expiry),
-        "issued_badge_expiry": None if draft.issued_expiry is None else _expiry_fields(draft.issued_expiry),
+        "earned_badge_expiry": expiry_fields(draft.earned_expiry),
+        "issued_badge_expiry": None if draft.issued_expiry is None else expiry_fields(draft.issued_expiry),
         "ownership": Ownership(draft.owners, badge.claims),
         "images": shown.images,
         "benefits": shown.benefits,
@@ -369,115 +451,6 @@ def _counts(badge: Badge, counts: Mapping[BadgeKey, Counts] | None) -> dict[str,
         return {}
     count = counts.get(badge.badge_key, Counts())
     return {"issued_count": count.issued, "earned_count": count.earned}
-
-
-def _expiry_fields(expiry: Expiry) -> ExpiryFields:
-    match expiry:
-        case RelativeExpiry(unit=unit, value=value):
-            return ExpiryFields(expiry_type=ExpiryType.RELATIVE, relative_expirytype=unit, value=value)
-        case FixedExpiry(at=at):
-            return ExpiryFields(
-                expiry_type=ExpiryType.ABSOLUTE,
-                type=AbsoluteType.FIXED_DATE,
-                expires_on=times.epoch(at),
-                expires_on_iso=times.iso(at),
-            )
-        case BadgeExpiry():
-            return ExpiryFields(
-                expiry_type=ExpiryType.ABSOLUTE,
-                type=AbsoluteType.WITH_BADGE_META,
-                expire_with_badge_meta=True,
-            )
-        case NeverExpiry():
-            return ExpiryFields(expiry_type=ExpiryType.NEVER)
-        case _:
-            assert_never(expiry)
-
-
-def _mandatory_time(name: str, plain: Time | None, iso: Time | None, faults: Faults) -> datetime:
-    """The instant of a field and its ISO twin, which wins; noted where there is none."""
-    reference, value = (name, plain) if iso is None else (f"{name}ISO", iso)
-    try:
-        if value is not None:
-            return times.read_instant(value)
-        if not faults.about(f"{name}ISO"):
-            faults.note(name, f"{name} is mandatory.")
-    except ValueError as error:
-        faults.note(reference, str(error))
-    return times.EARLIEST
-
-
-def _expiry(name: str, fields: ExpiryFields | None, faults: Faults) -> Expiry:
-    """The rule that the fields describe; NeverExpiry stands where they describe none, and the fault is noted."""
-    match fields and fields.expiry_type:
-        case ExpiryType.RELATIVE:
-            assert fields is not None
-            return _relative(name, fields, faults)
-        case ExpiryType.ABSOLUTE:
-            assert fields is not None
-            return _absolute(name, fields, faults)
-        case _:
-            return NeverExpiry()
-
-
-def _relative(name: str, fields: ExpiryFields, faults: Faults) -> Expiry:
-    unit = fields.relative_expirytype or fields.relative_expiry_type
-    if unit is None:
-        faults.note(f"{name}.relativeExpirytype", "A RELATIVE expiry needs DAYS, WEEKS or MONTHS.")
-    elif fields.value is None or not 1 <= fields.value <= RELATIVE_MAX[unit]:
-        faults.note(
-            f"{name}.value", f"A RELATIVE expiry in {unit} needs a value from 1 to {RELATIVE_MAX[unit]}."
-        )
-    else:
-        return RelativeExpiry(unit, fields.value)
-    return NeverExpiry()
-
-
-def _absolute(name: str, fields: ExpiryFields, faults: Faults) -> Expiry:
-    if fields.type is AbsoluteType.WITH_BADGE_META or (fields.type is None and fields.expire_with_badge_meta):
-        return BadgeExpiry()
-    if fields.type is None:
-        faults.note(f"{name}.type", "An ABSOLUTE expiry needs a type: FIXED_DATE or WITH_BADGE_META.")
-        return NeverExpiry()
-    return FixedExpiry(_mandatory_time(f"{name}.expiresOn", fields.expires_on, fields.expires_on_iso, faults))
-
-
-def _constraints(name: str, given: list[Constraint], prefix: str, faults: Faults) -> list[Constraint]:
-    """The limits, once each of them has what its type needs."""
-    for place, constraint in enumerate(given):
-        path, kind = f"{name}[{place}]", constraint.constraint_type
-        if not kind:  # it could not be read, which has been noted
-            continue
-        if not kind.startswith(prefix):
-            allowed = ", ".join(member for member in ConstraintType if member.startswith(prefix))
-            faults.note(f"{path}.constraintType", f"Must be one of {allowed}.")
-        for field in _missing_counts(constraint):
-            faults.note(f"{path}.{field}", f"{kind} needs {field}, a whole number from 1 to {2**31 - 1}.")
-    return given
-
-
-def _missing_counts(constraint: Constraint) -> list[str]:
-    """The fields that the constraint's type needs and that hold no positive count."""
-    kind = constraint.constraint_type
-    if kind.endswith("NO_LIMIT"):
-        return []
-    if kind is ConstraintType.CUSTOMER_BADGE_ROLLING_WINDOW:
-        units = ("Days", "Weeks", "Months")
-        pairs = [(f"maxEarnFor{unit}", f"rollFor{unit}") for unit in units]
-        given = {name for pair in pairs for name in pair if _count(constraint, name) is not None}
-        needed = [name for pair in pairs if given & set(pair) for name in pair] or list(pairs[0])
-    elif kind is ConstraintType.BADGE_ROLLING_WINDOW:
-        needed = ["rollValue", "maxEarnLimit"]
-    else:
-        needed = ["maxEarnLimit"]
-    return [name for name in needed if not 1 <= (_count(constraint, name) or 0) < 2**31]
-
-
-_FIELD_NAMES = {field.encode_name: field.name for field in msgspec.structs.fields(Constraint)}
-
-
-def _count(constraint: Constraint, encode_name: str) -> int | None:
-    return getattr(constraint, _FIELD_NAMES[encode_name])
 
 
 def _check_nesting(reference: str, value: object, faults: Faults) -> None:

@@ -37,6 +37,7 @@ WRONG = "wrong"
 """A type may say in `Meta(extra={WRONG: …})` what is told of a value that is not of it."""
 
 MISSING = {
+    "id": (715, "Badge id is mandatory."),
     "badgeMetaId": (715, "Badge id is mandatory."),
     "triggeredBy": (716, "Owner type information is missing."),
     "ownerType": (716, "Owner type information is missing."),

@@ -22,7 +22,6 @@ from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, Trigg
 from cockade.ids import CustomerId
 from cockade.request.model import (
     BulkCommand,
-    EarnedStatus,
     OwnerType,
     RefusalReason,
     RequestKind,
@@ -49,10 +48,14 @@ class AnswerShape(StrEnum):
     """A list of those who earned and one of those who did not."""
 
 
-class EnrolmentStatus(StrEnum):
-    """An enrolment that was made, or that stands in the way of another."""
+class IssuedStatus(StrEnum):
+    """What was issued, or stands in the way."""
 
+    UPCOMING = "UPCOMING"
+    LIVE = "LIVE"
+    EXPIRED = "EXPIRED"
     ACTIVE = "ACTIVE"
+    """Of an enrolment."""
 
 
 class EventBody(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -136,9 +139,7 @@ class IssuedBadge(Struct, frozen=True, rename="camel"):
             description="The earned badge; on 1040 the one in the way.", examples=["661681a535bc684e9e72553a"]
         ),
     ]
-    status: Annotated[
-        EarnedStatus | EnrolmentStatus | None, Meta(description="Its status; null where there is none.")
-    ]
+    status: Annotated[IssuedStatus | None, Meta(description="Its status; null where there is none.")]
     error: Annotated[ErrorDetail | UnsetType, Meta(description="Present only where she did not earn.")] = (
         UNSET
     )
@@ -212,11 +213,11 @@ EXAMPLE_ANSWER = EarnBulkAnswer(
     expires_on=1717935013.121711,
     expires_on_iso="2024-06-09T12:10:13Z",
     issued_badges=[
-        IssuedBadge(62090013, "661681a535bc684e9e72553a", EarnedStatus.LIVE),
+        IssuedBadge(62090013, "661681a535bc684e9e72553a", IssuedStatus.LIVE),
         IssuedBadge(
             553162563,
             "661681a535bc684e9e72553b",
-            EarnedStatus.LIVE,
+            IssuedStatus.LIVE,
             ErrorDetail(1040, REFUSALS[RefusalReason.ALREADY_HELD]),
         ),
     ],
@@ -325,9 +326,9 @@ def issued_answer(outcome: RequestOutcome) -> EarnBulkAnswer:
     """The outcome in the default shape."""
     is_enrolment = outcome.kind is RequestKind.ISSUE_BULK
     status = (
-        EnrolmentStatus.ACTIVE
+        IssuedStatus.ACTIVE
         if is_enrolment
-        else earned_status(outcome.event_at, outcome.valid_until, outcome.decided_at)
+        else IssuedStatus(earned_status(outcome.event_at, outcome.valid_until, outcome.decided_at))
     )
     earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
     entries = [
@@ -342,7 +343,9 @@ def issued_answer(outcome: RequestOutcome) -> EarnBulkAnswer:
             limit_details(refusal.exceeded),
         )
         customer = outcome.audience[refusal.line]
-        standing_status = EnrolmentStatus.ACTIVE if is_enrolment else refusal.standing_status
+        standing_status = None if refusal.standing_status is None else IssuedStatus(refusal.standing_status)
+        if is_enrolment:
+            standing_status = IssuedStatus.ACTIVE
         entries[refusal.line] = IssuedBadge(customer, refusal.standing_id, standing_status, error)
     failed = len(outcome.refusals)
     return EarnBulkAnswer(

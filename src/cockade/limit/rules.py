@@ -35,7 +35,7 @@ CLAMP = timedelta(days=4)
 EVER = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
 _ALIASES = {"DAILY": "DAYS", "WEEKLY": "WEEKS", "MONTHLY": "MONTHS"}
-_WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 
 
 # What a badge's constraints mean
@@ -111,7 +111,7 @@ def _unit(text: str | None) -> ExpiryUnit:
 def _weekday(given: int | str | None) -> int:
     if given is None:
         return 0
-    return _WEEKDAYS.index(given) if given in _WEEKDAYS else int(given) - 1
+    return WEEKDAYS.index(given) if given in WEEKDAYS else int(given) - 1
 
 
 # Cycles

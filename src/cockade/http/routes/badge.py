@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from litestar import Response, get, post, put
 from litestar.di import NamedDependency
@@ -13,22 +13,29 @@ from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from msgspec import Struct
 
 from cockade import errors, ids, times
-from cockade.badge.model import BadgeDraft, BadgeFilter, BadgeStatus, EarnType
+from cockade.badge.model import Badge, BadgeDraft, BadgeFilter, BadgeStatus, EarnType
 from cockade.badge.service import BadgeService
 from cockade.catalogue.rules import value_faults
 from cockade.catalogue.service import CatalogueService
-from cockade.errors import BadgeNotFound, Fault, InvalidInput
+from cockade.errors import BadgeChanged, BadgeNotFound, Fault, InvalidInput
+from cockade.holding.service import HoldingService
 from cockade.http import wire
 from cockade.http.badges import (
     EXAMPLE,
+    EXAMPLE_CHANGE,
+    Action,
     ActivationAnswer,
     BadgeAnswer,
     BadgeBasics,
     BadgeBody,
+    BadgeChangeBody,
     ClaimAnswer,
     ClaimBody,
     badge_answer,
     basics_answer,
+    check_change,
+    is_as_read,
+    to_changed,
     to_draft,
     to_migrated_id,
     warnings_about,
@@ -49,13 +56,6 @@ PAGE_MAX = 1_000_000_000
 PathId = Annotated[str, PathParameter(description="The badge's id, 24 hex digits.")]
 _CLAIM_EXAMPLE = Example(summary="Loyalty", value={"ownerType": "Loyalty", "referenceId": "123457"})
 _CLAIMED = ClaimAnswer("653de334b3cda7078c7c68eb", OwnerType.LOYALTY, "123457", True)
-
-
-class Action(StrEnum):
-    """Whether a badge is switched on."""
-
-    ACTIVATED = "ACTIVATED"
-    DE_ACTIVATED = "DE_ACTIVATED"
 
 
 class BadgePage(Struct, frozen=True, rename="camel"):
@@ -102,8 +102,49 @@ async def create_badge(
 
     draft, migrated_id = data.read(convert)
     badge = await badges.create(request.user, draft, migrated_id=migrated_id, is_migration=is_migration)
-    answer = badge_answer(badge, request.exchange.arrived_at)
-    return Response(Envelope(answer, [], warnings_about(badge, fields)), status_code=201)
+    answer = Envelope(_whole(request, badge), [], warnings_about(badge, fields))
+    return Response(answer, status_code=201)
+
+
+@put(
+    "/badgeMeta",
+    operation_id="updateBadge",
+    summary="Change a badge",
+    description="Replaces the fields that are sent, keeps those that are absent, and null clears. What was earned keeps its "
+    "validity.",
+    tags=["Badges"],
+    responses=documented(
+        errors.InvalidInput,
+        errors.NameTaken,
+        errors.BadgeNotFound,
+        errors.BadgeChanged,
+        errors.NotAllowed,
+        errors.BodyTooLarge,
+    ),
+)
+async def update_badge(
+    request: ApiRequest,
+    data: Annotated[
+        JsonBody[BadgeChangeBody], Body(examples=[Example(summary="A new description", value=EXAMPLE_CHANGE)])
+    ],
+    badges: NamedDependency[BadgeService],
+    catalogue: NamedDependency[CatalogueService],
+) -> Envelope[BadgeAnswer]:
+    """Make something else of a badge."""
+    body = data.read(check_change)
+
+    def change(stored: Badge) -> BadgeDraft:
+        faults = Faults()
+        if not is_as_read(body, stored.updated_at, faults) and not faults:
+            raise BadgeChanged(reference="lastUpdatedOn")
+        draft = to_changed(stored, body, faults)
+        if faults:
+            raise InvalidInput(faults)
+        return draft
+
+    badge = await badges.update(request.user, read_badge_id(body.id), change)
+    fields = await catalogue.all_fields(request.user)
+    return Envelope(_whole(request, badge), [], warnings_about(badge, fields))
 
 
 @get(
@@ -117,14 +158,24 @@ async def get_badge(
     request: ApiRequest,
     badge_id: PathId,
     badges: NamedDependency[BadgeService],
+    holdings: NamedDependency[HoldingService],
     include_statistics: Annotated[
-        bool, QueryParameter(name="includeStatistics", description="Adds issuedCount and earnedCount.")
+        bool,
+        QueryParameter(
+            name="includeStatistics",
+            description="Adds issuedCount, earnedCount, and the current cycle of each fixed window.",
+        ),
     ] = False,
 ) -> Envelope[BadgeAnswer]:
     """One badge."""
-    badge = await badges.get(request.user, _id(badge_id))
-    counts = await badges.counts([badge.badge_key]) if include_statistics else None
-    return Envelope(badge_answer(badge, request.exchange.arrived_at, counts))
+    badge = await badges.get(request.user, read_badge_id(badge_id))
+    if not include_statistics:
+        return Envelope(_whole(request, badge))
+    now, zone = request.exchange.arrived_at, ZoneInfo(request.user.time_zone)
+    counts = await badges.counts([badge.badge_key])
+    return Envelope(
+        badge_answer(badge, now, zone, counts, await holdings.cycle_counts(request.user, badge, now))
+    )
 
 
 @get(
@@ -240,8 +291,8 @@ async def claim_badge(
 ) -> Envelope[ClaimAnswer]:
     """Register an owner under its own reference."""
     claim = data.read(as_it_is)
-    await badges.claim(request.user, _id(badge_id), claim.owner_type, claim.reference_id)
-    return Envelope(ClaimAnswer(_id(badge_id), claim.owner_type, claim.reference_id, True))
+    await badges.claim(request.user, read_badge_id(badge_id), claim.owner_type, claim.reference_id)
+    return Envelope(ClaimAnswer(read_badge_id(badge_id), claim.owner_type, claim.reference_id, True))
 
 
 @post(
@@ -260,19 +311,24 @@ async def unclaim_badge(
 ) -> Envelope[ClaimAnswer]:
     """The owner issues nothing more under this reference."""
     claim = data.read(as_it_is)
-    await badges.unclaim(request.user, _id(badge_id), claim.owner_type, claim.reference_id)
-    return Envelope(ClaimAnswer(_id(badge_id), claim.owner_type, claim.reference_id, False))
+    await badges.unclaim(request.user, read_badge_id(badge_id), claim.owner_type, claim.reference_id)
+    return Envelope(ClaimAnswer(read_badge_id(badge_id), claim.owner_type, claim.reference_id, False))
+
+
+def _whole(request: ApiRequest, badge: Badge) -> BadgeAnswer:
+    return badge_answer(badge, request.exchange.arrived_at, ZoneInfo(request.user.time_zone))
 
 
 async def _switch(
     request: ApiRequest, text: str, badges: BadgeService, *, is_active: bool
 ) -> Envelope[ActivationAnswer]:
-    badge_id = _id(text)
+    badge_id = read_badge_id(text)
     await badges.set_active(request.user, badge_id, is_active)
     return Envelope(ActivationAnswer(badge_id, is_active))
 
 
-def _id(text: str) -> BadgeId:
+def read_badge_id(text: str) -> BadgeId:
+    """The badge that a path or body names. Raises BadgeNotFound where that cannot be a badge id."""
     badge_id = ids.badge_id(text)
     if badge_id is None:
         raise BadgeNotFound

@@ -10,6 +10,14 @@ create index earned_badge_counted on earned_badge (badge_key, customer_id, count
 -- Whether the badge as a whole has a limit: whoever earns it holds it exclusively.
 alter table badge add column is_capped boolean not null default false;
 
+-- What lists of badges are filtered and sorted by; both are in presentation too, which SQL cannot look into: it may
+-- hold texts that are no PostgreSQL text.
+alter table badge add column badge_group_id text collate "C";
+alter table badge add column badge_rank integer;
+update badge
+set badge_group_id = substring(presentation::text from '"badge_group_id":"([0-9a-f]{24})"'),
+    badge_rank = substring(presentation::text from '"badge_rank":([0-9]+)')::integer;
+
 -- How much of a badge with a limit as a whole was earned when: unrevoked ones by the UTC hour (grain_s 3600) and again by
 -- the very instant (grain_s 0) of their events. A window adds whole hours, and instants at its two edges.
 create table tally (
