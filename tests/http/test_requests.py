@@ -139,7 +139,7 @@ async def test_an_id_that_did_nothing_is_not_found(
     [
         ("GET", "/badgeMeta", 200),
         ("GET", "/badgeMeta/no-id", 404),
-        ("GET", "/nowhere", 404),
+        ("GET", "/nowhere/at/all", 404),
         ("DELETE", "/badgeMeta", 405),
         ("POST", "/badgeMeta", 400),
         ("POST", "/customer/earnBulk", 400),
