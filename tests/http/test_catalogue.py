@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from datetime import UTC, datetime
 from typing import Any
@@ -161,15 +162,16 @@ async def test_a_group_that_is_not_there_is_404(shared_org: Org, group_id: str) 
 
 async def test_groups_are_listed_by_rank_and_name_page_by_page(org: Org, other_org: Org) -> None:
     await make_group(other_org, name="not ours")
-    sent = [("b", None), ("a", None), ("Z", 2), ("a", 2), ("z", 0), ("z", 1), ("a", 2)]
+    ranked = [("Z", 2), ("a", 2), ("z", 0), ("z", 1), ("a", 2)]
+    sent = [*((letter, None) for letter in "hgfedcba"), *ranked]
     made = [await make_group(org, name=name, rank=rank) for name, rank in sent]
     in_order = sorted(made, key=lambda g: (g["rank"] is None, g["rank"] or 0, g["name"], g["id"]))
     seen: list[dict[str, Any]] = []
-    for page, count in ((0, 3), (1, 3), (2, 1), (3, 0), (1_000_000_000, 0)):
-        data = success(await org.client.get("/group", params={"page": page, "size": 3}))
+    for page, count in ((0, 5), (1, 5), (2, 3), (3, 0), (1_000_000_000, 0)):
+        data = success(await org.client.get("/group", params={"page": page, "size": 5}))
         assert list(data) == ["badgeGroups", "pagination"]
         assert len(data["badgeGroups"]) == count
-        assert data["pagination"] == {"page": page, "size": 3, "total": 7, "totalPages": 3}
+        assert data["pagination"] == {"page": page, "size": 5, "total": 13, "totalPages": 3}
         seen += data["badgeGroups"]
     assert seen == in_order
 
@@ -303,6 +305,17 @@ async def test_a_change_that_cannot_be_is_told_and_changes_nothing(
     answer = await shared_org.client.put(f"/customField/{made['id']}", json=sent)
     assert failure(answer, 400) == [(400, reference) for reference in expected]
     assert success(await shared_org.client.get(f"/customField/{made['id']}")) == made
+
+
+async def test_changes_of_a_custom_field_at_once_are_both_kept(shared_org: Org) -> None:
+    made = [await make_field(shared_org, defaultValue="summer") for _ in range(20)]
+    changes = ({"isMandatory": True}, {"isActive": False})
+    await asyncio.gather(
+        *(shared_org.client.put(f"/customField/{f['id']}", json=change) for f in made for change in changes)
+    )
+    for each in made:
+        shown = success(await shared_org.client.get(f"/customField/{each['id']}"))
+        assert (shown["isMandatory"], shown["isActive"]) == (True, False)
 
 
 async def test_the_name_of_a_custom_field_is_unique_in_its_org_and_case_sensitive(

@@ -34,6 +34,9 @@ def paths_with_bodies(badge_id: str) -> list[str]:
         f"/badgeMeta/{badge_id}/claim",
         f"/badgeMeta/{badge_id}/unclaim",
         "/customer/earnBulk",
+        "/group",
+        "/customField",
+        "/orgMeta",
         "http://test/v3/oauth/token/generate",
     ]
 
