@@ -227,8 +227,8 @@ async def list_badges(
         claimed_by=claimed_by,
         unclaimed=unclaimed,
         name=name,
-        starts_from=_time("startOn", start_on),
-        expires_until=_time("expiresOn", expires_on),
+        starts_from=read_time("startOn", start_on),
+        expires_until=read_time("expiresOn", expires_on),
     )
     found, total = await badges.list_page(request.user, wanted, page=page, size=size)
     counts = await badges.counts([badge.badge_key for badge in found])
@@ -335,7 +335,8 @@ def read_badge_id(text: str) -> BadgeId:
     return badge_id
 
 
-def _time(name: str, text: str | None) -> datetime | None:
+def read_time(name: str, text: str | None) -> datetime | None:
+    """The time that a query parameter holds, if there is one. Raises InvalidInput where it is no time."""
     try:
         return None if text is None else times.read_instant(text)
     except ValueError as error:

@@ -1,0 +1,200 @@
+"""The wire structs of who holds a badge, and why or why not, and how reads become answers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cockade import errors
+from cockade.errors import Fault, InvalidInput
+from cockade.holding import rules
+from cockade.holding.model import Explanation, Finding, Holding, HoldingStatus, Verdict
+from cockade.http.holdings import optional_time_fields
+from cockade.http.wire import LimitDetails, limit_details, time_fields
+from cockade.ids import BadgeId, CustomerId
+from cockade.request.model import OwnerType
+
+_CURSOR = struct.Struct(">qi")
+
+
+class HolderEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One earned badge."""
+
+    customer_id: int
+    earned_badge_id: str
+    status: HoldingStatus
+    earned_on: Annotated[float, Meta(description="When it was recorded, to the second.")]
+    earned_on_iso: str = msgspec.field(name="earnedOnISO")
+    earn_event_date: float
+    earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
+    expires_on: float
+    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    revoked_on: float | None
+    revoked_on_iso: str | None = msgspec.field(name="revokedOnISO")
+    request_id: Annotated[str | None, Meta(description="The request that issued it.")]
+    owner_type: OwnerType | None
+    owner_reference_id: str | None
+
+
+class HoldersPage(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who earned a badge, in order of customer."""
+
+    badge_meta_id: str
+    customers: list[HolderEntry]
+    next: Annotated[str | None, Meta(description="Send it as `after` for what comes next; null at the end.")]
+
+
+class EnrolmentEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One enrolment."""
+
+    issue_id: str
+    status: HoldingStatus
+    issued_on: float
+    issued_on_iso: str = msgspec.field(name="issuedOnISO")
+    issue_event_date: float
+    issue_event_date_iso: str = msgspec.field(name="issueEventDateISO")
+    issue_expires_on: float
+    issue_expires_on_iso: str = msgspec.field(name="issueExpiresOnISO")
+    revoked_on: float | None
+    revoked_on_iso: str | None = msgspec.field(name="revokedOnISO")
+    request_id: str | None
+    owner_type: OwnerType | None
+    owner_reference_id: str | None
+
+
+class RuleEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One rule with its verdict."""
+
+    rule: Annotated[str, Meta(examples=["CUSTOMER_LIMIT"])]
+    verdict: Verdict
+    code: Annotated[int | None, Meta(description="The error code, where it refuses.")]
+    message: str
+    reference: Annotated[str | None, Meta(description="The path of the constraint.")]
+    details: Annotated[LimitDetails | None, Meta(description="Of a limit: how much of it is used.")]
+    earned_badge_id: Annotated[str | None, Meta(description="The one that stands in the way.")]
+    enrolment_id: Annotated[str | None, Meta(description="The one that holds the event.")]
+
+
+class ExplanationAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Why she would earn the badge, or why not."""
+
+    badge_meta_id: str
+    customer_id: int
+    earn_event_date: float
+    earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
+    would_earn: Annotated[bool, Meta(description="Whether `POST /customer/earn` would issue it.")]
+    expires_on: Annotated[float | None, Meta(description="Until when; null where she would not earn it.")]
+    expires_on_iso: str | None = msgspec.field(name="expiresOnISO")
+    summary: str
+    rules: list[RuleEntry]
+    earned: Annotated[list[HolderEntry], Meta(description="What she ever had of it, the newest hundred.")]
+    enrolments: Annotated[list[EnrolmentEntry], Meta(description="Likewise her enrolments.")]
+
+
+def holders_page(badge_id: BadgeId, found: list[Holding], size: int, now: datetime) -> HoldersPage:
+    """A page, of which `found` may hold one more than belongs to it: then there is a next one."""
+    shown = found[:size]
+    last = shown[-1] if len(found) > size else None
+    return HoldersPage(
+        badge_meta_id=badge_id,
+        customers=[holder_entry(holding, now) for holding in shown],
+        next=None if last is None else _write_cursor(last),
+    )
+
+
+def holder_entry(holding: Holding, now: datetime) -> HolderEntry:
+    """One earned badge as of `now`."""
+    return HolderEntry(
+        customer_id=holding.customer,
+        earned_badge_id=holding.holding_id,
+        status=rules.earned_status(holding, now),
+        **time_fields("earned_on", holding.recorded_at),
+        **time_fields("earn_event_date", holding.event_at),
+        **time_fields("expires_on", holding.valid_until),
+        **optional_time_fields("revoked_on", holding.revoked_at),
+        request_id=holding.request_id,
+        owner_type=holding.owner_type,
+        owner_reference_id=holding.reference_id,
+    )
+
+
+def _enrolment_entry(holding: Holding, now: datetime) -> EnrolmentEntry:
+    return EnrolmentEntry(
+        issue_id=holding.holding_id,
+        status=rules.enrolment_status(holding, now),
+        **time_fields("issued_on", holding.recorded_at),
+        **time_fields("issue_event_date", holding.event_at),
+        **time_fields("issue_expires_on", holding.valid_until),
+        **optional_time_fields("revoked_on", holding.revoked_at),
+        request_id=holding.request_id,
+        owner_type=holding.owner_type,
+        owner_reference_id=holding.reference_id,
+    )
+
+
+def explanation_answer(
+    badge_id: BadgeId, customer: CustomerId, explanation: Explanation, now: datetime
+) -> ExplanationAnswer:
+    """Every rule with its verdict, and a sentence for all of them."""
+    refused = [finding for finding in explanation.findings if finding.verdict is Verdict.REFUSED]
+    return ExplanationAnswer(
+        badge_meta_id=badge_id,
+        customer_id=customer,
+        **time_fields("earn_event_date", explanation.event_at),
+        would_earn=not refused,
+        **optional_time_fields("expires_on", None if refused else explanation.valid_until),
+        summary=_summary(explanation, refused, now),
+        rules=[_rule_entry(finding) for finding in explanation.findings],
+        earned=[holder_entry(holding, now) for holding in explanation.earned],
+        enrolments=[_enrolment_entry(holding, now) for holding in explanation.enrolments],
+    )
+
+
+def _summary(explanation: Explanation, refused: list[Finding], now: datetime) -> str:
+    has = sum(holding.revoked_at is None for holding in explanation.earned)
+    live = sum(rules.earned_status(holding, now) is HoldingStatus.LIVE for holding in explanation.earned)
+    history = (
+        f"She has earned it {has} times, {live} of them valid now." if has else "She has never earned it."
+    )
+    if not refused:
+        return f"{history} She would earn it with this event."
+    return f"{history} She would not earn it with this event: {refused[0].message}"
+
+
+def _rule_entry(finding: Finding) -> RuleEntry:
+    limit = finding.limit
+    details = limit_details(limit)
+    return RuleEntry(
+        rule=finding.rule,
+        verdict=finding.verdict,
+        code=finding.code,
+        message=finding.message,
+        reference=limit and limit.reference,
+        details=details if isinstance(details, LimitDetails) else None,
+        earned_badge_id=finding.earned_badge_id,
+        enrolment_id=finding.enrolment_id,
+    )
+
+
+def _write_cursor(last: Holding) -> str:
+    return base64.urlsafe_b64encode(_CURSOR.pack(last.customer, last.ordinal)).decode().rstrip("=")
+
+
+def read_cursor(text: str | None) -> tuple[int, int]:
+    """The place that a page ended at; before everybody without one. Raises InvalidInput where it is no cursor."""
+    if text is None:
+        return 0, 0
+    try:
+        customer, ordinal = _CURSOR.unpack(
+            base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+        )
+    except (binascii.Error, struct.error, ValueError):
+        message = "Not a cursor: send the `next` of the page before, as it was answered."
+        raise InvalidInput([Fault(errors.MALFORMED, message, "after")]) from None
+    return customer, ordinal
