@@ -14,7 +14,7 @@ NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 TWO_DAYS = {"expiryType": "RELATIVE", "relativeExpirytype": "DAYS", "value": 2}
 ENROLLED: dict[str, Any] = {"earnType": "ISSUE_EARN", "issuedBadgeExpiry": TWO_DAYS}
-LAST_WEEK = {"startOn": (NOW - 9 * DAY).isoformat()}
+LAST_WEEK: dict[str, Any] = {"startOn": (NOW - 9 * DAY).isoformat()}
 PAGE_FIELDS = {
     "badgeMetaId", "orgId", "name", "description", "startOn", "startOnISO", "expiresOn", "expiresOnISO", "images",
     "tags", "badgeGroupId", "badgeGroupName", "badgeRank", "ownership", "earnType", "benefits", "customerConstraints",

@@ -42,6 +42,8 @@ class Holder(Struct, frozen=True, kw_only=True):
     """The unrevoked one valid at some time within the validity asked about: of several, the one that ends last."""
     total: int = 0
     """How many unrevoked ones she has."""
+    counted: Sequence[datetime] = ()
+    """Event dates of unrevoked ones, ascending, as far as windows per customer can tell them apart."""
 
 
 class Findings(Struct, frozen=True, kw_only=True):
@@ -50,8 +52,6 @@ class Findings(Struct, frozen=True, kw_only=True):
     enrolled: Mapping[CustomerId, Enrolled] | None = None
     """Who has an enrolment that holds the event; None where the badge needs none."""
     holders: Mapping[CustomerId, Holder]
-    counted: Mapping[CustomerId, Sequence[datetime]] = {}
-    """Event dates of unrevoked ones, ascending, as far as windows per customer can tell them apart."""
     usages: Sequence[Usage] = ()
     """The limits of the badge as a whole, in the order in which they are met."""
 

@@ -103,8 +103,7 @@ def _refuse_customer(
         return None
     if holder.standing is not None and not rule.holds_several:
         return _already_held(line, holder.standing, rule.now)
-    counted = found.counted.get(customer, ())
-    exceeded = limit_rules.first_exceeded(rule.checks, holder.total, counted, rule.zone, rule.ends_at)
+    exceeded = limit_rules.first_exceeded(rule.checks, holder.total, holder.counted, rule.zone, rule.ends_at)
     return exceeded and Refusal(line, RefusalReason.CUSTOMER_LIMIT, exceeded=exceeded)
 
 

@@ -184,25 +184,21 @@ async def find(
     valid_from: datetime,
     valid_until: datetime,
 ) -> Findings:
-    """What rule 8 has to know. Ordinals are read before what is counted: whoever earns in between is met on them."""
+    """What rule 8 has to know."""
     enrolled = (
         await enrolment_store.find_holding(tx, badge_key, customers, valid_from)
         if rule.needs_enrolment
         else None
     )
-    if rule.holds_several and not any(isinstance(check.limit, FixedValue) for check in rule.checks):
-        holders = await store.find_last_ordinals(tx, badge_key, customers)
-    else:
-        holders = await store.find_holders(tx, badge_key, customers, valid_from, valid_until)
     reach = limit_rules.reach(rule.checks, rule.zone)
-    return Findings(
-        enrolled=enrolled,
-        holders=holders,
-        counted=await store.find_counted(tx, badge_key, list(holders), *reach) if holders and reach else {},
-        usages=await limit_service.badge_usage(
-            tx, badge_key, rule.caps, rule.zone, asked=len(customers), ends_at=rule.ends_at
-        ),
+    if rule.holds_several and not any(isinstance(check.limit, FixedValue) for check in rule.checks):
+        holders = await store.find_last_ordinals(tx, badge_key, customers, reach)
+    else:
+        holders = await store.find_holders(tx, badge_key, customers, valid_from, valid_until, reach)
+    usages = await limit_service.badge_usage(
+        tx, badge_key, rule.caps, rule.zone, asked=len(customers), ends_at=rule.ends_at
     )
+    return Findings(enrolled=enrolled, holders=holders, usages=usages)
 
 
 async def _write(tx: Tx, rows: list[LedgerRow], capped: Set[BadgeKey]) -> None:

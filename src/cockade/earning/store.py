@@ -24,14 +24,24 @@ _COLUMNS = (
 )
 
 
+Reach = tuple[datetime, datetime] | None
+"""From when until when (half open) event dates count towards windows per customer; None where there are none."""
+
+
 async def find_holders(
-    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], valid_from: datetime, valid_until: datetime
+    tx: Tx,
+    badge_key: BadgeKey,
+    customers: Sequence[CustomerId],
+    valid_from: datetime,
+    valid_until: datetime,
+    reach: Reach,
 ) -> dict[CustomerId, Holder]:
     """Those of the customers who ever had the badge, with what stands within `[valid_from, valid_until)`.
 
     Reads all that they ever had of it.
     """
-    rows = await tx.rows(SQL["find_holders"], badge_key, customers, valid_from, valid_until)
+    opens, closes = reach or (None, None)
+    rows = await tx.rows(SQL["find_holders"], badge_key, customers, valid_from, valid_until, opens, closes)
     return {
         row[0]: Holder(
             last_ordinal=row[1],
@@ -39,17 +49,19 @@ async def find_holders(
             standing=Standing(request_key=row[4], line=row[5], valid_from=row[6], valid_until=row[7])
             if row[3]
             else None,
+            counted=row[8] or (),
         )
         for row in rows
     }
 
 
 async def find_last_ordinals(
-    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId]
+    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], reach: Reach
 ) -> dict[CustomerId, Holder]:
-    """Those of the customers who ever had the badge, with nothing but their ordinal: one row read of each."""
-    rows = await tx.rows(SQL["find_last_ordinals"], badge_key, customers)
-    return {row[0]: Holder(last_ordinal=row[1]) for row in rows}
+    """Those of the customers who ever had the badge, with nothing but their ordinal and what counts towards windows."""
+    opens, closes = reach or (None, None)
+    rows = await tx.rows(SQL["find_last_ordinals"], badge_key, customers, opens, closes)
+    return {row[0]: Holder(last_ordinal=row[1], counted=row[2] or ()) for row in rows}
 
 
 async def find_last_ordinals_of_many(
@@ -62,16 +74,6 @@ async def find_last_ordinals_of_many(
         [customer for _, customer in asked],
     )
     return {(BadgeKey(row[0]), CustomerId(row[1])): row[2] for row in rows}
-
-
-async def find_counted(
-    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], opens: datetime, closes: datetime
-) -> dict[CustomerId, Sequence[datetime]]:
-    """The event dates in `[opens, closes)` that count towards windows per customer, ascending.
-
-    Read after the holders, never before: whoever earns in between is then met on the ordinal.
-    """
-    return {row[0]: row[1] for row in await tx.rows(SQL["find_counted"], badge_key, customers, opens, closes)}
 
 
 async def insert(tx: Tx, rows: Sequence[LedgerRow]) -> None:

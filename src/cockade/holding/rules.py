@@ -180,8 +180,8 @@ def _not_held(holder: Holder | None, rule: Rule8) -> Finding:
 
 
 def _customer_limits(customer: CustomerId, found: Findings, rule: Rule8, event_at: datetime) -> list[Finding]:
-    holder, counted = found.holders.get(customer), found.counted.get(customer, ())
-    total = holder.total if holder else 0
+    holder = found.holders.get(customer)
+    total, counted = (holder.total, holder.counted) if holder else (0, ())
     findings: list[Finding] = []
     for check in rule.checks:
         used = limit_rules.used_in(check, total, counted, rule.zone)

@@ -217,6 +217,19 @@ def window_after(window: RollingWindow, event_at: datetime, zone: ZoneInfo) -> d
             return midnight(end.astimezone(zone).date() + timedelta(days=1), zone)
 
 
+def _ends_after(window: RollingWindow, event_at: datetime, zone: ZoneInfo) -> list[datetime]:
+    """The instants at which a window can let go of `event_at`.
+
+    Several for calendar months: what happened on 29 February is out of the month that ends on 29 March, and back in the
+    one that ends earlier on 31 March, which is clamped.
+    """
+    end = window_after(window, event_at, zone)
+    if window.unit is not ExpiryUnit.MONTHS:
+        return [end]
+    local = end.astimezone(zone)
+    return [(local + timedelta(days=more)).astimezone(UTC) for more in range(4)]
+
+
 def _slack(window: RollingWindow) -> timedelta:
     return CLAMP if window.unit is ExpiryUnit.MONTHS else timedelta()
 
@@ -304,7 +317,7 @@ def _available_from(check: Check, counted: Sequence[datetime], zone: ZoneInfo) -
         has_room = bisect_left(counted, closes) - bisect_left(counted, opens) < limit.limit
         return opens if has_room else closes
     # Room comes back when a window lets go of a counted event, at no other time.
-    ends = sorted({window_after(limit, event_at, zone) for event_at in counted})
+    ends = sorted({end for event_at in counted for end in _ends_after(limit, event_at, zone)})
     for end in ends[bisect_right(ends, check.closes) :]:
         if used_in(_check(limit, end, zone), 0, counted, zone) < limit.limit:
             return end
