@@ -162,3 +162,166 @@ def test_every_path_is_served_below_the_short_base_path_too(service: Service, ba
     base = f"{service.origin}/v1/badges"
     with httpx.Client(base_url=base, auth=(shown["username"], shown["secret"])) as short:
         assert told(short.get(f"/badgeMeta/{badge_id}"))["ownership"]["claims"][0]["referenceId"] == REFERENCE
+
+
+def test_update_badge(client: httpx.Client) -> None:
+    badge_id = make_badge(client)
+    changed = told(client.put("/badgeMeta", json={"id": badge_id, "description": "New", "tags": None}))
+    assert set(changed) == WHOLE
+    assert (changed["id"], changed["description"], changed["tags"]) == (badge_id, "New", [])
+    stale = {"id": badge_id, "lastUpdatedOn": changed["createdOn"]}
+    assert error_codes(client.put("/badgeMeta", json=stale), 409) == [409]
+    wrong = {"id": badge_id, "earnType": "ISSUE_EARN", "startOn": time.time() + 9, "ownership": None}
+    assert set(error_codes(client.put("/badgeMeta", json=wrong), 400)) == {727}
+    wrong.pop("ownership")
+    assert set(error_codes(client.put("/badgeMeta", json=wrong), 400)) == {400, 723, 1020}
+
+
+def test_list_managed_badges(client: httpx.Client, badge_id: str) -> None:
+    data = told(client.get("/management/77", params={"size": 1000, "sortOn": "EXPIRES_ON", "order": "ASC"}))
+    assert set(data) == {"customerBadges", "pagination"}
+    [row] = [row for row in data["customerBadges"] if row["badgeMetaId"] == badge_id]
+    assert set(row) == {
+        "badgeMetaId", "name", "description", "badgeType", "badgeGroupId", "badgeGroupName", "badgeRank", "createdOn",
+        "createdOnISO", "lastUpdatedOn", "lastUpdatedOnISO", "images", "badgeStatus", "lastEarnedOn", "lastEarnedOnISO",
+        "startsOn", "startsOnISO", "expiresOn", "expiresOnISO", "earnCount", "ownership", "issueStatus", "active",
+    }  # fmt: skip
+    ends = [row["expiresOn"] for row in data["customerBadges"]]
+    assert ends == sorted(ends)
+
+
+def test_get_managed_badge(client: httpx.Client, badge_id: str) -> None:
+    earned = {"badgeMetaId": badge_id, "customerId": 701, "triggeredBy": TRIGGER}
+    earned_id = told(client.post("/customer/earn", json=earned))["earnedBadgeId"]
+    data = told(client.get(f"/management/701/badge/{badge_id}", params={"includeStatistics": "true"}))
+    assert set(data) == {
+        "id", "name", "description", "createdOn", "createdOnISO", "lastUpdatedOn", "lastUpdatedOnISO", "startsOn",
+        "startsOnISO", "expiresOn", "expiresOnISO", "action", "badgeType", "badgeStatus", "owner", "claimedBy", "images",
+        "earnExpiry", "issueExpiry", "badgeGroupId", "badgeGroupName", "badgeRank", "activeEarnedCount", "customFields",
+        "earnConstraintBlockStatistics", "issualDetails", "earnDetails",
+    }  # fmt: skip
+    assert data["activeEarnedCount"] == data["earnDetails"]["earnCount"] == 1
+    [earn] = data["earnDetails"]["earns"]
+    assert (earn["earnedBadgeId"], earn["status"], earn["ownerType"]) == (earned_id, "LIVE", "Loyalty")
+    assert data["issualDetails"] == {"issuedCount": 0, "issuals": []}
+
+
+def test_get_fixed_window_details(client: httpx.Client) -> None:
+    """Weekly cycles of a badge that starts on Monday 25 September 2023, in the time zone of the first org."""
+    window = {"constraintType": "CUSTOMER_BADGE_FIXED_WINDOW", "maxEarnLimit": 2, "durationType": "WEEKS"}
+    whole = {"constraintType": "BADGE_FIXED_WINDOW", "maxEarnLimit": 9, "durationType": "MONTHS"}
+    badge_id = make_badge(
+        client,
+        startOn="2023-09-25T00:00:00Z",
+        expiresOn="2023-12-01T00:00:00Z",
+        customerConstraints=[window],
+        badgeConstraints=[whole],
+    )
+    assert told(earn_bulk(client, badge_id, [1, 2], earnEventDate="2023-10-03T10:00:00Z"))["earnedCount"] == 2
+    params = {"badgeMetaId": badge_id, "customerId": "1", "includeEarnCount": "true", "size": "100"}
+    data = told(client.get("/badgeMeta/getFixedWindowDetails", params=params))
+    cycles = data["fixedWindowCycles"]
+    assert data["pagination"]["total"] == len(cycles) == 10 + 3
+    assert set(cycles[0]) == {
+        "fixedWindowCycleReferenceId", "startDate", "startDateISO", "endDate", "endDateISO", "earnCount",
+        "constraintType", "cycleStatus",
+    }  # fmt: skip
+    days = [(cycle["startDateISO"][:10], cycle["endDateISO"][:10], cycle["earnCount"]) for cycle in cycles]
+    assert days[:3] == [
+        ("2023-09-25", "2023-10-01", 0),
+        ("2023-10-02", "2023-10-08", 1),
+        ("2023-10-09", "2023-10-15", 0),
+    ]
+    assert days[10:] == [
+        ("2023-09-25", "2023-09-30", 0),
+        ("2023-10-01", "2023-10-31", 2),
+        ("2023-11-01", "2023-11-30", 0),
+    ]
+    assert [cycle["constraintType"] for cycle in cycles] == ["CUSTOMER"] * 10 + ["BADGE"] * 3
+    within = {
+        "badgeMetaId": badge_id,
+        "constraintType": "BADGE",
+        "startDate": "2023-10-31T12:00:00Z",
+        "endDate": "2023-11-01T00:00:00Z",
+    }
+    some = told(client.get("/badgeMeta/getFixedWindowDetails", params=within))["fixedWindowCycles"]
+    assert [cycle["startDateISO"][:10] for cycle in some] == ["2023-10-01", "2023-11-01"]
+    assert error_codes(client.get("/badgeMeta/getFixedWindowDetails"), 400) == [715]
+    no_customer = {"badgeMetaId": badge_id, "includeEarnCount": "true"}
+    assert error_codes(client.get("/badgeMeta/getFixedWindowDetails", params=no_customer), 400) == [812]
+
+
+def test_groups(client: httpx.Client) -> None:
+    group = told(client.post("/group", json={"name": "Gold", "rank": 1}), 201)
+    assert set(group) == {
+        "id", "orgId", "name", "rank", "createdBy", "createdOn", "createdOnISO", "lastUpdatedBy", "lastUpdatedOn",
+        "lastUpdatedOnISO", "isActive",
+    }  # fmt: skip
+    changed = told(client.put(f"/{group['id']}", json={"name": "Platinum"}))
+    assert (changed["id"], changed["name"], changed["rank"]) == (group["id"], "Platinum", 1)
+    assert told(client.get(f"/group/{group['id']}")) == changed
+    assert changed in told(client.get("/group", params={"size": 1000}))["badgeGroups"]
+
+
+def test_custom_fields(client: httpx.Client) -> None:
+    body = {"name": f"size {time.time()}", "dataType": "INTEGER", "isMandatory": True, "defaultValue": 5}
+    field = told(client.post("/customField", json=body), 201)
+    assert body.items() <= field.items()
+    assert {"id", "orgId", "isActive", "createdOn", "createdOnISO"} <= set(field)
+    try:
+        assert told(client.get(f"/badgeMeta/{make_badge(client)}"))["customFields"] == {body["name"]: 5}
+        wrong = badge_body(startOn=time.time(), customFields={body["name"]: "many"})
+        assert error_codes(client.post("/badgeMeta", json=wrong), 400) == [400]
+        assert field in told(client.get("/customField", params={"size": 1000}))["customFieldROList"]
+    finally:
+        changed = told(
+            client.put(f"/customField/{field['id']}", json={"isMandatory": False, "isActive": False})
+        )
+    assert told(client.get(f"/customField/{field['id']}")) == changed
+
+
+def test_org_meta(client: httpx.Client) -> None:
+    assert error_codes(client.get("/orgMeta"), 404) == [404]
+    tag = {"key": "season", "dataType": "STRING", "description": "When", "mandatory": False}
+    made = told(client.post("/orgMeta", json={"tags": [tag]}), 201)
+    assert made["tags"] == [tag]
+    assert error_codes(client.post("/orgMeta", json={"tags": []}), 409) == [409]
+    changed = told(client.put("/orgMeta", json={"tags": []}))
+    assert (changed["id"], changed["tags"]) == (made["id"], [])
+    assert told(client.get("/orgMeta")) == changed
+
+
+def test_put_identifiers(client: httpx.Client) -> None:
+    body = {"identifiers": [{"customerId": 801, "type": "email", "value": " Eight@Example.org "}]}
+    counts = {"totalCount": 1, "createdCount": 1, "updatedCount": 0, "unchangedCount": 0}
+    assert told(client.put("/customers/identifiers", json=body)) == counts
+    header = {"X-CAP-CUSTOMER-IDENTIFIER": "email"}
+    assert told(client.get("/customer/eight@example.org", headers=header))["badges"] is not None
+    assert error_codes(client.get("/customer/nine@example.org", headers=header), 404) == [404]
+
+
+def test_list_holders(client: httpx.Client) -> None:
+    badge_id = make_badge(client)
+    issued = told(earn_bulk(client, badge_id, [3, 1, 2], requestId=f"who {badge_id}"))["issuedBadges"]
+    page = told(client.get(f"/badgeMeta/{badge_id}/customers", params={"size": 2}))
+    assert set(page) == {"badgeMetaId", "customers", "next"}
+    rest = told(client.get(f"/badgeMeta/{badge_id}/customers", params={"after": page["next"]}))
+    rows = page["customers"] + rest["customers"]
+    assert {row["customerId"]: row["earnedBadgeId"] for row in rows} == {
+        entry["customerId"]: entry["issuedId"] for entry in issued
+    }
+    assert [row["customerId"] for row in rows] == [1, 2, 3]
+    assert {row["requestId"] for row in rows} == {f"who {badge_id}"}
+    assert rest["next"] is None
+
+
+def test_explain(client: httpx.Client) -> None:
+    badge_id = make_badge(client)
+    path = f"/badgeMeta/{badge_id}/customers/1/explain"
+    before = told(client.get(path))
+    assert before["wouldEarn"] is True
+    earned_id = told(earn_bulk(client, badge_id, [1]))["issuedBadges"][0]["issuedId"]
+    after = told(client.get(path))
+    [refusal] = [rule for rule in after["rules"] if rule["verdict"] == "REFUSED"]
+    assert (refusal["rule"], refusal["code"], refusal["earnedBadgeId"]) == ("NOT_HELD", 1040, earned_id)
+    assert (after["wouldEarn"], after["earned"][0]["earnedBadgeId"]) == (False, earned_id)

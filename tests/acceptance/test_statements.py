@@ -26,7 +26,7 @@ def logging_service(home: Path) -> Generator[Service]:
         yield service
 
 
-def _statements(service: Service, call: Callable[[], httpx.Response]) -> list[str]:
+def statements(service: Service, call: Callable[[], httpx.Response]) -> list[str]:
     """What the server was asked during the call, by others than ourselves."""
     marks = [uuid.uuid4().hex, uuid.uuid4().hex]
     query(service.database_url, f"select '{marks[0]}'")
@@ -77,7 +77,7 @@ def test_one_customer_and_ten_thousand_take_the_same_number_of_statements(
         ):
             if held:
                 assert earn_bulk(client, badge_id, range(first, first + held)).status_code == 200
-            asked = _statements(
+            asked = statements(
                 logging_service,
                 lambda audience=range(first, first + size): earn_bulk(client, badge_id, audience),
             )

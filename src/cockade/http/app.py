@@ -59,6 +59,45 @@ SHORT_PATH = "/v1/badges"
 """The same paths for callers behind a gateway of their own."""
 
 
+HANDLERS: list[ControllerRouterHandler] = [
+    earning.earn_bulk,
+    earning.earn,
+    earning.revoke_earn,
+    enrolment.issue_bulk,
+    enrolment.revoke_issue,
+    holding.get_customer_badges,
+    holding.list_managed_badges,
+    holding.get_managed_badge,
+    explanation.list_holders,
+    explanation.explain,
+    explanation.get_fixed_window_details,
+    importing.import_customer_badges,
+    importing.import_customer_badges_by_put,
+    requests.get_request,
+    badge.create_badge,
+    badge.update_badge,
+    badge.get_badge,
+    badge.list_badges,
+    badge.activate_badge,
+    badge.deactivate_badge,
+    badge.claim_badge,
+    badge.unclaim_badge,
+    catalogue.create_group,
+    catalogue.update_group,
+    catalogue.get_group,
+    catalogue.list_groups,
+    catalogue.create_field,
+    catalogue.update_field,
+    catalogue.get_field,
+    catalogue.list_fields,
+    catalogue.create_org_meta,
+    catalogue.update_org_meta,
+    catalogue.get_org_meta,
+    customer.put_identifiers,
+]
+"""All that stand below the base paths; whoever calls them proves who is asking."""
+
+
 class Services(Struct, frozen=True, kw_only=True):
     """All that handlers may ask for, by the names of their parameters."""
 
@@ -77,46 +116,10 @@ class Services(Struct, frozen=True, kw_only=True):
 
 def create_app(services: Services) -> ASGIApp:
     """The whole app: the exchange outermost, then the framework, then authentication, then the handlers."""
-    handlers: list[ControllerRouterHandler] = [
-        earning.earn_bulk,
-        earning.earn,
-        earning.revoke_earn,
-        enrolment.issue_bulk,
-        enrolment.revoke_issue,
-        holding.get_customer_badges,
-        holding.list_managed_badges,
-        holding.get_managed_badge,
-        explanation.list_holders,
-        explanation.explain,
-        explanation.get_fixed_window_details,
-        importing.import_customer_badges,
-        importing.import_customer_badges_by_put,
-        requests.get_request,
-        badge.create_badge,
-        badge.update_badge,
-        badge.get_badge,
-        badge.list_badges,
-        badge.activate_badge,
-        badge.deactivate_badge,
-        badge.claim_badge,
-        badge.unclaim_badge,
-        catalogue.create_group,
-        catalogue.update_group,
-        catalogue.get_group,
-        catalogue.list_groups,
-        catalogue.create_field,
-        catalogue.update_field,
-        catalogue.get_field,
-        catalogue.list_fields,
-        catalogue.create_org_meta,
-        catalogue.update_org_meta,
-        catalogue.get_org_meta,
-        customer.put_identifiers,
-    ]
     app = Litestar(
         route_handlers=[
-            _authenticated(BASE_PATH, handlers, include_in_schema=True),
-            _authenticated(SHORT_PATH, handlers, include_in_schema=False),
+            _authenticated(BASE_PATH, include_in_schema=True),
+            _authenticated(SHORT_PATH, include_in_schema=False),
             token.generate_token,
             token.issue_token,
             health.healthz,
@@ -144,10 +147,10 @@ def create_app(services: Services) -> ASGIApp:
     return ExchangeLayer(app, services.clock)
 
 
-def _authenticated(path: str, handlers: list[ControllerRouterHandler], *, include_in_schema: bool) -> Router:
+def _authenticated(path: str, *, include_in_schema: bool) -> Router:
     return Router(
         path,
-        route_handlers=handlers,
+        route_handlers=HANDLERS,
         guards=[readers_only_read],
         middleware=[DefineMiddleware(Authentication)],
         security=[{"basic": []}, {"token": []}],
