@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -207,3 +209,38 @@ async def test_history_earned_through_is_told_by_owner_import(org: Org) -> None:
     answer = await org.client.post(url, json=[row(badge_id)])
     assert answer.status_code == 200
     assert failure(await org.earn_bulk(badge_id, [2], triggeredBy=TRIGGER), 409) == [(810, None)]
+
+
+async def test_imports_and_issuing_at_once_lose_nothing(org: Org) -> None:
+    """They meet over customers and badges, in every order; each row and each customer is there exactly once."""
+    badges = [await org.make_badge(overlapPolicy="ALLOW") for _ in range(3)]
+    badges.append(
+        await org.make_badge(
+            badgeConstraints=[{"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": 10_000}],
+            overlapPolicy="ALLOW",
+        )
+    )
+    chance = random.Random(20231103)
+    batches = [
+        [
+            row(chance.choice(badges), chance.randrange(1, 30), days_ago=1 + number / 1000)
+            for number in range(150)
+        ]
+        for _ in range(8)
+    ]
+    calls = [send(org, batch) for batch in batches] + [
+        org.earn_bulk(badge, list(range(1, 30))) for badge in badges * 3
+    ]
+    chance.shuffle(calls)
+    answers = await asyncio.gather(*calls)
+    assert {answer.status_code for answer in answers} == {200}
+    refused = [
+        envelope
+        for answer in answers
+        if isinstance(answer.json(), list)
+        for envelope in answer.json()
+        if envelope["errors"]
+    ]
+    assert {envelope["errors"][0]["code"] for envelope in refused} <= {1040}
+    total = sum([await earned_count(org, badge) for badge in badges])
+    assert total == 8 * 150 - len(refused) + 4 * 3 * 29

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -217,3 +219,22 @@ async def test_of_a_customer_with_several_active_enrolments_each_is_revoked(org:
     told = success(await revoke(org, badge_id, customers=[1]))["revokedIssuedBadges"]
     assert {entry["issuedId"] for entry in told} == ids
     assert await issued_count(org, badge_id) == 0
+
+
+async def test_many_at_once_enrol_everybody_exactly_once(org: Org) -> None:
+    badge_id, chance = await enrolled_badge(org), random.Random(20231103)
+    audiences = [chance.sample(range(1, 401), 300) for _ in range(12)]
+    answers = [
+        success(each)
+        for each in await asyncio.gather(*(issue(org, badge_id, audience) for audience in audiences))
+    ]
+    enrolled = [
+        entry["customerId"] for data in answers for entry in data["issuedBadges"] if "error" not in entry
+    ]
+    assert sorted(enrolled) == sorted({customer for audience in audiences for customer in audience})
+    assert await issued_count(org, badge_id) == len(enrolled)
+    ids = {entry["customerId"]: entry["issuedId"] for data in answers for entry in data["issuedBadges"]}
+    told = [
+        entry["issuedId"] == ids[entry["customerId"]] for data in answers for entry in data["issuedBadges"]
+    ]
+    assert all(told), "whoever is refused is told the enrolment that she has"

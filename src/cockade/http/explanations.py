@@ -15,31 +15,18 @@ from cockade import errors
 from cockade.errors import Fault, InvalidInput
 from cockade.holding import rules
 from cockade.holding.model import Explanation, Finding, Holding, HoldingStatus, Verdict
-from cockade.http.holdings import optional_time_fields
+from cockade.http.holdings import Earn, Issual, earn_fields, issual, optional_time_fields
 from cockade.http.wire import LimitDetails, limit_details, time_fields
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import OwnerType
 
 _CURSOR = struct.Struct(">qi")
 
 
-class HolderEntry(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One earned badge."""
+class HolderEntry(Earn, frozen=True, kw_only=True, rename="camel"):
+    """One earned badge of one customer."""
 
     customer_id: int
-    earned_badge_id: str
-    status: HoldingStatus
-    earned_on: Annotated[float, Meta(description="When it was recorded, to the second.")]
-    earned_on_iso: str = msgspec.field(name="earnedOnISO")
-    earn_event_date: float
-    earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
-    expires_on: float
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
-    revoked_on: float | None
-    revoked_on_iso: str | None = msgspec.field(name="revokedOnISO")
     request_id: Annotated[str | None, Meta(description="The request that issued it.")]
-    owner_type: OwnerType | None
-    owner_reference_id: str | None
 
 
 class HoldersPage(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -48,24 +35,6 @@ class HoldersPage(Struct, frozen=True, kw_only=True, rename="camel"):
     badge_meta_id: str
     customers: list[HolderEntry]
     next: Annotated[str | None, Meta(description="Send it as `after` for what comes next; null at the end.")]
-
-
-class EnrolmentEntry(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One enrolment."""
-
-    issue_id: str
-    status: HoldingStatus
-    issued_on: float
-    issued_on_iso: str = msgspec.field(name="issuedOnISO")
-    issue_event_date: float
-    issue_event_date_iso: str = msgspec.field(name="issueEventDateISO")
-    issue_expires_on: float
-    issue_expires_on_iso: str = msgspec.field(name="issueExpiresOnISO")
-    revoked_on: float | None
-    revoked_on_iso: str | None = msgspec.field(name="revokedOnISO")
-    request_id: str | None
-    owner_type: OwnerType | None
-    owner_reference_id: str | None
 
 
 class RuleEntry(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -94,7 +63,7 @@ class ExplanationAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
     summary: str
     rules: list[RuleEntry]
     earned: Annotated[list[HolderEntry], Meta(description="What she ever had of it, the newest hundred.")]
-    enrolments: Annotated[list[EnrolmentEntry], Meta(description="Likewise her enrolments.")]
+    enrolments: Annotated[list[Issual], Meta(description="Likewise her enrolments.")]
 
 
 def holders_page(badge_id: BadgeId, found: list[Holding], size: int, now: datetime) -> HoldersPage:
@@ -111,30 +80,7 @@ def holders_page(badge_id: BadgeId, found: list[Holding], size: int, now: dateti
 def holder_entry(holding: Holding, now: datetime) -> HolderEntry:
     """One earned badge as of `now`."""
     return HolderEntry(
-        customer_id=holding.customer,
-        earned_badge_id=holding.holding_id,
-        status=rules.earned_status(holding, now),
-        **time_fields("earned_on", holding.recorded_at),
-        **time_fields("earn_event_date", holding.event_at),
-        **time_fields("expires_on", holding.valid_until),
-        **optional_time_fields("revoked_on", holding.revoked_at),
-        request_id=holding.request_id,
-        owner_type=holding.owner_type,
-        owner_reference_id=holding.reference_id,
-    )
-
-
-def _enrolment_entry(holding: Holding, now: datetime) -> EnrolmentEntry:
-    return EnrolmentEntry(
-        issue_id=holding.holding_id,
-        status=rules.enrolment_status(holding, now),
-        **time_fields("issued_on", holding.recorded_at),
-        **time_fields("issue_event_date", holding.event_at),
-        **time_fields("issue_expires_on", holding.valid_until),
-        **optional_time_fields("revoked_on", holding.revoked_at),
-        request_id=holding.request_id,
-        owner_type=holding.owner_type,
-        owner_reference_id=holding.reference_id,
+        customer_id=holding.customer, request_id=holding.request_id, **earn_fields(holding, now)
     )
 
 
@@ -152,7 +98,7 @@ def explanation_answer(
         summary=_summary(explanation, refused, now),
         rules=[_rule_entry(finding) for finding in explanation.findings],
         earned=[holder_entry(holding, now) for holding in explanation.earned],
-        enrolments=[_enrolment_entry(holding, now) for holding in explanation.enrolments],
+        enrolments=[issual(holding, now) for holding in explanation.enrolments],
     )
 
 

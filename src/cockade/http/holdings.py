@@ -306,9 +306,11 @@ def _statistics(detail: Detail, now: datetime, zone: ZoneInfo) -> dict[str, Any]
             _uses("badgeConstraints", usages.badge, whole.earned, detail, now, zone),
         ),
         "issual_details": IssualDetails(
-            counts.issued, [_issual(enrolment, now) for enrolment in detail.enrolments]
+            counts.issued, [issual(enrolment, now) for enrolment in detail.enrolments]
         ),
-        "earn_details": EarnDetails(counts.earned, [_earn(earned, now) for earned in detail.earned]),
+        "earn_details": EarnDetails(
+            counts.earned, [Earn(**earn_fields(earned, now)) for earned in detail.earned]
+        ),
     }
 
 
@@ -334,7 +336,8 @@ def _uses(
     return uses
 
 
-def _issual(holding: Holding, now: datetime) -> Issual:
+def issual(holding: Holding, now: datetime) -> Issual:
+    """One enrolment as of `now`."""
     return Issual(
         issue_id=holding.holding_id,
         **time_fields("issued_on", holding.recorded_at),
@@ -347,17 +350,18 @@ def _issual(holding: Holding, now: datetime) -> Issual:
     )
 
 
-def _earn(holding: Holding, now: datetime) -> Earn:
-    return Earn(
-        earned_badge_id=holding.holding_id,
+def earn_fields(holding: Holding, now: datetime) -> dict[str, Any]:
+    """One earned badge as of `now`, as the fields of an answer."""
+    return {
+        "earned_badge_id": holding.holding_id,
         **time_fields("earned_on", holding.recorded_at),
         **time_fields("earn_event_date", holding.event_at),
         **time_fields("expires_on", holding.valid_until),
-        status=rules.earned_status(holding, now),
-        owner_type=holding.owner_type,
-        owner_reference_id=holding.reference_id,
+        "status": rules.earned_status(holding, now),
+        "owner_type": holding.owner_type,
+        "owner_reference_id": holding.reference_id,
         **optional_time_fields("revoked_on", holding.revoked_at),
-    )
+    }
 
 
 def read_bounds(name: str, given: list[str] | None, default: str) -> Bounds | None:
