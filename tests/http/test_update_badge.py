@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cockade.storage.database import connect
 from tests.http.answers import failure, success
 from tests.support import TRIGGER, Org
 
@@ -21,6 +22,7 @@ CUSTOMER_WINDOW = {
 }
 BADGE_WINDOW = {"constraintType": "BADGE_FIXED_WINDOW", "maxEarnLimit": 9, "durationType": "MONTHS"}
 ROLLING = {"constraintType": "CUSTOMER_BADGE_ROLLING_WINDOW", "maxEarnForDays": 1, "rollForDays": 2}
+WAITING = "select count(*)::int from pg_locks where locktype = 'advisory' and classid = 1 and objid = $1::integer::oid and not granted"
 FIXED = {"constraintType": "CUSTOMER_BADGE_FIXED_VALUE", "maxEarnLimit": 2}
 FULL: dict[str, Any] = {
     "description": "All there is",
@@ -296,3 +298,33 @@ async def test_a_constraint_that_lacks_something_is_told(
     badge_id = await shared_org.make_badge()
     answer = await update(shared_org, badge_id, customerConstraints=[FIXED, constraint])
     assert failure(answer, 400) == [(400, f"customerConstraints[1].{field}")]
+
+
+async def test_whoever_waits_while_a_badge_gets_a_limit_is_alone_with_it_afterwards(
+    org: Org, database_url: str
+) -> None:
+    """A request that saw no limit when it asked for the lock finds one when it has it: it runs again, alone."""
+    badge_id = await org.make_badge(overlapPolicy="ALLOW")
+    limit = '[{"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": 5}]'
+    connection = await connect(database_url)
+    try:
+        key = await connection.fetchval("select badge_key from badge where badge_id = $1", badge_id)
+        await connection.execute("begin")
+        await connection.execute("select pg_advisory_xact_lock(1, $1)", key)
+        calls = [
+            asyncio.ensure_future(org.earn_bulk(badge_id, [4 * n + more for more in range(1, 5)]))
+            for n in range(8)
+        ]
+        async with asyncio.timeout(20):
+            while True:
+                if await connection.fetchval(WAITING, key) == len(calls):
+                    break
+                await asyncio.sleep(0.01)
+        await connection.execute(
+            "update badge set is_capped = true, badge_constraints = $2 where badge_key = $1", key, limit
+        )
+        await connection.execute("commit")
+    finally:
+        await connection.close()
+    answers = await asyncio.gather(*calls)
+    assert sum(success(answer)["earnedCount"] for answer in answers) == 5
