@@ -41,7 +41,7 @@ async def test_every_rule_has_its_verdict(org: Org) -> None:
     earned = success(await org.earn_bulk(badge_id, [7], requestId="hers"))["issuedBadges"][0]["issuedId"]
     told = await explain(org, badge_id, 7)
     assert (told["wouldEarn"], told["expiresOn"]) == (False, None)
-    assert "has earned it 1 times, 1 of them valid now" in told["summary"]
+    assert "has earned it once; valid now: 1" in told["summary"]
     customer_limit, badge_limit = told["rules"][-2:]
     assert (customer_limit["verdict"], customer_limit["details"]["used"]) == ("PASSED", 1)
     assert (badge_limit["verdict"], badge_limit["code"]) == ("REFUSED", 818)
