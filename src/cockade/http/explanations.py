@@ -105,9 +105,10 @@ def explanation_answer(
 def _summary(explanation: Explanation, refused: list[Finding], now: datetime) -> str:
     has = sum(holding.revoked_at is None for holding in explanation.earned)
     live = sum(rules.earned_status(holding, now) is HoldingStatus.LIVE for holding in explanation.earned)
-    history = (
-        f"She has earned it {has} times, {live} of them valid now." if has else "She has never earned it."
-    )
+    history = "She has never earned it."
+    if has:
+        times = "once" if has == 1 else f"{has} times"
+        history = f"She has earned it {times}; valid now: {live}."
     if not refused:
         return f"{history} She would earn it with this event."
     return f"{history} She would not earn it with this event: {refused[0].message}"
