@@ -29,7 +29,7 @@ def logging_service(home: Path) -> Generator[Service]:
         yield service
 
 
-def test_a_page_of_500_earned_badges_of_200_kinds(logging_service: Service) -> None:
+def test_get_customer_badges_with_500_earned_of_200_kinds(logging_service: Service) -> None:
     shown = logging_service.first_credential()
     with logging_service.client(shown["username"], shown["secret"]) as client:
         before = count_statements(logging_service, client)

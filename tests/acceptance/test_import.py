@@ -35,7 +35,7 @@ LEDGER = (
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_fifty_thousand_rows_of_which_ten_are_bad(
+def test_import_customer_badges_with_ten_bad_rows_of_fifty_thousand(
     service: Service, client: httpx.Client, record_property: Callable[[str, object], None], method: str
 ) -> None:
     chance = random.Random(SEED)

@@ -53,7 +53,7 @@ def answers(service: Service, client: httpx.Client) -> dict[str, httpx.Response]
     return told
 
 
-def test_request_is_answered_in_the_published_shape(answers: dict[str, httpx.Response]) -> None:
+def test_earn_bulk_is_answered_in_the_published_shape(answers: dict[str, httpx.Response]) -> None:
     answer = answers["issued"]
     body = answer.json()
     assert answer.status_code == 200, answer.text
