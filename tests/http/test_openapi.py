@@ -264,6 +264,17 @@ async def test_examples_are_as_the_schemas_beside_them_say(document: dict[str, A
         assert conforms(document, schema, value), value
 
 
+async def test_every_operation_has_an_example_to_try(document: dict[str, Any]) -> None:
+    for _, path, operation in operations(document):
+        if path.startswith(BASE_PATH):
+            parts = [
+                operation.get("requestBody", {}),
+                operation.get("parameters", []),
+                operation["responses"].get("200", {}),
+            ]
+            assert any("examples" in node for node in nodes(parts)), operation["operationId"]
+
+
 async def test_the_example_of_a_badge_can_be_created_and_issued(org: Org, document: dict[str, Any]) -> None:
     def example(operation_id: str) -> dict[str, Any]:
         method, path = OPERATIONS[operation_id]

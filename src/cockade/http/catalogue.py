@@ -139,6 +139,19 @@ class OrgMetaAnswer(RecordAnswer, frozen=True, kw_only=True, rename="camel"):
     tags: list[TagDefinition]
 
 
+EXAMPLE_ORG_META_ANSWER = OrgMetaAnswer(
+    id="0123456789abcdef01234567",
+    org_id=1001,
+    created_on=1795442899.71158,
+    created_on_iso="2026-11-23T14:08:19Z",
+    created_by="backend",
+    last_updated_on=1795442899.71158,
+    last_updated_on_iso="2026-11-23T14:08:19Z",
+    last_updated_by="backend",
+    tags=[TagDefinition(key="colour", data_type=DataType.STRING, description="Of the sock", mandatory=False)],
+)
+
+
 def to_group(body: GroupBody, faults: Faults) -> GroupBody:
     """The body, once its name is one."""
     _check_name(body.name, faults)

@@ -53,7 +53,25 @@ DATES = ("startOn", "startOnISO", "expiresOn", "expiresOnISO")
 SIZE_MAX = 1000
 PAGE_MAX = 1_000_000_000
 
-PathId = Annotated[str, PathParameter(description="The badge's id, 24 hex digits.")]
+PathId = Annotated[
+    str,
+    PathParameter(
+        description="The badge's id, 24 hex digits.",
+        examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
+    ),
+]
+Page = Annotated[
+    int,
+    QueryParameter(
+        ge=0, le=PAGE_MAX, description="From 0.", examples=[Example(summary="The first page", value=0)]
+    ),
+]
+Size = Annotated[
+    int,
+    QueryParameter(
+        ge=1, le=SIZE_MAX, description="Entries per page.", examples=[Example(summary="A hundred", value=100)]
+    ),
+]
 _CLAIM_EXAMPLE = Example(summary="Loyalty", value={"ownerType": "Loyalty", "referenceId": "123457"})
 _CLAIMED = ClaimAnswer("653de334b3cda7078c7c68eb", OwnerType.LOYALTY, "123457", True)
 
@@ -212,8 +230,8 @@ async def list_badges(
     expires_on: Annotated[
         str | None, QueryParameter(name="expiresOn", description="Expires at this time or earlier.")
     ] = None,
-    page: Annotated[int, QueryParameter(ge=0, le=PAGE_MAX, description="From 0.")] = 0,
-    size: Annotated[int, QueryParameter(ge=1, le=SIZE_MAX, description="Badges per page.")] = 10,
+    page: Page = 0,
+    size: Size = 10,
 ) -> Envelope[BadgePage]:
     """A page of badges."""
     if earn_type and badge_type and earn_type is not badge_type:

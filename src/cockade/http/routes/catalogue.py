@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
-from litestar.params import Body, PathParameter, QueryParameter
+from litestar.params import Body, PathParameter
 
 from cockade import errors, ids
 from cockade.catalogue.service import CatalogueService
@@ -19,6 +19,7 @@ from cockade.http.catalogue import (
     EXAMPLE_GROUP,
     EXAMPLE_GROUP_CHANGE,
     EXAMPLE_ORG_META,
+    EXAMPLE_ORG_META_ANSWER,
     FieldAnswer,
     FieldBody,
     FieldChangeBody,
@@ -38,16 +39,26 @@ from cockade.http.catalogue import (
     to_group_change,
     to_tags,
 )
-from cockade.http.errors import documented
+from cockade.http.errors import documented, example
 from cockade.http.requests import ApiRequest, JsonBody
-from cockade.http.routes.badge import PAGE_MAX, SIZE_MAX
+from cockade.http.routes.badge import Page, Size
 from cockade.http.wire import Envelope
 from cockade.ids import CustomFieldId, GroupId
 
-PathGroup = Annotated[str, PathParameter(description="The group's id, 24 hex digits.")]
-PathField = Annotated[str, PathParameter(description="The custom field's id, 24 hex digits.")]
-Page = Annotated[int, QueryParameter(ge=0, le=PAGE_MAX, description="From 0.")]
-Size = Annotated[int, QueryParameter(ge=1, le=SIZE_MAX, description="Entries per page.")]
+PathGroup = Annotated[
+    str,
+    PathParameter(
+        description="The group's id, 24 hex digits.",
+        examples=[Example(summary="A group", value="0123456789abcdef01234567")],
+    ),
+]
+PathField = Annotated[
+    str,
+    PathParameter(
+        description="The custom field's id, 24 hex digits.",
+        examples=[Example(summary="A custom field", value="0123456789abcdef01234567")],
+    ),
+]
 WRITING = (errors.InvalidInput, errors.NotAllowed, errors.BodyTooLarge)
 """How every call that brings a body can fail."""
 
@@ -231,7 +242,8 @@ async def update_org_meta(
     operation_id="getOrgMeta",
     summary="Get the org's tag definitions",
     tags=["Org meta"],
-    responses=documented(errors.OrgMetaNotFound),
+    responses=documented(errors.OrgMetaNotFound)
+    | {200: example("One tag", Envelope[OrgMetaAnswer], EXAMPLE_ORG_META_ANSWER)},
 )
 async def get_org_meta(
     request: ApiRequest, catalogue: NamedDependency[CatalogueService]

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 
 from cockade import errors, ids
@@ -28,8 +29,7 @@ from cockade.http.explanations import (
     read_cursor,
 )
 from cockade.http.requests import ApiRequest
-from cockade.http.routes.badge import PathId, read_badge_id, read_time
-from cockade.http.routes.catalogue import Page, Size
+from cockade.http.routes.badge import Page, PathId, Size, read_badge_id, read_time
 from cockade.http.routes.holding import PathCustomer
 from cockade.http.wire import Envelope
 from cockade.ids import CustomerId
@@ -119,7 +119,13 @@ async def get_fixed_window_details(
     request: ApiRequest,
     holdings: NamedDependency[HoldingService],
     badge_meta_id: Annotated[
-        str | None, QueryParameter(name="badgeMetaId", required=True, description="The badge's id.")
+        str | None,
+        QueryParameter(
+            name="badgeMetaId",
+            required=True,
+            description="The badge's id.",
+            examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
+        ),
     ] = None,
     constraint_type: Annotated[WindowChoice, QueryParameter(name="constraintType")] = WindowChoice.ALL,
     customer_id: Annotated[

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 
 from cockade import errors
@@ -28,13 +29,16 @@ from cockade.http.holdings import (
     read_bounds,
 )
 from cockade.http.requests import ApiRequest
-from cockade.http.routes.badge import PathId, read_badge_id
-from cockade.http.routes.catalogue import Page, Size
+from cockade.http.routes.badge import Page, PathId, Size, read_badge_id
 from cockade.http.wire import Envelope
 from cockade.request.model import OwnerType
 
 PathCustomer = Annotated[
-    str, PathParameter(description="The customer's id, or an identifier of hers with the header.")
+    str,
+    PathParameter(
+        description="The customer's id, or an identifier of hers with the header.",
+        examples=[Example(summary="A customer", value="62090013")],
+    ),
 ]
 GroupFilter = Annotated[
     str | None, QueryParameter(name="groupId", description="Only badges of this group.", pattern=wire.NO_NUL)

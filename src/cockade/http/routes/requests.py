@@ -6,6 +6,7 @@ from typing import Annotated
 
 from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 
 from cockade import errors
@@ -41,7 +42,13 @@ async def get_request(
     requests: NamedDependency[RequestService],
     request_id: Annotated[
         str | None,
-        QueryParameter(name="requestId", required=True, description="The id that was sent.", pattern=NO_NUL),
+        QueryParameter(
+            name="requestId",
+            required=True,
+            description="The id that was sent.",
+            examples=[Example(summary="A request", value="1234")],
+            pattern=NO_NUL,
+        ),
     ] = None,
     answer: AnswerParameter = AnswerShape.ISSUED,
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer | EarnAnswer]]:
