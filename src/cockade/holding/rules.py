@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from cockade import ids, times
 from cockade.badge import rules as badge_rules
-from cockade.badge.model import BadgeStatus, Claim, EarnType
+from cockade.badge.model import BadgeStatus, Claim, EarnType, FixedExpiry
 from cockade.badge.rules import TermRule
 from cockade.earning.model import Findings, Holder
 from cockade.earning.rules import Rule8
@@ -70,13 +70,17 @@ def badge_checks(state: State, at: datetime, zone: ZoneInfo) -> list[Check]:
 
 
 def is_free(state: State, at: datetime, zone: ZoneInfo) -> bool:
-    """Whether what she would earn at this instant, as of which the state is, would be valid and meet nothing of hers."""
-    until = badge_rules.valid_until(state.earned_expiry, at, state.expires_at, zone)
-    if until <= at:
+    """Whether what she would earn at this instant would be valid and meet nothing of hers.
+
+    The state is as of that instant, and the badge live, so that only a fixed date can be over.
+    """
+    if isinstance(state.earned_expiry, FixedExpiry) and state.earned_expiry.at <= at:
         return False
     if badge_rules.holds_several(state.overlap_policy, state.customer_constraints):
         return True
-    return state.live_count == 0 and (state.next_from is None or state.next_from >= until)
+    if state.live_count or state.next_from is None:
+        return not state.live_count
+    return state.next_from >= badge_rules.valid_until(state.earned_expiry, at, state.expires_at, zone)
 
 
 def has_room(checks: Sequence[Check], state: State, counted: Sequence[datetime], zone: ZoneInfo) -> bool:

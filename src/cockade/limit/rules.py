@@ -45,6 +45,8 @@ def limits_of(
     field: str, constraints: Sequence[Constraint], starts_at: datetime, zone: ZoneInfo
 ) -> list[Limit]:
     """The limits of one of a badge's two lists, in the order in which they are met; `field` is the list's name."""
+    if not constraints:
+        return []
     first_day = starts_at.astimezone(zone).date()
     limits: list[Limit] = []
     for place, constraint in enumerate(constraints):
