@@ -20,12 +20,15 @@ from cockade.http.earnings import (
     earn_answer,
 )
 from cockade.http.errors import documented
-from cockade.http.imports import answer_import
+from cockade.http.imports import ImportAnswer, answer_import
 from cockade.http.requests import ApiRequest
 from cockade.http.routes.earning import AnswerParameter
-from cockade.http.wire import NO_NUL, Envelope
+from cockade.http.wire import NO_NUL, Envelope, Failure
 from cockade.request.model import ImportOutcome, RequestKind, RequestOutcome
 from cockade.request.service import RequestService
+
+Told = Envelope[EarnBulkAnswer | EarnedAnswer | EarnAnswer] | list[Envelope[ImportAnswer] | Failure]
+"""What any call that takes a request id answers."""
 
 
 @get(
@@ -51,7 +54,7 @@ async def get_request(
         ),
     ] = None,
     answer: AnswerParameter = AnswerShape.ISSUED,
-) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer | EarnAnswer]]:
+) -> Response[Told]:
     """The stored outcome."""
     if not request_id:
         raise InvalidInput([Fault(errors.MALFORMED, "requestId is mandatory.", "requestId")])
