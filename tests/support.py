@@ -12,6 +12,7 @@ from cockade.access.model import AccessGroup, Caller, NewCredential
 from cockade.http.app import BASE_PATH, Services, create_app
 
 REFERENCE = "123457"
+_apps: dict[int, tuple[Services, Any]] = {}
 TRIGGER = {"ownerType": "Loyalty", "referenceId": REFERENCE}
 
 
@@ -58,8 +59,15 @@ def client_for(services: Services, credential: NewCredential | None) -> httpx.As
     """A client of the badges API with these credentials, or with none."""
     auth = None if credential is None else (credential.username, credential.secret)
     # The app's own lifespan would open the pool that the services fixture has opened; httpx does not run it.
-    transport = httpx.ASGITransport(create_app(services))  # pyright: ignore[reportArgumentType]
+    transport = httpx.ASGITransport(_app_of(services))  # pyright: ignore[reportArgumentType]
     return httpx.AsyncClient(transport=transport, base_url=f"http://test{BASE_PATH}", auth=auth, timeout=60)
+
+
+def _app_of(services: Services) -> Any:
+    """The services' app; made once, as that takes a moment and every test has a client."""
+    if id(services) not in _apps:
+        _apps[id(services)] = (services, create_app(services))
+    return _apps[id(services)][1]
 
 
 def badge_body(**fields: Any) -> dict[str, Any]:
