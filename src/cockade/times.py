@@ -16,6 +16,8 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 """Times outside [1970, 3000) are refused: no badge needs them, and sums with them could overflow."""
 
+_COUNTED_FROM = datetime(2000, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 _NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,100})?")
 _ISO = re.compile(
     r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d+))?(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})",
@@ -45,6 +47,16 @@ def epoch(instant: datetime) -> float:
 def iso(instant: datetime) -> str:
     """UTC to the second, as in `2026-12-03T15:19:37Z`."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def microseconds(instant: datetime) -> int:
+    """The instant as PostgreSQL counts it: from the beginning of the year 2000."""
+    return (instant - _COUNTED_FROM) // MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """The instant that `microseconds` makes this count of."""
+    return _COUNTED_FROM + timedelta(microseconds=count)
 
 
 def _from_number(text: str) -> datetime:

@@ -20,10 +20,11 @@ from cockade.badge.model import (
     RelativeExpiry,
 )
 from cockade.earning import rules
-from cockade.earning.model import Decision, Findings, Holder, Standing
+from cockade.earning.model import Decision, Findings
 from cockade.errors import EventInFuture, EventOutsideBadge, NotClaimed, NotLive, OwnerNotAllowed
 from cockade.ids import CustomerId, RequestKey
 from cockade.request.model import OwnerType, RefusalReason
+from tests.holders import Holder, Standing, entries_of, holders_of
 from tests.property.laws import instants_between, law
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -79,7 +80,7 @@ def judged(
 ) -> Decision:
     """Rule 8 as of an event at `now`, of customers without enrolments."""
     rule = rules.rule8(given_terms, now, now, ZONE)
-    found = Findings(enrolled={} if rule.needs_enrolment else None, holders=held)
+    found = Findings(enrolled={} if rule.needs_enrolment else None, holders=holders_of(held))
     return rules.decide(audience, found, rule)
 
 
@@ -88,23 +89,26 @@ audiences = st.lists(customers, unique=True, min_size=1, max_size=20)
 
 
 @law
-@given(audiences, st.dictionaries(customers, holders(), max_size=20), terms(), instants)
+@given(audiences, st.data(), terms(), instants)
 def test_everybody_is_entered_or_refused_exactly_once(
-    audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
+    audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
+    held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
     decision = judged(audience, held, given_terms, now)
-    lines = [entry.line for entry in decision.entries] + [refusal.line for refusal in decision.refusals]
+    entries = entries_of(decision)
+    lines = [entry.line for entry in entries] + [refusal.line for refusal in decision.refusals]
     assert sorted(lines) == list(range(len(audience)))
-    assert all(audience[entry.line] == entry.customer_id for entry in decision.entries)
+    assert all(audience[entry.line] == entry.customer_id for entry in entries)
 
 
 @law
-@given(audiences, st.dictionaries(customers, holders(), max_size=20), terms(), instants)
+@given(audiences, st.data(), terms(), instants)
 def test_entries_ascend_by_customer_and_refusals_by_line(
-    audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
+    audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
+    held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
     decision = judged(audience, held, given_terms, now)
-    entered = [entry.customer_id for entry in decision.entries]
+    entered = [entry.customer_id for entry in entries_of(decision)]
     refused = [refusal.line for refusal in decision.refusals]
     assert entered == sorted(entered)
     assert refused == sorted(refused)
@@ -116,7 +120,7 @@ def test_whoever_earns_gets_the_ordinal_after_her_last(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
-    for entry in judged(audience, held, given_terms, now).entries:
+    for entry in entries_of(judged(audience, held, given_terms, now)):
         holder = held.get(entry.customer_id)
         assert entry.ordinal == (1 if holder is None else holder.last_ordinal + 1)
 

@@ -288,12 +288,12 @@ async def test_a_row_that_exists_is_told_by_its_constraint(database: Database, o
     row = (badge.badge_key, 1, 1, 1, now, now, 0)
 
     async def body(tx: Tx) -> None:
-        await tx.copy("earned_badge", columns, [row, row])
+        await tx.copy_records("earned_badge", columns, [row, row])
 
     with pytest.raises(DuplicateRow) as caught:
         await database.transaction("test.copy", body)
     assert caught.value.constraint == "earned_badge_pkey"
-    await database.transaction("test.empty", lambda tx: tx.copy("earned_badge", columns, []))
+    await database.transaction("test.empty", lambda tx: tx.copy_records("earned_badge", columns, []))
 
 
 async def test_a_session_has_our_settings_whatever_the_server_has(open_database: OpenDatabase) -> None:

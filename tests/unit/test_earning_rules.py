@@ -23,7 +23,7 @@ from cockade.badge.model import (
     RelativeExpiry,
 )
 from cockade.earning import rules
-from cockade.earning.model import Decision, Entry, Findings, Holder, Standing
+from cockade.earning.model import Decision, Findings
 from cockade.enrolment.model import Enrolled
 from cockade.errors import (
     CockadeError,
@@ -38,6 +38,7 @@ from cockade.http.earnings import REFUSALS
 from cockade.ids import CustomerId
 from cockade.limit.model import FixedValue, Usage
 from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason
+from tests.holders import Entry, Holder, Standing, entries_of, holders_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MICROSECOND = timedelta(microseconds=1)
@@ -243,9 +244,9 @@ def test_a_customer_earns_or_is_refused(
 ) -> None:
     decision = judged([ALICE], {} if holder is None else {ALICE: holder}, given, NOW)
     if isinstance(expected, Entry):
-        assert (decision.entries, decision.refusals) == ([expected], [])
+        assert (entries_of(decision), decision.refusals) == ([expected], [])
     else:
-        assert decision.entries == []
+        assert entries_of(decision) == []
         assert [(refusal.line, refusal.reason) for refusal in decision.refusals] == [(0, expected)]
 
 
@@ -259,7 +260,7 @@ def judged(
     """Rule 8 as of an event at `now`, of customers without enrolments."""
     rule = rules.rule8(given, now, now, BERLIN)
     given_found: dict[str, Any] = {"enrolled": {} if rule.needs_enrolment else None, **found}
-    return rules.decide(audience, Findings(holders=holders, **given_found), rule)
+    return rules.decide(audience, Findings(holders=holders_of(holders), **given_found), rule)
 
 
 REASONS_TOLD = [
@@ -290,7 +291,7 @@ def test_the_one_that_stands_in_the_way_is_told_as_it_is_now(now: datetime, expe
 def test_entries_ascend_by_customer_and_keep_their_line() -> None:
     audience = [CustomerId(customer) for customer in (30, 10, 40, 20)]
     fresh = judged(audience, {}, SOUND, NOW)
-    assert [(entry.customer_id, entry.line) for entry in fresh.entries] == [
+    assert [(entry.customer_id, entry.line) for entry in entries_of(fresh)] == [
         (10, 1),
         (20, 3),
         (30, 0),
@@ -301,7 +302,7 @@ def test_entries_ascend_by_customer_and_keep_their_line() -> None:
         CustomerId(20): Holder(last_ordinal=2, standing=None),
     }
     mixed = judged(audience, holders, SOUND, NOW)
-    assert [(entry.customer_id, entry.ordinal, entry.line) for entry in mixed.entries] == [
+    assert [(entry.customer_id, entry.ordinal, entry.line) for entry in entries_of(mixed)] == [
         (10, 1, 1),
         (20, 3, 3),
         (30, 1, 0),
@@ -321,7 +322,7 @@ def test_a_limit_per_customer_is_told_with_how_much_is_used() -> None:
         Refusal(0, RefusalReason.CUSTOMER_LIMIT, exceeded=exceeded)
     ]
     room = {ALICE: Holder(last_ordinal=3, total=1)}
-    assert judged([ALICE], room, LIMITED, NOW).entries == [Entry(ALICE, 4, 0)]
+    assert entries_of(judged([ALICE], room, LIMITED, NOW)) == [Entry(ALICE, 4, 0)]
 
 
 def test_the_first_customers_in_the_order_sent_get_what_is_left_of_the_badge() -> None:
@@ -329,7 +330,7 @@ def test_the_first_customers_in_the_order_sent_get_what_is_left_of_the_badge() -
     left = Usage(limit=FixedValue(reference="badgeConstraints[1]", limit=5), used=3, available_from=EXPIRES)
     standing = {CustomerId(10): Holder(last_ordinal=1, standing=HELD)}
     decision = judged(audience, standing, SOUND, NOW, usages=[left])
-    assert [(entry.customer_id, entry.line) for entry in decision.entries] == [(40, 2), (50, 0)]
+    assert [(entry.customer_id, entry.line) for entry in entries_of(decision)] == [(40, 2), (50, 0)]
     exceeded = Exceeded("badgeConstraints[1]", 5, 5, EXPIRES)
     assert [(refusal.line, refusal.reason, refusal.exceeded) for refusal in decision.refusals] == [
         (1, RefusalReason.ALREADY_HELD, None),
@@ -361,7 +362,7 @@ def test_what_is_refused_first_is_told_first() -> None:
         judged([ALICE], fresh, allows, NOW, usages=[FULL], enrolled=enrolled),
     ]
     assert [decision.refusals[0].reason for decision in told] == [811, 1040, 817, 818]
-    assert judged([ALICE], fresh, allows, NOW, enrolled=enrolled).entries == [Entry(ALICE, 2, 0)]
+    assert entries_of(judged([ALICE], fresh, allows, NOW, enrolled=enrolled)) == [Entry(ALICE, 2, 0)]
 
 
 def test_every_reason_has_a_message() -> None:

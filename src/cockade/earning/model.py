@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from cockade.enrolment.model import Enrolled
 from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
@@ -24,26 +26,39 @@ class ImportRow(Struct, frozen=True, kw_only=True):
     valid_until: datetime
 
 
-class Standing(Struct, frozen=True, kw_only=True):
-    """An earned badge that may stand in the way of another."""
-
-    request_key: RequestKey
-    line: int
-    valid_from: datetime
-    valid_until: datetime
+Numbers = NDArray[np.int64]
 
 
-class Holder(Struct, frozen=True, kw_only=True):
-    """A customer who ever had the badge, as the ledger stood when it was read."""
+class Standings(Struct, frozen=True, eq=False):
+    """Earned badges that may stand in the way of others, one of each customer, column by column."""
 
-    last_ordinal: int
-    """The highest ordinal that she ever had of it."""
-    standing: Standing | None = None
-    """The unrevoked one valid at some time within the validity asked about: of several, the one that ends last."""
-    total: int = 0
-    """How many unrevoked ones she has."""
-    counted: Sequence[datetime] = ()
+    customers: Numbers
+    request_keys: Numbers
+    lines: Numbers
+    valid_from: Numbers
+    """As `times.microseconds`, and so the next."""
+    valid_until: Numbers
+
+
+_NONE = np.empty(0, dtype=np.int64)
+NOTHING_STANDS = Standings(_NONE, _NONE, _NONE, _NONE, _NONE)
+
+
+class Holders(Struct, frozen=True, kw_only=True, eq=False):
+    """Those of an audience who ever had the badge, as the ledger stood when it was read, column by column."""
+
+    customers: Numbers
+    last_ordinals: Numbers
+    """The highest ordinal that each ever had of it."""
+    totals: Numbers
+    """How many unrevoked ones each has."""
+    standing: Standings
+    """The unrevoked ones valid at some time within the validity asked about: of several of hers, the one that ends last."""
+    counted: Mapping[CustomerId, Sequence[datetime]]
     """Event dates of unrevoked ones, ascending, as far as windows per customer can tell them apart."""
+
+
+NO_HOLDERS = Holders(customers=_NONE, last_ordinals=_NONE, totals=_NONE, standing=NOTHING_STANDS, counted={})
 
 
 class Findings(Struct, frozen=True, kw_only=True):
@@ -51,13 +66,13 @@ class Findings(Struct, frozen=True, kw_only=True):
 
     enrolled: Mapping[CustomerId, Enrolled] | None = None
     """Who has an enrolment that holds the event; None where the badge needs none."""
-    holders: Mapping[CustomerId, Holder]
+    holders: Holders
     usages: Sequence[Usage] = ()
     """The limits of the badge as a whole, in the order in which they are met."""
 
 
 class LedgerRow(NamedTuple):
-    """A row of the ledger about to be written."""
+    """A row of the ledger about to be written, where each is of its own badge and validity."""
 
     customer_id: CustomerId
     request_key: RequestKey
@@ -70,18 +85,20 @@ class LedgerRow(NamedTuple):
     line: int
 
 
-class Entry(NamedTuple):
-    """A customer who earns."""
+class Entries(Struct, frozen=True, eq=False):
+    """Those who earn, column by column, in ascending order of customer."""
 
-    customer_id: CustomerId
-    ordinal: int
-    line: int
+    customers: Numbers
+    ordinals: Numbers
+    lines: Numbers
+
+    def __len__(self) -> int:
+        return len(self.customers)
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, eq=False):
     """What rules made of an audience."""
 
-    entries: list[Entry]
-    """Who earns, in ascending order of customer."""
+    entries: Entries
     refusals: list[Refusal]
-    """Who does not, by line."""
+    """Who does not earn, by line."""

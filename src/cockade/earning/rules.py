@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from msgspec import Struct
 
-from cockade import ids
+from cockade import ids, times
 from cockade.badge import rules as badge_rules
 from cockade.badge.model import Constraint, EarnTerms, EarnType, Hold
-from cockade.earning.model import Decision, Entry, Findings, Holder, ImportRow, Standing
+from cockade.earning.model import Decision, Entries, Findings, Holders, ImportRow, Numbers, Standings
 from cockade.errors import (
     MALFORMED,
     AlreadyHeld,
@@ -75,63 +76,97 @@ def rule8(terms: EarnTerms, event_at: datetime, now: datetime, zone: ZoneInfo) -
 
 
 def decide(audience: Sequence[CustomerId], found: Findings, rule: Rule8) -> Decision:
-    """Rule 8, customer by customer in the order sent: who earns, and why who does not."""
-    if not found.holders and found.enrolled is None and not found.usages:
-        return Decision(_entries(audience), [])
-    refusals: list[Refusal] = []
-    entries: list[Entry] = []
-    for line, customer in enumerate(audience):
-        holder = found.holders.get(customer)
-        refusal = _refuse_customer(line, customer, holder, found, rule) or _refuse_more(
-            line, len(entries), found.usages
-        )
-        if refusal is None:
-            entries.append(Entry(customer, holder.last_ordinal + 1 if holder else 1, line))
-        else:
-            refusals.append(refusal)
-    entries.sort(key=_by_customer)
-    return Decision(entries, refusals)
+    """Rule 8, customer by customer in the order sent: who earns, and why who does not.
 
-
-def _refuse_customer(
-    line: int, customer: CustomerId, holder: Holder | None, found: Findings, rule: Rule8
-) -> Refusal | None:
-    """Why this customer cannot earn, whoever else does. Every limit has room for whoever has none yet."""
-    if found.enrolled is not None and customer not in found.enrolled:
-        return Refusal(line, RefusalReason.NOT_ENROLLED)
-    if holder is None:
-        return None
-    if holder.standing is not None and not rule.holds_several:
-        return _already_held(line, holder.standing, rule.now)
-    exceeded = limit_rules.first_exceeded(rule.checks, holder.total, holder.counted, rule.zone, rule.ends_at)
-    return exceeded and Refusal(line, RefusalReason.CUSTOMER_LIMIT, exceeded=exceeded)
-
-
-def _refuse_more(line: int, earned: int, usages: Sequence[Usage]) -> Refusal | None:
-    """Why nobody more can earn, where so many of this audience have."""
-    for usage in usages:
-        limit, used = usage.limit, usage.used + earned
-        if used >= limit.limit:
-            exceeded = Exceeded(limit.reference, limit.limit, used, usage.available_from)
-            return Refusal(line, RefusalReason.BADGE_LIMIT, exceeded=exceeded)
-    return None
-
-
-def _entries(audience: Sequence[CustomerId]) -> list[Entry]:
-    return sorted((Entry(customer, 1, line) for line, customer in enumerate(audience)), key=_by_customer)
-
-
-def _by_customer(entry: Entry) -> CustomerId:
-    return entry.customer_id
-
-
-def _already_held(line: int, standing: Standing, now: datetime) -> Refusal:
-    return Refusal(
-        line,
-        RefusalReason.ALREADY_HELD,
-        ids.earned_badge_id(standing.request_key, standing.line),
-        earned_status(standing.valid_from, standing.valid_until, now),
+    Whoever never had the badge is refused only for want of an enrolment, or of room in the badge's own limits: so only
+    holders are looked at one by one.
+    """
+    customers = np.array(audience, dtype=np.int64)
+    ascending = np.argsort(customers)
+    places = _Places(customers, ascending)
+    refusals = _not_enrolled(audience, found)
+    if not rule.holds_several:
+        refusals = _already_held(places, found.holders.standing, rule.now) | refusals
+    if rule.checks:
+        refusals |= _limited(places, found.holders, rule, refusals)
+    is_open = np.ones(len(customers), dtype=np.bool_)
+    is_open[list(refusals)] = False
+    refusals |= _share_out(np.flatnonzero(is_open), found.usages)
+    is_open[list(refusals)] = False
+    ordinals = np.ones(len(customers), dtype=np.int64)
+    ordinals[places.of(found.holders.customers)] = found.holders.last_ordinals + 1
+    earning = ascending[is_open[ascending]]
+    return Decision(
+        Entries(customers[earning], ordinals[earning], earning),
+        [refusals[line] for line in sorted(refusals)],
     )
+
+
+class _Places(Struct, frozen=True):
+    """Where in the audience a customer stands."""
+
+    customers: Numbers
+    ascending: Numbers
+    """The lines in ascending order of customer."""
+
+    def of(self, customers: Numbers) -> Numbers:
+        """The lines of these customers of the audience."""
+        return self.ascending[np.searchsorted(self.customers, customers, sorter=self.ascending)]
+
+
+def _not_enrolled(audience: Sequence[CustomerId], found: Findings) -> dict[int, Refusal]:
+    if found.enrolled is None:
+        return {}
+    return {
+        line: Refusal(line, RefusalReason.NOT_ENROLLED)
+        for line, customer in enumerate(audience)
+        if customer not in found.enrolled
+    }
+
+
+def _already_held(places: _Places, standing: Standings, now: datetime) -> dict[int, Refusal]:
+    lines: list[int] = places.of(standing.customers).tolist()
+    standing_ids = ids.earned_badge_ids_at(standing.request_keys, standing.lines)
+    return {
+        line: Refusal(line, RefusalReason.ALREADY_HELD, standing_id, status)
+        for line, standing_id, status in zip(lines, standing_ids, _statuses(standing, now), strict=True)
+    }
+
+
+def _statuses(standing: Standings, now: datetime) -> list[EarnedStatus]:
+    """As `earned_status`, of many: by how many of the two ends of a validity have come."""
+    at = times.microseconds(now)
+    ends_come: Numbers = (standing.valid_from <= at).astype(np.int64) + (standing.valid_until <= at)
+    words = (EarnedStatus.UPCOMING, EarnedStatus.LIVE, EarnedStatus.EXPIRED)
+    return [words[count] for count in ends_come.tolist()]
+
+
+def _limited(
+    places: _Places, holders: Holders, rule: Rule8, refused: Mapping[int, Refusal]
+) -> dict[int, Refusal]:
+    """Whom a limit per customer refuses, of those who are not refused yet. All have room for whoever has none yet."""
+    refusals: dict[int, Refusal] = {}
+    lines, totals = places.of(holders.customers).tolist(), holders.totals.tolist()
+    for line, customer, total in zip(lines, holders.customers.tolist(), totals, strict=True):
+        if line in refused:
+            continue
+        counted = holders.counted.get(customer, ())
+        exceeded = limit_rules.first_exceeded(rule.checks, total, counted, rule.zone, rule.ends_at)
+        if exceeded is not None:
+            refusals[line] = Refusal(line, RefusalReason.CUSTOMER_LIMIT, exceeded=exceeded)
+    return refusals
+
+
+def _share_out(lines: Numbers, usages: Sequence[Usage]) -> dict[int, Refusal]:
+    """The first get what is left of the limits of the badge as a whole; why the others get nothing."""
+    if not usages:
+        return {}
+    left = max(0, min(usage.limit.limit - usage.used for usage in usages))
+    full = next(usage for usage in usages if usage.used + left >= usage.limit.limit)
+    limit = full.limit
+    exceeded = Exceeded(limit.reference, limit.limit, full.used + left, full.available_from)
+    refused = lines[left:].tolist()
+    return {line: Refusal(line, RefusalReason.BADGE_LIMIT, exceeded=exceeded) for line in refused}
 
 
 def import_faults(row: ImportRow, holds: Mapping[BadgeId, Hold], now: datetime) -> list[Fault]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -149,14 +149,13 @@ async def _issue(
     rule = rules.rule8(terms, valid_from, turn.now, zone)
     found = await find(tx, hold.badge_key, command.customers, rule, valid_from, valid_until)
     decision = rules.decide(command.customers, found, rule)
-    counted_at = valid_from if limit_rules.has_windows(terms.customer_constraints) else None
-    rows = [
-        LedgerRow(
-            customer, turn.request_key, valid_from, valid_until, counted_at, hold.badge_key, ordinal, line
+    if earned := len(decision.entries):
+        counted_at = valid_from if limit_rules.has_windows(terms.customer_constraints) else None
+        await store.insert(
+            tx, hold.badge_key, turn.request_key, valid_from, valid_until, counted_at, decision.entries
         )
-        for customer, ordinal, line in decision.entries
-    ]
-    await _write(tx, rows, {hold.badge_key} if rule.caps else set())
+        at = (hold.badge_key, valid_from)
+        await _count(tx, {hold.badge_key: earned}, {at: earned} if rule.caps else {})
     is_one = kind is RequestKind.EARN
     through = found.enrolled.get(command.customers[0]) if found.enrolled and is_one else None
     return RequestOutcome(
@@ -201,16 +200,12 @@ async def find(
     return Findings(enrolled=enrolled, holders=holders, usages=usages)
 
 
-async def _write(tx: Tx, rows: list[LedgerRow], capped: Set[BadgeKey]) -> None:
-    """The ledger and what is counted of it; `capped` are the badges with a limit as a whole."""
-    if not rows:
-        return
-    await store.insert(tx, rows)
+async def _count(
+    tx: Tx, earned: Mapping[BadgeKey, int], capped: Mapping[tuple[BadgeKey, datetime], int]
+) -> None:
+    """What is counted of the ledger; `capped` is by instant, of badges with a limit as a whole."""
     if capped:
-        await limit_store.add(
-            tx, Counter((row.badge_key, row.valid_from) for row in rows if row.badge_key in capped)
-        )
-    earned = Counter(row.badge_key for row in rows)
+        await limit_store.add(tx, capped)
     await badge_store.add_counts(tx, {key: Counts(earned=count) for key, count in earned.items()})
 
 
@@ -244,7 +239,13 @@ async def _import(
             )
         )
     ledger_rows.sort(key=lambda row: (row.badge_key, row.customer_id, row.ordinal))
-    await _write(tx, ledger_rows, {key for key, term in terms.items() if term.is_capped})
+    if ledger_rows:
+        await store.insert_rows(tx, ledger_rows)
+        await _count(
+            tx,
+            Counter(row.badge_key for row in ledger_rows),
+            Counter((row.badge_key, row.valid_from) for row in ledger_rows if terms[row.badge_key].is_capped),
+        )
     by_line = {line: (badge_key, row) for line, badge_key, row in taken}
     ids_of = {hold.badge_key: badge_id for badge_id, hold in holds.items()}
     lines = [by_line.get(line, _NO_ROW) for line in range(len(rows))]

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from cockade.earning.model import Holder, LedgerRow, Standing
+import numpy as np
+
+from cockade.earning.model import NOTHING_STANDS, Entries, Holders, LedgerRow, Standings
 from cockade.ids import BadgeKey, CustomerId, RequestKey
 from cockade.storage.database import Tx
+from cockade.storage.packing import Column, unpack_numbers
 from cockade.storage.sql import load
+from cockade.times import from_microseconds, microseconds
 
 SQL = load(__package__)
-
-_COLUMNS = (
-    "customer_id",
-    "request_key",
-    "valid_from",
-    "valid_until",
-    "counted_at",
-    "badge_key",
-    "ordinal",
-    "line",
-)
-
 
 Reach = tuple[datetime, datetime] | None
 """From when until when (half open) event dates count towards windows per customer; None where there are none."""
@@ -35,33 +27,53 @@ async def find_holders(
     valid_from: datetime,
     valid_until: datetime,
     reach: Reach,
-) -> dict[CustomerId, Holder]:
+) -> Holders:
     """Those of the customers who ever had the badge, with what stands within `[valid_from, valid_until)`.
 
     Reads all that they ever had of it.
     """
     opens, closes = reach or (None, None)
-    rows = await tx.rows(SQL["find_holders"], badge_key, customers, valid_from, valid_until, opens, closes)
-    return {
-        row[0]: Holder(
-            last_ordinal=row[1],
-            total=row[2],
-            standing=Standing(request_key=row[4], line=row[5], valid_from=row[6], valid_until=row[7])
-            if row[3]
-            else None,
-            counted=row[8] or (),
-        )
-        for row in rows
-    }
+    row = await tx.row(SQL["find_holders"], badge_key, customers, valid_from, valid_until, opens, closes)
+    assert row is not None
+    return Holders(
+        customers=unpack_numbers(row[0]),
+        last_ordinals=unpack_numbers(row[1], 4),
+        totals=unpack_numbers(row[2]),
+        standing=Standings(
+            unpack_numbers(row[3]),
+            unpack_numbers(row[4]),
+            unpack_numbers(row[5], 4),
+            unpack_numbers(row[6]),
+            unpack_numbers(row[7]),
+        ),
+        counted=_counted(row[8], row[9]),
+    )
 
 
 async def find_last_ordinals(
     tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], reach: Reach
-) -> dict[CustomerId, Holder]:
+) -> Holders:
     """Those of the customers who ever had the badge, with nothing but their ordinal and what counts towards windows."""
     opens, closes = reach or (None, None)
-    rows = await tx.rows(SQL["find_last_ordinals"], badge_key, customers, opens, closes)
-    return {row[0]: Holder(last_ordinal=row[1], counted=row[2] or ()) for row in rows}
+    row = await tx.row(SQL["find_last_ordinals"], badge_key, customers, opens, closes)
+    assert row is not None
+    found = unpack_numbers(row[0])
+    return Holders(
+        customers=found,
+        last_ordinals=unpack_numbers(row[1], 4),
+        totals=np.zeros_like(found),
+        standing=NOTHING_STANDS,
+        counted=_counted(row[2], row[3]),
+    )
+
+
+def _counted(customers: bytes | None, at: bytes | None) -> dict[CustomerId, list[datetime]]:
+    counted: dict[CustomerId, list[datetime]] = {}
+    for customer, instant in zip(
+        unpack_numbers(customers).tolist(), unpack_numbers(at).tolist(), strict=True
+    ):
+        counted.setdefault(customer, []).append(from_microseconds(instant))
+    return counted
 
 
 async def find_last_ordinals_of_many(
@@ -76,12 +88,36 @@ async def find_last_ordinals_of_many(
     return {(BadgeKey(row[0]), CustomerId(row[1])): row[2] for row in rows}
 
 
-async def insert(tx: Tx, rows: Sequence[LedgerRow]) -> None:
-    """Write rows, which must be in ascending order of badge, customer and ordinal: two requests then cannot deadlock.
+async def insert(
+    tx: Tx,
+    badge_key: BadgeKey,
+    request_key: RequestKey,
+    valid_from: datetime,
+    valid_until: datetime,
+    counted_at: datetime | None,
+    entries: Entries,
+) -> None:
+    """Write what a request issues of one badge.
 
-    Raises DuplicateRow where another request has issued to one of the customers since the holders were read.
+    Entries ascend by customer: two requests then cannot deadlock. Raises DuplicateRow where another request has issued
+    to one of the customers since the holders were read.
     """
-    await tx.copy("earned_badge", _COLUMNS, rows)
+    columns = [
+        Column("customer_id", 8, entries.customers),
+        Column("request_key", 8, request_key),
+        Column("valid_from", 8, microseconds(valid_from)),
+        Column("valid_until", 8, microseconds(valid_until)),
+        Column("counted_at", 8, counted_at and microseconds(counted_at)),
+        Column("badge_key", 4, badge_key),
+        Column("ordinal", 4, entries.ordinals),
+        Column("line", 4, entries.lines),
+    ]
+    await tx.copy("earned_badge", columns, len(entries))
+
+
+async def insert_rows(tx: Tx, rows: Sequence[LedgerRow]) -> None:
+    """Write rows of many badges, in ascending order of badge, customer and ordinal; otherwise as insert."""
+    await tx.copy_records("earned_badge", LedgerRow._fields, rows)
 
 
 async def revoke(

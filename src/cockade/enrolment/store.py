@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
+
 from cockade.enrolment.model import Enrolled, Enrollee
 from cockade.ids import BadgeKey, CustomerId, RequestKey
 from cockade.storage.database import Row, Tx
+from cockade.storage.packing import Column
 from cockade.storage.sql import load
+from cockade.times import microseconds
 
 SQL = load(__package__)
-
-_COLUMNS = ("customer_id", "request_key", "valid_from", "valid_until", "badge_key", "ordinal", "line")
 
 Place = tuple[CustomerId, RequestKey, int]
 """A customer, and what the id of her enrolment is made of."""
@@ -52,14 +54,17 @@ async def insert(
 
     Raises DuplicateRow where another request has enrolled one of the customers since they were read.
     """
-    await tx.copy(
-        "enrolment",
-        _COLUMNS,
-        [
-            (customer, request_key, valid_from, valid_until, badge_key, ordinal, line)
-            for customer, ordinal, line in entries
-        ],
-    )
+    customers, ordinals, lines = np.array(entries, dtype=np.int64).T
+    columns = [
+        Column("customer_id", 8, customers),
+        Column("request_key", 8, request_key),
+        Column("valid_from", 8, microseconds(valid_from)),
+        Column("valid_until", 8, microseconds(valid_until)),
+        Column("badge_key", 4, badge_key),
+        Column("ordinal", 4, ordinals),
+        Column("line", 4, lines),
+    ]
+    await tx.copy("enrolment", columns, len(entries))
 
 
 async def revoke_all(

@@ -10,7 +10,7 @@ from cockade import ids, times
 from cockade.badge import rules as badge_rules
 from cockade.badge.model import BadgeStatus, Claim, EarnType, FixedExpiry
 from cockade.badge.rules import TermRule
-from cockade.earning.model import Findings, Holder
+from cockade.earning.model import Findings, Standings
 from cockade.earning.rules import Rule8
 from cockade.errors import (
     AlreadyHeld,
@@ -138,7 +138,7 @@ def customer_findings(
     """Rule 8 in words, all of it: what refuses first does not hide what comes after."""
     return [
         _enrolled(customer, found),
-        _not_held(found.holders.get(customer), rule),
+        _not_held(found.holders.standing, rule),
         *_customer_limits(customer, found, rule, event_at),
         *(
             _limit(
@@ -165,27 +165,28 @@ def _enrolled(customer: CustomerId, found: Findings) -> Finding:
     )
 
 
-def _not_held(holder: Holder | None, rule: Rule8) -> Finding:
+def _not_held(standing: Standings, rule: Rule8) -> Finding:
     if rule.holds_several:
         message = "The badge may be held several times at once."
         return Finding(rule="NOT_HELD", verdict=Verdict.NOT_ASKED, message=message)
-    if holder is None or holder.standing is None:
+    if not len(standing.customers):
         message = "Nothing that she has would be valid at the same time."
         return Finding(rule="NOT_HELD", verdict=Verdict.PASSED, message=message)
-    standing = holder.standing
+    begins, ends = (
+        times.iso(times.from_microseconds(int(end[0]))) for end in (standing.valid_from, standing.valid_until)
+    )
+    [earned_badge_id] = ids.earned_badge_ids_at(standing.request_keys, standing.lines)
     return Finding(
         rule="NOT_HELD",
         verdict=Verdict.REFUSED,
-        message=f"She has one that is valid from {times.iso(standing.valid_from)} "
-        f"until {times.iso(standing.valid_until)}.",
+        message=f"She has one that is valid from {begins} until {ends}.",
         code=AlreadyHeld.code,
-        earned_badge_id=ids.earned_badge_id(standing.request_key, standing.line),
+        earned_badge_id=earned_badge_id,
     )
 
 
 def _customer_limits(customer: CustomerId, found: Findings, rule: Rule8, event_at: datetime) -> list[Finding]:
-    holder = found.holders.get(customer)
-    total, counted = (holder.total, holder.counted) if holder else (0, ())
+    total, counted = int(found.holders.totals.sum()), found.holders.counted.get(customer, ())
     findings: list[Finding] = []
     for check in rule.checks:
         used = limit_rules.used_in(check, total, counted, rule.zone)

@@ -76,7 +76,7 @@ class BulkCommand(Struct, frozen=True, kw_only=True):
     reference_id: str
 
 
-class Refusal(Struct, frozen=True, array_like=True):
+class Refusal(Struct, frozen=True, array_like=True, gc=False):
     """Why the customer at one place of the audience did not earn."""
 
     line: int
