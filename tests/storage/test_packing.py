@@ -79,7 +79,7 @@ async def test_rows_are_written_as_they_are_packed(database: Database) -> None:
 
     async def body(tx: Tx) -> None:
         await tx.execute("create temp table packed (like earned_badge) on commit drop")
-        await tx.copy("packed", columns, 3)
+        await tx.copy_columns("packed", columns, 3)
         rows = await tx.rows(
             "select customer_id, request_key, valid_from, valid_until, counted_at, badge_key, ordinal, line from packed"
         )

@@ -82,17 +82,31 @@ select badge_key, badge_id, is_capped or $3,
 from (select badge_key, badge_id, is_capped from badge
       where org_id = $1 and badge_id = any($2::text[]) order by badge_key offset 0) found;
 
+-- name: try_lock_uncapped_badges
+-- As lock_badges, of many orgs, together with others; what has a limit as a whole, or is held by somebody alone, is left
+-- out: nothing is waited for, so that the order does not matter.
+select found.org_id, found.badge_id, found.badge_key
+from (select b.org_id, b.badge_id, b.badge_key
+      from unnest($1::integer[], $2::text[]) as asked (org_id, badge_id)
+      join badge b on b.org_id = asked.org_id and b.badge_id = asked.badge_id
+      where not b.is_capped offset 0) found
+where pg_try_advisory_xact_lock_shared(1, found.badge_key);
+
 -- name: import_terms
 -- Read after the locks are held.
 select badge_key, is_capped, customer_constraints from badge where badge_key = any($1::integer[]);
 
 -- name: earn_terms
--- Read after the lock is held, in a statement of its own: its snapshot then shows every change that was waited for.
-select b.is_active, b.starts_at, b.expires_at, b.earn_type, b.earned_expiry, b.issued_expiry, b.owners,
+-- For each badge, owner and reference asked about. Read after the locks are held, in a statement of its own: its snapshot
+-- then shows every change that was waited for.
+select asked.place, b.is_active, b.starts_at, b.expires_at, b.earn_type, b.earned_expiry, b.issued_expiry, b.owners,
        b.overlap_policy, b.customer_constraints, b.badge_constraints,
        exists (select from badge_claim c
-               where c.badge_key = b.badge_key and c.owner_type = $2 and c.reference_id = $3 and c.is_active)
-from badge b where b.badge_key = $1;
+               where c.badge_key = b.badge_key and c.owner_type = asked.owner_type
+                 and c.reference_id = asked.reference_id and c.is_active)
+from unnest($1::integer[], $2::text[], $3::text[]) with ordinality as asked (badge_key, owner_type, reference_id, place)
+join badge b on b.badge_key = asked.badge_key
+order by asked.place;
 
 -- name: is_capped
 -- Read after the lock is held, as the terms are.

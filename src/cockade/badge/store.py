@@ -168,24 +168,50 @@ async def import_terms(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey,
     }
 
 
+async def try_lock_uncapped(
+    tx: Tx, asked: Collection[tuple[OrgId, BadgeId]]
+) -> dict[tuple[OrgId, BadgeId], BadgeKey]:
+    """Hold, together with others, those of these badges that exist, had no limit as a whole, and nobody holds alone."""
+    rows = await tx.rows(
+        SQL["try_lock_uncapped_badges"],
+        [org_id for org_id, _ in asked],
+        [badge_id for _, badge_id in asked],
+    )
+    return {(OrgId(row[0]), BadgeId(row[1])): BadgeKey(row[2]) for row in rows}
+
+
 async def earn_terms(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> EarnTerms:
     """What earning and enrolling need to know; call it with the lock held."""
-    row = await tx.row(SQL["earn_terms"], badge_key, owner.value, reference_id)
-    assert row is not None
-    policy = None if row[7] is None else OverlapPolicy(row[7])
-    customer_constraints = _constraints(row[8])
+    [terms] = await earn_terms_of_many(tx, [(badge_key, owner, reference_id)])
+    return terms
+
+
+async def earn_terms_of_many(tx: Tx, asked: Collection[tuple[BadgeKey, OwnerType, str]]) -> list[EarnTerms]:
+    """As earn_terms, for each of these badges, owners and references, in the same order."""
+    rows = await tx.rows(
+        SQL["earn_terms"],
+        [badge_key for badge_key, _, _ in asked],
+        [owner.value for _, owner, _ in asked],
+        [reference_id for _, _, reference_id in asked],
+    )
+    return [_terms(row) for row in rows]
+
+
+def _terms(row: Row) -> EarnTerms:
+    policy = None if row[8] is None else OverlapPolicy(row[8])
+    customer_constraints = _constraints(row[9])
     return EarnTerms(
-        is_active=row[0],
-        starts_at=row[1],
-        expires_at=row[2],
-        earn_type=EarnType(row[3]),
-        earned_expiry=_expiry(row[4]),
-        issued_expiry=None if row[5] is None else _expiry(row[5]),
-        owners=[OwnerType(owner) for owner in row[6]],
+        is_active=row[1],
+        starts_at=row[2],
+        expires_at=row[3],
+        earn_type=EarnType(row[4]),
+        earned_expiry=_expiry(row[5]),
+        issued_expiry=None if row[6] is None else _expiry(row[6]),
+        owners=[OwnerType(owner) for owner in row[7]],
         holds_several=rules.holds_several(policy, customer_constraints),
         customer_constraints=customer_constraints,
-        badge_constraints=_constraints(row[9]),
-        is_claimed=row[10],
+        badge_constraints=_constraints(row[10]),
+        is_claimed=row[11],
     )
 
 

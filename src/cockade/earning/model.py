@@ -85,6 +85,20 @@ class LedgerRow(NamedTuple):
     line: int
 
 
+class LedgerColumns(Struct, frozen=True, kw_only=True, eq=False):
+    """The same by columns: one number for each row, or one for all of them."""
+
+    customers: Numbers
+    request_keys: Numbers | int
+    valid_from: Numbers | int
+    """As `times.microseconds`, and so the next two."""
+    valid_until: Numbers | int
+    counted_at: int | None
+    badge_keys: Numbers | int
+    ordinals: Numbers
+    lines: Numbers
+
+
 class Entries(Struct, frozen=True, eq=False):
     """Those who earn, column by column, in ascending order of customer."""
 

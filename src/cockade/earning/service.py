@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from cockade import ids
+from cockade import ids, times
 from cockade.access.model import Caller
 from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
 from cockade.badge.model import BadgeDraft, Counts
 from cockade.clock import Clock
 from cockade.earning import rules, store
-from cockade.earning.model import Findings, ImportRow, LedgerRow
+from cockade.earning.gathering import Asked, Gathering
+from cockade.earning.model import Findings, ImportRow, LedgerColumns, LedgerRow
 from cockade.earning.rules import Rule8
 from cockade.enrolment import store as enrolment_store
 from cockade.errors import (
@@ -60,6 +61,7 @@ class EarningService:
         self._database = database
         self._clock = clock
         self._requests = RequestService(database, clock)
+        self._gathering = Gathering(database, clock)
 
     async def earn_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
         """Issue the badge to everybody whom the rules allow it; all of it is durable when this returns.
@@ -68,12 +70,7 @@ class EarningService:
         (nothing was changed and the request id is still free), Unavailable or OutcomeUnknown.
         """
 
-        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
-            return await _issue(tx, caller, command, turn, RequestKind.EARN_BULK)
-
-        return await self._requests.carry_out(
-            "earning.earn_bulk", caller, command.request_id, RequestKind.EARN_BULK, work
-        )
+        return await self._earn(caller, command, RequestKind.EARN_BULK)
 
     async def earn(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
         """Issue the badge to the one customer of the command.
@@ -81,19 +78,22 @@ class EarningService:
         As earn_bulk, but her refusal is the whole request's: raises NotEnrolled, AlreadyHeld, CustomerLimitReached or
         BadgeLimitReached, and the id stays free.
         """
+        return await self._earn(caller, command, RequestKind.EARN)
+
+    async def _earn(self, caller: Caller, command: BulkCommand, kind: RequestKind) -> RequestOutcome:
+        """Together with other small requests, where they are many, and otherwise alone."""
+        asked = Asked(caller, command, kind)
+        if outcome := await self._gathering.try_issue(asked):
+            return outcome
 
         async def work(tx: Tx, turn: Turn) -> RequestOutcome:
-            outcome = await _issue(tx, caller, command, turn, RequestKind.EARN)
-            for refusal in outcome.refusals:
-                kind = REFUSED[refusal.reason]
-                if issubclass(kind, LimitReached):
-                    assert refusal.exceeded is not None
-                    raise kind(refusal.exceeded)
-                raise kind
+            outcome = await _issue(tx, caller, command, turn, kind)
+            if kind is RequestKind.EARN:
+                _raise_refusal(outcome)
             return outcome
 
         return await self._requests.carry_out(
-            "earning.earn", caller, command.request_id, RequestKind.EARN, work
+            f"earning.{kind.value.lower()}", caller, command.request_id, kind, work, asked.keys
         )
 
     async def import_history(
@@ -136,6 +136,15 @@ class EarningService:
             await self._database.transaction("earning.revoke", lambda tx: body(tx, alone=True))
 
 
+def _raise_refusal(outcome: RequestOutcome) -> None:
+    for refusal in outcome.refusals:
+        kind = REFUSED[refusal.reason]
+        if issubclass(kind, LimitReached):
+            assert refusal.exceeded is not None
+            raise kind(refusal.exceeded)
+        raise kind
+
+
 async def _issue(
     tx: Tx, caller: Caller, command: BulkCommand, turn: Turn, kind: RequestKind
 ) -> RequestOutcome:
@@ -150,10 +159,18 @@ async def _issue(
     found = await find(tx, hold.badge_key, command.customers, rule, valid_from, valid_until)
     decision = rules.decide(command.customers, found, rule)
     if earned := len(decision.entries):
-        counted_at = valid_from if limit_rules.has_windows(terms.customer_constraints) else None
-        await store.insert(
-            tx, hold.badge_key, turn.request_key, valid_from, valid_until, counted_at, decision.entries
+        has_windows = limit_rules.has_windows(terms.customer_constraints)
+        rows = LedgerColumns(
+            customers=decision.entries.customers,
+            request_keys=turn.request_key,
+            valid_from=times.microseconds(valid_from),
+            valid_until=times.microseconds(valid_until),
+            counted_at=times.microseconds(valid_from) if has_windows else None,
+            badge_keys=hold.badge_key,
+            ordinals=decision.entries.ordinals,
+            lines=decision.entries.lines,
         )
+        await store.insert(tx, rows)
         at = (hold.badge_key, valid_from)
         await _count(tx, {hold.badge_key: earned}, {at: earned} if rule.caps else {})
     is_one = kind is RequestKind.EARN

@@ -7,12 +7,12 @@ from datetime import datetime
 
 import numpy as np
 
-from cockade.earning.model import NOTHING_STANDS, Entries, Holders, LedgerRow, Standings
+from cockade.earning.model import NOTHING_STANDS, Holders, LedgerColumns, LedgerRow, Standings
 from cockade.ids import BadgeKey, CustomerId, RequestKey
 from cockade.storage.database import Tx
 from cockade.storage.packing import Column, unpack_numbers
 from cockade.storage.sql import load
-from cockade.times import from_microseconds, microseconds
+from cockade.times import from_microseconds
 
 SQL = load(__package__)
 
@@ -88,35 +88,26 @@ async def find_last_ordinals_of_many(
     return {(BadgeKey(row[0]), CustomerId(row[1])): row[2] for row in rows}
 
 
-async def insert(
-    tx: Tx,
-    badge_key: BadgeKey,
-    request_key: RequestKey,
-    valid_from: datetime,
-    valid_until: datetime,
-    counted_at: datetime | None,
-    entries: Entries,
-) -> None:
-    """Write what a request issues of one badge.
+async def insert(tx: Tx, rows: LedgerColumns) -> None:
+    """Write rows in ascending order of badge, customer and ordinal: two requests then cannot deadlock.
 
-    Entries ascend by customer: two requests then cannot deadlock. Raises DuplicateRow where another request has issued
-    to one of the customers since the holders were read.
+    Raises DuplicateRow where another request has issued to one of the customers since the holders were read.
     """
     columns = [
-        Column("customer_id", 8, entries.customers),
-        Column("request_key", 8, request_key),
-        Column("valid_from", 8, microseconds(valid_from)),
-        Column("valid_until", 8, microseconds(valid_until)),
-        Column("counted_at", 8, counted_at and microseconds(counted_at)),
-        Column("badge_key", 4, badge_key),
-        Column("ordinal", 4, entries.ordinals),
-        Column("line", 4, entries.lines),
+        Column("customer_id", 8, rows.customers),
+        Column("request_key", 8, rows.request_keys),
+        Column("valid_from", 8, rows.valid_from),
+        Column("valid_until", 8, rows.valid_until),
+        Column("counted_at", 8, rows.counted_at),
+        Column("badge_key", 4, rows.badge_keys),
+        Column("ordinal", 4, rows.ordinals),
+        Column("line", 4, rows.lines),
     ]
-    await tx.copy("earned_badge", columns, len(entries))
+    await tx.copy_columns("earned_badge", columns, len(rows.customers))
 
 
 async def insert_rows(tx: Tx, rows: Sequence[LedgerRow]) -> None:
-    """Write rows of many badges, in ascending order of badge, customer and ordinal; otherwise as insert."""
+    """As insert, of rows that have little in common."""
     await tx.copy_records("earned_badge", LedgerRow._fields, rows)
 
 

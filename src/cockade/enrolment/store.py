@@ -64,7 +64,7 @@ async def insert(
         Column("ordinal", 4, ordinals),
         Column("line", 4, lines),
     ]
-    await tx.copy("enrolment", columns, len(entries))
+    await tx.copy_columns("enrolment", columns, len(entries))
 
 
 async def revoke_all(

@@ -5,12 +5,39 @@ values ($1, $2, (($3::bigint % 4294967296) << 32) | nextval('request_number'), $
 on conflict (org_id, request_id) do nothing
 returning request_key;
 
+-- name: begin_requests
+-- Takes many request ids at once, always in the same order, so that two who do this cannot deadlock. What is used already
+-- has no row in the answer.
+insert into request (org_id, request_id, request_key, kind)
+select org_id, request_id, (($4::bigint % 4294967296) << 32) | nextval('request_number'), kind
+from (select org_id, request_id, kind
+      from unnest($1::integer[], $2::text[], $3::text[]) as asked (org_id, request_id, kind)
+      order by org_id, request_id offset 0) sorted
+on conflict (org_id, request_id) do nothing
+returning org_id, request_id, request_key;
+
+-- name: forget_requests
+-- In the transaction that took them: nobody else has ever seen them.
+delete from request r
+using unnest($1::integer[], $2::text[]) as asked (org_id, request_id)
+where r.org_id = asked.org_id and r.request_id = asked.request_id;
+
 -- name: decide_request
 -- Stores what became of it, in the transaction that issues.
 update request
 set decided_at = $3, badge_key = $4, owner_type = $5, reference_id = $6, event_at = $7, valid_until = $8,
     audience = $9, refusals = $10, enrolment_id = $11
 where org_id = $1 and request_id = $2;
+
+-- name: decide_requests
+-- Likewise of many at once, in each of which everybody has earned.
+update request r
+set decided_at = $1, badge_key = d.badge_key, owner_type = d.owner_type, reference_id = d.reference_id,
+    event_at = d.event_at, valid_until = d.valid_until, audience = d.audience::bigint[], refusals = '[]'
+from unnest($2::integer[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[],
+            $9::text[])
+     as d (org_id, request_id, badge_key, owner_type, reference_id, event_at, valid_until, audience)
+where r.org_id = d.org_id and r.request_id = d.request_id;
 
 -- name: decide_import
 -- Likewise of an import; its rows have badges and expiries of their own.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from datetime import datetime
 from typing import TypeVar, cast
 
@@ -59,14 +59,21 @@ class RequestService:
         return outcome
 
     async def carry_out(
-        self, name: str, caller: Caller, request_id: str, kind: RequestKind, work: Work[AnOutcome]
+        self,
+        name: str,
+        caller: Caller,
+        request_id: str,
+        kind: RequestKind,
+        work: Work[AnOutcome],
+        earlier_keys: Set[RequestKey] = frozenset(),
     ) -> AnOutcome:
         """Take the request id, do the work, store its outcome: all in one transaction called `name`.
 
-        Whatever the work raises undoes all of it and leaves the id free. Raises RequestIdUsed, Unavailable (nothing was
-        changed) or OutcomeUnknown.
+        `earlier_keys`: what the request was called in an earlier try whose commit was not answered. Whatever the work
+        raises undoes all of it and leaves the id free. Raises RequestIdUsed, Unavailable (nothing was changed) or
+        OutcomeUnknown.
         """
-        keys: set[RequestKey] = set()
+        keys = set(earlier_keys)
 
         async def attempt(tx: Tx, alone: bool) -> AnOutcome:
             now = self._clock()

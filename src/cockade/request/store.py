@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -31,6 +32,47 @@ async def begin(
 ) -> RequestKey | None:
     """Take the request id for this transaction and answer its key, or None where it is used already."""
     return await tx.value(SQL["begin_request"], org_id, request_id, int(now.timestamp()), kind.value)
+
+
+async def begin_many(
+    tx: Tx, asked: Sequence[tuple[OrgId, str, RequestKind]], now: datetime
+) -> list[RequestKey | None]:
+    """As begin, for many different ids at once."""
+    rows = await tx.rows(
+        SQL["begin_requests"],
+        [org_id for org_id, _, _ in asked],
+        [request_id for _, request_id, _ in asked],
+        [kind.value for _, _, kind in asked],
+        int(now.timestamp()),
+    )
+    keys: dict[tuple[OrgId, str], RequestKey] = {(row[0], row[1]): row[2] for row in rows}
+    return [keys.get((org_id, request_id)) for org_id, request_id, _ in asked]
+
+
+async def forget_many(tx: Tx, asked: Sequence[tuple[OrgId, str]]) -> None:
+    """Give these ids back, which `begin_many` took in this transaction."""
+    await tx.execute(
+        SQL["forget_requests"],
+        [org_id for org_id, _ in asked],
+        [request_id for _, request_id in asked],
+    )
+
+
+async def decide_many(tx: Tx, decided: Sequence[tuple[OrgId, RequestOutcome]], now: datetime) -> None:
+    """As decide, for many at once that `begin_many` began, in which everybody has earned."""
+    outcomes = [outcome for _, outcome in decided]
+    await tx.execute(
+        SQL["decide_requests"],
+        now,
+        [org_id for org_id, _ in decided],
+        [outcome.request_id for outcome in outcomes],
+        [outcome.badge_key for outcome in outcomes],
+        [outcome.owner_type.value for outcome in outcomes],
+        [outcome.reference_id for outcome in outcomes],
+        [outcome.event_at for outcome in outcomes],
+        [outcome.valid_until for outcome in outcomes],
+        [f"{{{','.join(map(str, outcome.audience))}}}" for outcome in outcomes],
+    )
 
 
 async def decide(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:

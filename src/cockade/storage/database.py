@@ -92,7 +92,7 @@ class Tx:
         """Run a statement whose answer is not needed."""
         await self._connection.execute(sql, *values)
 
-    async def copy(self, table: str, columns: Sequence[Column], count: int) -> None:
+    async def copy_columns(self, table: str, columns: Sequence[Column], count: int) -> None:
         """Binary COPY of `count` rows into `table`. Raises DuplicateRow where a unique key exists already."""
         with _duplicates_told():
             await self._connection.copy_to_table(
@@ -103,7 +103,7 @@ class Tx:
             )
 
     async def copy_records(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """As copy, of rows that have too little in common to be packed by columns."""
+        """As copy_columns, of rows that have too little in common to be packed by columns."""
         with _duplicates_told():
             await self._connection.copy_records_to_table(table, records=rows, columns=list(columns))
 
@@ -159,15 +159,16 @@ class Database:
             except (*CONNECTION_LOST, *BUSY) as error:
                 raise Unavailable from error
 
-    async def transaction(self, name: str, body: Body[T]) -> T:
+    async def transaction(self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None) -> T:
         """Run `body` in a transaction of its own and commit.
 
-        It runs again, a few times at the most, only after errors that prove that nothing of it was kept.
+        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. It runs again, a few times at the most, only after errors that prove that nothing of it was kept.
         Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered).
         """
+        begin = "BEGIN" if lock_timeout_ms is None else f"BEGIN; SET LOCAL lock_timeout = {lock_timeout_ms}"
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return await self._attempt(body)
+                return await self._attempt(body, begin)
             except OutcomeUnknown:
                 raise
             except BUSY as error:  # first, because a TimeoutError is an OSError too
@@ -183,9 +184,9 @@ class Database:
             await asyncio.sleep(BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))
         raise AssertionError("unreachable")
 
-    async def _attempt(self, body: Body[T]) -> T:
+    async def _attempt(self, body: Body[T], begin: str) -> T:
         async with self._connection() as connection:
-            await connection.execute("BEGIN")
+            await connection.execute(begin)
             try:
                 result = await body(Tx(connection))
             except BaseException:
