@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench import report
-from bench.cases import CASES, Case, Round
+from bench.cases import CASES
 from bench.report import Report
 from bench.stage import Settings, Stage, open_stage
+from bench.table import Case, Round
 from bench.yardsticks import SQL
 from tests.acceptance.service import query
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from bench.cases import Case, Round, Row
+from bench.table import Case, Round, Row
 
 GIB = 1024**3
 HEADINGS = ("case", "measured as", "median", "min", "max", "must", "want", "reached")

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from bench import load, yardsticks
+from bench import history, load, yardsticks
 from bench.load import Load, Outcome
 from bench.yardsticks import WORKERS, Server
 from cockade.http.app import BASE_PATH
@@ -27,7 +27,10 @@ from tests.support import earn_bulk_body
 T = TypeVar("T")
 EARN_BULK = f"{BASE_PATH}/customer/earnBulk"
 REFERENCE_EARN_BULK = "/customer/earnBulk"
-FIRST_CUSTOMER, LAST_CUSTOMER = 10_000_000, 9_999_999_999
+BADGES, BADGES_MANY = 100, 5_000
+"""Of an org, and of one that has very many."""
+FIRST_CUSTOMER, LAST_CUSTOMER = 20_000_000, 9_999_999_999
+"""Who is issued to; those of `history` are others."""
 _request_ids = count()
 
 
@@ -51,6 +54,17 @@ class Running(Struct, frozen=True):
         return make_badge(self.client, **fields)
 
 
+class Populated(Struct, frozen=True):
+    """A running service with an org of many badges, and perhaps a past."""
+
+    running: Running
+    badge_ids: list[str]
+
+    def forget(self) -> None:
+        """Empty its ledger."""
+        history.forget(self.running.server.database_url)
+
+
 class Stage:
     """Whatever a case asks for."""
 
@@ -64,7 +78,7 @@ class Stage:
     @cached_property
     def ours(self) -> Running:
         """The service that most cases measure."""
-        return self.start_service("ours")
+        return self._start("ours")
 
     @cached_property
     def echo(self) -> Server:
@@ -77,18 +91,56 @@ class Stage:
         url = self.ours.service.database_url
         return self._stack.enter_context(yardsticks.running_reference(self._home, url))
 
-    def start_service(self, name: str) -> Running:
+    @cached_property
+    def empty(self) -> Populated:
+        """A service with so many badges that nobody has."""
+        return self._populate("empty")
+
+    @cached_property
+    def grown(self) -> Populated:
+        """A service with as many badges, and with all that was earned of them."""
+        made = self._populate("grown")
+        history.issue_long_ago(made.running.server.database_url, made.badge_ids, self.settings.growth_rows)
+        return made
+
+    @cached_property
+    def crowded(self) -> Running:
+        """Another org of the empty service, with very many badges."""
+        service = self.empty.running.service
+        made = self._as_caller(service, service.make_org("crowded"))
+        history.multiply_badge(service.database_url, made.make_badge(), BADGES_MANY - 1)
+        return made
+
+    @cached_property
+    def stopped_service(self) -> Service:
+        """One that was stopped, so that its database is there already."""
+        service = self._start_service("stopped")
+        service.stop()
+        return service
+
+    def _populate(self, name: str) -> Populated:
+        made = self._start(name)
+        badge_id = made.make_badge()
+        copies = history.multiply_badge(made.server.database_url, badge_id, BADGES - 1)
+        return Populated(made, [badge_id, *copies])
+
+    def _start(self, name: str) -> Running:
+        service = self._start_service(name)
+        return self._as_caller(service, service.first_credential())
+
+    def _start_service(self, name: str) -> Service:
         """A `cockade serve` with a database of its own."""
         home = self._home / name
         home.mkdir()
-        service = self._stack.enter_context(running(Service(home, workers=WORKERS)))
-        shown = service.first_credential()
-        client = self._stack.enter_context(service.client(shown["username"], shown["secret"]))
-        proof = base64.b64encode(f"{shown['username']}:{shown['secret']}".encode()).decode()
+        return self._stack.enter_context(running(Service(home, workers=WORKERS)))
+
+    def _as_caller(self, service: Service, credential: dict[str, Any]) -> Running:
+        username, secret = credential["username"], credential["secret"]
+        client = self._stack.enter_context(service.client(username, secret))
+        proof = base64.b64encode(f"{username}:{secret}".encode()).decode()
         processes = [worker.pid for worker in service.workers]
-        return Running(
-            service, Server(service.port, processes, f"Basic {proof}", service.database_url), client
-        )
+        server = Server(service.port, processes, f"Basic {proof}", service.database_url)
+        return Running(service, server, client)
 
     def apart(self, work: Callable[..., T], *values: object) -> T:
         """Do it in the process of the load generator, so that the clock there sees nothing of what goes on here."""
