@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,16 +12,23 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from bench import report
 from bench.cases import CASES
+from bench.profile import profile
 from bench.report import Report
 from bench.stage import Settings, Stage, open_stage
 from bench.table import Case, Round
 from bench.yardsticks import SQL
 from tests.acceptance.service import query
 
+PROFILE = "profile"
+"""Named like a case; it has no rows."""
 OUTPUT = Path("build/bench.json")
 
 
-def main(
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def bench(
     cases: Annotated[list[str] | None, typer.Argument(help="Which; all of them when none is named.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each case is measured.")] = 5,
     output: Annotated[Path, typer.Option(help="Where the JSON goes.")] = OUTPUT,
@@ -39,31 +45,38 @@ def main(
     if list_:
         for case in CASES.values():
             for row in case.rows:
-                console.print(f"{case.name}\t{row.name}\t{row.measured}", soft_wrap=True)
+                typer.echo(f"{case.name}\t{row.name}\t{row.measured}")
+        typer.echo(f"{PROFILE}\twhere the time of one bulk request goes\tms")
         return
     if markdown:
         typer.echo(report.markdown(report.read(output)))
         return
-    made = _run(console, _chosen(cases or list(CASES)), Settings(rounds=rounds, growth_rows=growth_rows))
-    report.write(made, output)
+    names = cases or [*CASES, PROFILE]
+    if unknown := [name for name in names if name not in CASES and name != PROFILE]:
+        raise typer.BadParameter(
+            f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}, {PROFILE}"
+        )
+    made = _run(console, names, Settings(rounds=rounds, growth_rows=growth_rows), output)
     report.show(console, made)
     console.print(f"All of it is in {output}.")
 
 
-def _chosen(names: list[str]) -> list[Case]:
-    if unknown := [name for name in names if name not in CASES]:
-        raise typer.BadParameter(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
-    return [CASES[name] for name in names]
-
-
-def _run(console: Console, cases: list[Case], settings: Settings) -> Report:
+def _run(console: Console, names: list[str], settings: Settings, output: Path) -> Report:
+    """Measure; what is known is written after each case, so that whoever stops a run keeps the cases before."""
     progress = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
     )
     with progress, open_stage(settings) as stage:
-        reports = [report.report_case(case, _rounds(progress, stage, case)) for case in cases]
         [(postgresql,)] = query(stage.ours.server.database_url, SQL["server_version"])
-    return Report(report.machine(postgresql), settings.rounds, reports)
+        made = Report(report.machine(postgresql), settings.rounds)
+        for name in names:
+            if name == PROFILE:
+                made.profile.extend(profile(stage))
+            else:
+                case = CASES[name]
+                made.cases.append(report.report_case(case, _rounds(progress, stage, case)))
+            report.write(made, output)
+    return made
 
 
 def _rounds(progress: Progress, stage: Stage, case: Case) -> list[Round]:
@@ -85,6 +98,4 @@ def _interrupt(*_: object) -> None:
 if __name__ == "__main__":
     # Asked to end in whatever way, all servers are ended first.
     signal.signal(signal.SIGTERM, _interrupt)
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    sys.exit(app())
+    app()

@@ -13,10 +13,13 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from bench.table import Case, Round, Row
+from bench.table import Case, Part, Round, Row
 
 GIB = 1024**3
+WIDTH_MAX = 10_000
 HEADINGS = ("case", "measured as", "median", "min", "max", "must", "want", "reached")
+FIGURE_HEADINGS = ("case", "figure", "median")
+PART_HEADINGS = ("stage", "function", "ms", "share")
 
 
 class Machine(Struct, frozen=True):
@@ -34,22 +37,18 @@ class Line(Struct, frozen=True):
 
     row: Row
     values: list[float]
-
-    @property
-    def reached(self) -> str:
-        """Which of the two numbers the median reaches."""
-        middle = median(self.values)
-        if self.row.reaches(middle, self.row.want):
-            return "want"
-        return "must" if self.row.reaches(middle, self.row.must) else "no"
+    """One for each round."""
+    median: float
+    min: float
+    max: float
+    reached: str
+    """`want`, `must` or `no`: which of the two numbers the median reaches."""
 
     def cells(self) -> list[str]:
         """In the order of HEADINGS."""
         sign = "≤ " if self.row.at_most else ""
         unit = f" {self.row.unit}" if self.row.unit else ""
-        measured = [
-            _number(value) + unit for value in (median(self.values), min(self.values), max(self.values))
-        ]
+        measured = [_number(value) + unit for value in (self.median, self.min, self.max)]
         bounds = [f"{sign}{bound:g}{unit}" for bound in (self.row.must, self.row.want)]
         return [self.row.name, self.row.measured, *measured, *bounds, self.reached]
 
@@ -70,7 +69,9 @@ class Report(Struct, frozen=True):
 
     machine: Machine
     rounds: int
-    cases: list[CaseReport]
+    cases: list[CaseReport] = []
+    profile: list[Part] = []
+    """Empty where it was not asked for."""
 
 
 def report_case(case: Case, rounds: Sequence[Round]) -> CaseReport:
@@ -79,10 +80,18 @@ def report_case(case: Case, rounds: Sequence[Round]) -> CaseReport:
     latencies = [latency * 1000 for each in rounds for latency in each.latencies_s]
     return CaseReport(
         case=case.name,
-        lines=[Line(row, list(values)) for row, values in zip(case.rows, by_row, strict=True)],
+        lines=[line_of(row, list(values)) for row, values in zip(case.rows, by_row, strict=True)],
         figures={name: median(each.figures[name] for each in rounds) for name in rounds[0].figures},
         latency_ms=_percentiles(latencies) if len(latencies) > 1 else {},
     )
+
+
+def line_of(row: Row, values: list[float]) -> Line:
+    """What the rounds come to."""
+    middle = median(values)
+    is_wanted, is_enough = (row.reaches(middle, bound) for bound in (row.want, row.must))
+    reached = "want" if is_wanted else "must" if is_enough else "no"
+    return Line(row, values, middle, min(values), max(values), reached)
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:
@@ -106,32 +115,77 @@ def _cpu() -> str:
 
 def show(console: Console, report: Report) -> None:
     """The tables, for people."""
-    table = Table(*HEADINGS, title=f"Ratios of one run, {report.rounds} rounds")
-    for line in _lines(report):
-        colour = {"want": "green", "must": "yellow", "no": "red"}[line.reached]
-        *cells, reached = line.cells()
-        table.add_row(*cells, f"[{colour}]{reached}[/]")
-    console.print(table)
-    figures = Table("case", "figure", "median", title="What they were made of")
-    for case in report.cases:
-        for name, value in case.figures.items():
-            figures.add_row(case.case, name, _number(value))
-        for name, value in case.latency_ms.items():
-            figures.add_row(case.case, f"{name}, ms", _number(value))
-    console.print(figures)
+    if report.cases:
+        ratios = Table(*HEADINGS, title=f"Medians of {report.rounds} rounds")
+        for line in _lines(report):
+            colour = {"want": "green", "must": "yellow", "no": "red"}[line.reached]
+            *cells, reached = line.cells()
+            ratios.add_row(*cells, f"[{colour}]{reached}[/]")
+        _print(console, ratios)
+        _print(console, _table(FIGURE_HEADINGS, _figures(report), "What they were made of"))
+    if report.profile:
+        title = "Where the time of one bulk request of 10,000 goes"
+        _print(console, _table(PART_HEADINGS, _parts(report), title))
     console.print(_machine_sentence(report.machine))
+
+
+def _table(headings: Sequence[str], rows: list[list[str]], title: str) -> Table:
+    table = Table(*headings, title=title)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _print(console: Console, table: Table) -> None:
+    """Where the table is wider than the terminal, the terminal may wrap it."""
+    needed = Console(width=WIDTH_MAX).measure(table).maximum
+    Console(width=max(console.width, needed)).print(table)
 
 
 def markdown(report: Report) -> str:
     """The tables, for docs/performance.md."""
-    head = [f"| {' | '.join(HEADINGS)} |", "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"]
-    rows = [f"| {' | '.join(line.cells())} |" for line in _lines(report)]
-    figures = ["| case | figure | median |", "| --- | --- | ---: |"]
+    blocks = [_machine_sentence(report.machine)]
+    if report.cases:
+        blocks.append(_markdown_table(HEADINGS, [line.cells() for line in _lines(report)]))
+        blocks.append(_markdown_table(FIGURE_HEADINGS, _figures(report)))
+    if report.profile:
+        blocks.append(_markdown_table(PART_HEADINGS, _parts(report)))
+    return "\n\n".join(blocks)
+
+
+def _markdown_table(headings: Sequence[str], rows: list[list[str]]) -> str:
+    ruler = ["---"] * len(headings)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ruler, *rows))
+
+
+def _figures(report: Report) -> list[list[str]]:
+    rows: list[list[str]] = []
     for case in report.cases:
         latencies = {f"{name}, ms": value for name, value in case.latency_ms.items()}
-        for name, value in {**case.figures, **latencies}.items():
-            figures.append(f"| {case.case} | {name} | {_number(value)} |")
-    return "\n".join([_machine_sentence(report.machine), "", *head, *rows, "", *figures])
+        figures = {**case.figures, **latencies}
+        rows += [[case.case, name, _number(value)] for name, value in figures.items()]
+    return rows
+
+
+def _parts(report: Report) -> list[list[str]]:
+    """Each stage as a whole, and then its parts."""
+    total = sum(part.ms for part in report.profile)
+    stages: dict[str, list[Part]] = {}
+    for part in report.profile:
+        stages.setdefault(part.stage, []).append(part)
+    rows: list[list[str]] = []
+    for stage, parts in stages.items():
+        whole = [Part(stage, "", sum(part.ms for part in parts))]
+        rows += [
+            [
+                part.stage if not part.function else "",
+                part.function,
+                f"{part.ms:.1f}",
+                f"{part.ms / total:.0%}",
+            ]
+            for part in whole + parts
+        ]
+    return rows
 
 
 def write(report: Report, file: Path) -> None:

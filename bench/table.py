@@ -50,3 +50,11 @@ class Case(Struct, frozen=True, kw_only=True):
     name: str
     rows: tuple[Row, ...]
     measure: Measure
+
+
+class Part(Struct, frozen=True):
+    """What one function takes of a bulk request, without what it calls that is a part itself."""
+
+    stage: str
+    function: str
+    ms: float

@@ -103,7 +103,7 @@ def running_reference(home: Path, url: str) -> Generator[Server]:
     environment = {"REFERENCE_DATABASE_URL": url.replace("postgresql:", "postgresql+asyncpg:")}
     uvloop.run(_create_tables(environment["REFERENCE_DATABASE_URL"]))
     with _running(list(map(str, words)), port, environment, home / "reference.log") as processes:
-        yield Server(port, processes, f"Basic {reference.BASIC}", url)
+        yield Server(port, processes, reference.AUTHORIZATION, url)
 
 
 async def _create_tables(url: str) -> None:
