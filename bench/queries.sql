@@ -1,0 +1,75 @@
+-- name: drop_yardstick
+drop table if exists yardstick;
+
+-- name: create_yardstick
+-- A ledger like the real one, with its keys and indexes, and nothing in it.
+create table yardstick (like earned_badge including all);
+
+-- name: list_batches
+-- What the service has written of a badge, batch by batch in the order in which it wrote it.
+select e.* from earned_badge e join badge b using (badge_key)
+where b.badge_id = $1
+order by e.request_key, e.customer_id;
+
+-- name: count_earned
+select count(*) from earned_badge e join badge b using (badge_key) where b.badge_id = $1;
+
+-- name: create_reference
+create database reference;
+
+-- name: insert_reference_badge
+insert into badge (badge_id, owner_type, reference_id, starts_at, expires_at)
+values ($1, 'Loyalty', '123457', $2, $3);
+
+-- name: server_version
+show server_version;
+
+-- name: copy_badges
+-- As many badges as $2 says, all like $1 but for their names.
+insert into badge (
+    org_id, badge_id, badge_number, name, starts_at, expires_at, earn_type, earned_expiry, issued_expiry, owners,
+    overlap_policy, customer_constraints, badge_constraints, presentation, is_active, is_capped,
+    badge_group_id, badge_rank, created_at, created_by, updated_at, updated_by)
+select org_id, substr(md5(badge_id || n), 1, 24), badge_number + n, name || ' ' || n, starts_at, expires_at, earn_type,
+       earned_expiry, issued_expiry, owners, overlap_policy, customer_constraints, badge_constraints, presentation,
+       is_active, is_capped, badge_group_id, badge_rank, created_at, created_by, updated_at, updated_by
+from badge, generate_series(1, $2::integer) as n
+where badge_id = $1
+returning badge_id;
+
+-- name: copy_claims
+insert into badge_claim (badge_key, owner_type, reference_id, is_active)
+select copy.badge_key, c.owner_type, c.reference_id, c.is_active
+from badge_claim c join badge b using (badge_key), badge copy
+where b.badge_id = $1 and copy.badge_id = any($2::text[]);
+
+-- name: analyze_badges
+analyze badge, badge_claim;
+
+-- name: issue_long_ago
+-- One request that issued badge $1 to those of the customers $4 … $4 + $5 who have the numbers $2 … $3 for this badge.
+with asked as (
+    insert into request (org_id, request_id, request_key, kind, decided_at, badge_key, owner_type, reference_id,
+                         event_at, valid_until, audience, refusals)
+    select org_id, badge_id || '-' || $2::bigint,
+           (extract(epoch from starts_at)::bigint << 32) | nextval('request_number'),
+           'EARN_BULK', starts_at, badge_key, 'Loyalty', '123457', starts_at, starts_at + interval '100 years', '{}', '[]'
+    from badge where badge_id = $1
+    returning request_key, badge_key, event_at, valid_until)
+insert into earned_badge (customer_id, request_key, valid_from, valid_until, badge_key, ordinal, line)
+select who.customer_id, asked.request_key, asked.event_at, asked.valid_until, asked.badge_key, 1, who.line
+from asked
+cross join lateral (select $4::bigint + (number * 2654435 + asked.badge_key * 7919) % $5::bigint as customer_id,
+                           number - $2::bigint as line
+                    from generate_series($2::bigint, $3::bigint) as number
+                    order by customer_id) who;
+
+-- name: count_long_ago
+insert into badge_count (badge_key, slot, issued, earned)
+select badge_key, 0, 0, $2::bigint from badge where badge_id = $1;
+
+-- name: vacuum_ledger
+vacuum (analyze) earned_badge, request, badge_count;
+
+-- name: forget
+truncate earned_badge, request, badge_count;
