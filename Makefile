@@ -2,6 +2,7 @@
 # Needs Python 3.11 or newer, make and a POSIX shell; all else is installed into .venv.
 
 PYTHON ?= python3
+CASES ?= 450
 BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip -qq --no-input --disable-pip-version-check
@@ -14,7 +15,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check fmt bench lock clean
+.PHONY: help install demo serve test check fmt bench fuzz lock clean
 
 help: ## list these commands
 	@echo "cockade: issues loyalty badges in bulk, each exactly once"
@@ -64,6 +65,9 @@ fmt: install ## format the code and fix what lint can fix
 
 bench: install ## measure issuance beside its yardsticks; CASES="bulk small" runs only these
 	@$(BIN)/python -m bench $(CASES)
+
+fuzz: install ## schemathesis, the long form: some 20,000 calls, most of an hour (CASES for each operation)
+	@COCKADE_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/acceptance/test_fuzz.py
 
 lock: install ## pin the newest versions that pyproject.toml allows
 	@$(COMPILE) --upgrade --output-file requirements.lock pyproject.toml

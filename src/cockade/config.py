@@ -41,6 +41,10 @@ class Config(Struct, frozen=True, kw_only=True):
     """The most customers that one call may name."""
     body_bytes_max: Positive = 16 * 1024 * 1024
     """The largest request body."""
+    bodies_bytes_max: Positive = 64 * 1024 * 1024
+    """Bytes of large request bodies that a worker process holds at a time; further ones wait."""
+    body_s_max: Positive = 60
+    """How long a request body may take to arrive before it is answered 408."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
     log_format: Literal["json", "text"] = "json"

@@ -12,7 +12,7 @@ CockadeError
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
 │   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
-├── NotAuthenticated 401 · NotAllowed 403 · BodyTooLarge 413
+├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · BodyEncoded 415
 ├── Unavailable 503           the database cannot answer now; nothing was changed
 │   ├── Busy 503              another request holds what this one needs, and did not finish in time
 │   └── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
@@ -310,11 +310,25 @@ class NotAllowed(CockadeError):
     message = "The access group of this credential may only read."
 
 
+class BodyTooSlow(CockadeError):
+    """The request's body did not arrive in time. Nothing was changed."""
+
+    code = 408
+    message = "The request body did not arrive in time (COCKADE_BODY_S_MAX). Nothing was changed."
+
+
 class BodyTooLarge(CockadeError):
     """The request has more bytes than one may have."""
 
     code = 413
     message = "The request body is too large (COCKADE_BODY_BYTES_MAX); send it in several calls."
+
+
+class BodyEncoded(CockadeError):
+    """The request's body is compressed, or encoded in another way."""
+
+    code = 415
+    message = "The request body has a Content-Encoding; send it as it is, without compression."
 
 
 class Unavailable(CockadeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from cockade.http import body
 from cockade.http.badges import BadgeBody, ClaimBody, to_draft
 from cockade.http.body import MISSING
 from cockade.http.earnings import EarnBulkBody, to_command
-from cockade.http.requests import Exchange
+from cockade.http.imports import ImportBody, to_row
+from cockade.http.requests import Exchange, JsonRows
 from cockade.http.routes.token import TokenBody
 from cockade.request.model import BulkCommand
 
@@ -546,3 +548,16 @@ def test_every_code_for_a_missing_field_is_that_of_the_contract() -> None:
         "ownership": 727,
         "restrictedToOwners": 728,
     }
+
+
+async def test_others_have_their_turn_while_many_rows_are_read() -> None:
+    """Each bad row is walked, for all that is wrong with it: a hundred thousand take seconds."""
+    stretches = 5
+    raw = json.dumps([{"customerId": "x"}] * stretches * body.STRETCH).encode()
+    reading = asyncio.create_task(JsonRows(raw, ImportBody).read(to_row, 100_000))
+    turns = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len(reading.result()) == stretches * body.STRETCH
+    assert turns > stretches

@@ -19,6 +19,8 @@ DEFAULTS = {
     "lock_timeout_s": 10,
     "customers_max": 100_000,
     "body_bytes_max": 16 * 1024 * 1024,
+    "bodies_bytes_max": 64 * 1024 * 1024,
+    "body_s_max": 60,
     "log_level": "info",
     "log_format": "json",
 }
@@ -41,6 +43,8 @@ def test_without_any_variable_the_defaults_hold() -> None:
         ("COCKADE_LOCK_TIMEOUT_S", "3", 3),
         ("COCKADE_CUSTOMERS_MAX", "1000000", 1_000_000),
         ("COCKADE_BODY_BYTES_MAX", "1", 1),
+        ("COCKADE_BODIES_BYTES_MAX", "1", 1),
+        ("COCKADE_BODY_S_MAX", "1", 1),
         ("COCKADE_LOG_LEVEL", "debug", "debug"),
         ("COCKADE_LOG_FORMAT", "text", "text"),
     ],

@@ -78,6 +78,18 @@ CONTRACT = [
         413,
         "The request body is too large (COCKADE_BODY_BYTES_MAX); send it in several calls.",
     ),
+    (
+        errors.BodyTooSlow,
+        408,
+        408,
+        "The request body did not arrive in time (COCKADE_BODY_S_MAX). Nothing was changed.",
+    ),
+    (
+        errors.BodyEncoded,
+        415,
+        415,
+        "The request body has a Content-Encoding; send it as it is, without compression.",
+    ),
     (errors.NotAllowed, 403, 403, "The access group of this credential may only read."),
     (
         errors.Unavailable,

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 import structlog
 import typer
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
@@ -31,6 +32,12 @@ log = structlog.get_logger()
 WORKERS_DEFAULT = min(4, os.cpu_count() or 1)
 STOP_S_MAX = 30
 RESPAWN_S = 0.5
+CONNECTIONS_MAX = 512
+"""Connections that a worker has open at a time; further ones wait to be accepted. A slow sender holds only her own."""
+HEAD_MS_MAX = 30_000
+"""How long the line and headers of a request may take, and how long a connection may be idle between requests."""
+HEAD_BYTES_MAX = 128 * 1024
+"""The largest head of a request; times connections, it bounds what senders of headers make a worker hold."""
 GRANIAN_LOGGING: dict[str, Any] = {"loggers": {"_granian": {"handlers": [], "propagate": True}}}
 """The server's few own lines go the way of all others."""
 
@@ -76,6 +83,10 @@ def serve(
             workers=workers,
             loop=Loops.uvloop,
             websockets=False,
+            # Where it also had to recognize HTTP/2, the server would wait for ever for who connects and says nothing.
+            http=HTTPModes.http1,
+            backpressure=CONNECTIONS_MAX,
+            http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS_MAX, max_buffer_size=HEAD_BYTES_MAX),
             respawn_failed_workers=True,
             respawn_interval=RESPAWN_S,
             workers_kill_timeout=STOP_S_MAX,

@@ -34,6 +34,7 @@ from cockade.errors import CockadeError
 from cockade.holding.service import HoldingService
 from cockade.http import errors
 from cockade.http.auth import TOKEN_HEADER, Authentication, readers_only_read
+from cockade.http.intake import Room
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
 from cockade.http.routes import (
     badge,
@@ -116,6 +117,8 @@ class Services(Struct, frozen=True, kw_only=True):
 
 def create_app(services: Services) -> ASGIApp:
     """The whole app: the exchange outermost, then the framework, then authentication, then the handlers."""
+    config = services.config
+    room = Room(max(config.bodies_bytes_max, config.body_bytes_max), config.pool_wait_s_max)
     app = Litestar(
         route_handlers=[
             _authenticated(BASE_PATH, include_in_schema=True),
@@ -128,7 +131,7 @@ def create_app(services: Services) -> ASGIApp:
             _docs_assets(),
         ],
         request_class=ApiRequest,
-        request_max_body_size=services.config.body_bytes_max,
+        request_max_body_size=config.body_bytes_max,
         dependencies=_dependencies(services),
         exception_handlers={
             CockadeError: errors.on_domain_error,
@@ -138,13 +141,13 @@ def create_app(services: Services) -> ASGIApp:
         lifespan=[_lifespan(services.database)],
         openapi_config=_openapi(),
         plugins=[JsonBodySchema()],
-        state=State({"access": services.access}),
+        state=State({"access": services.access, "config": config, "room": room}),
         type_decoders=[(_is_ours, _as_it_is)],
         logging_config=None,
         pdb_on_exception=False,
         debug=False,
     )
-    return ExchangeLayer(app, services.clock)
+    return ExchangeLayer(app, services.clock, room)
 
 
 def _authenticated(path: str, *, include_in_schema: bool) -> Router:

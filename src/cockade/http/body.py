@@ -84,12 +84,10 @@ def read(body: bytes, shape: type[S], convert: Callable[[S, Faults], C]) -> C:
     return cast("C", command)
 
 
-def read_rows(
-    body: bytes, shape: type[S], convert: Callable[[S, Faults], C], rows_max: int
-) -> list[C | list[Fault]]:
-    """The commands that the entries of a body ask for, or in the place of each the faults that it has.
+def split_rows(body: bytes, rows_max: int) -> list[msgspec.Raw]:
+    """The entries of a body that is a list, each still to be read.
 
-    Raises InvalidInput where the body is no list, has no entries or more than `rows_max`, or an entry is no JSON.
+    Raises InvalidInput where the body is no list, or has no entries or more than `rows_max`.
     """
     try:
         entries = msgspec.json.decode(body, type=list[msgspec.Raw])
@@ -100,6 +98,16 @@ def read_rows(
     if not 1 <= len(entries) <= rows_max:
         message = f"The body has {len(entries)} rows; one call takes 1 to {rows_max} (COCKADE_CUSTOMERS_MAX)."
         raise InvalidInput([Fault(MALFORMED, message)])
+    return entries
+
+
+def read_rows(
+    entries: list[msgspec.Raw], shape: type[S], convert: Callable[[S, Faults], C]
+) -> list[C | list[Fault]]:
+    """The commands that the entries ask for, or in the place of each the faults that it has.
+
+    Raises InvalidInput where an entry is no JSON.
+    """
     decoder = msgspec.json.Decoder(shape)
     rows: list[C | list[Fault]] = []
     for entry in entries:

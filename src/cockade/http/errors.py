@@ -58,7 +58,9 @@ STATUS: dict[type[CockadeError], int] = {
     errors.EventInFuture: 400,
     errors.NotAuthenticated: 401,
     errors.NotAllowed: 403,
+    errors.BodyTooSlow: 408,
     errors.BodyTooLarge: 413,
+    errors.BodyEncoded: 415,
     errors.Unavailable: 503,
     errors.Busy: 503,
     errors.OutcomeUnknown: 503,
@@ -67,8 +69,14 @@ STATUS: dict[type[CockadeError], int] = {
 
 HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": 'Basic realm="cockade", charset="UTF-8", Bearer realm="cockade"'},
+    # What is left of the body would be taken for the next request.
+    408: {"Connection": "close"},
+    415: {"Accept-Encoding": "identity"},
     503: {"Retry-After": str(RETRY_AFTER_S)},
 }
+
+BODIES: tuple[type[CockadeError], ...] = (errors.BodyTooSlow, errors.BodyTooLarge, errors.BodyEncoded)
+"""What can be wrong with any body, whatever it says."""
 
 
 def answer_failure(

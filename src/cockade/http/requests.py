@@ -5,6 +5,7 @@ Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line 
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable
@@ -22,8 +23,9 @@ from msgspec import Struct
 
 from cockade.access.model import Caller
 from cockade.clock import Clock
-from cockade.errors import MALFORMED, Fault, InvalidInput
+from cockade.errors import MALFORMED, BodyEncoded, BodyTooSlow, Fault, InvalidInput
 from cockade.http import body
+from cockade.http.intake import SMALL_BYTES, Room
 from cockade.request.model import REQUEST_ID_CHARS_MAX
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class Exchange:
         """The codes of a failure."""
         self.cause: str | None = None
         """Why the database could not serve."""
+        self.body_bytes = 0
+        """How much room the body takes; it is given back when the request has been answered."""
 
 
 class JsonBody(Generic[S]):
@@ -75,9 +79,14 @@ class JsonRows(Generic[S]):
         self._raw = raw
         self._shape = shape
 
-    def read(self, convert: Callable[[S, body.Faults], C], rows_max: int) -> list[C | list[Fault]]:
-        """See `cockade.http.body.read_rows`."""
-        return body.read_rows(self._raw, self._shape, convert, rows_max)
+    async def read(self, convert: Callable[[S, body.Faults], C], rows_max: int) -> list[C | list[Fault]]:
+        """See `cockade.http.body.read_rows`; other requests have their turn between stretches of rows."""
+        entries = body.split_rows(self._raw, rows_max)
+        rows: list[C | list[Fault]] = []
+        for start in range(0, len(entries), body.STRETCH):
+            rows += body.read_rows(entries[start : start + body.STRETCH], self._shape, convert)
+            await asyncio.sleep(0)
+        return rows
 
 
 class JsonBodySchema(OpenAPISchemaPlugin):
@@ -98,13 +107,50 @@ class JsonBodySchema(OpenAPISchemaPlugin):
 class ApiRequest(Request[Caller, None, State]):
     """A request whose JSON body is left to its handler, so that nothing decodes it a first time."""
 
+    _whole: bytes | None = None
+
     async def body(self) -> bytes:
-        """The whole body. Raises InvalidInput where the caller broke off, or sent what is no HTTP."""
+        """The whole body; it may be asked for several times.
+
+        Raises BodyEncoded, BodyTooSlow, Busy where there was no room for it in time, and InvalidInput where the caller
+        broke off or sent what is no HTTP.
+        """
+        if self._whole is None:
+            self._whole = await self._receive()
+        return self._whole
+
+    async def _receive(self) -> bytes:
+        if self.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
+            raise BodyEncoded
         try:
-            return await super().body()
+            async with asyncio.timeout(self.app.state.config.body_s_max):
+                return b"".join(await self._chunks())
+        except TimeoutError:
+            raise BodyTooSlow from None
         except InternalServerException:
             fault = Fault(MALFORMED, "The body ended before it was complete.")
             raise InvalidInput([fault]) from None
+
+    async def _chunks(self) -> list[bytes]:
+        """The body as it comes in; room is taken for a large one before it is read.
+
+        Where nobody has announced how large it is, it is taken for the largest as soon as it is no longer small.
+        """
+        largest = self.route_handler.resolve_request_max_body_size() or 0
+        chunks, announced, received = list[bytes](), self.content_length or 0, 0
+        if SMALL_BYTES < announced <= largest:
+            await self._enter(announced)
+        async for chunk in self.stream():
+            chunks.append(chunk)
+            received += len(chunk)
+            if received > SMALL_BYTES and not self.exchange.body_bytes:
+                await self._enter(largest)
+        return chunks
+
+    async def _enter(self, size: int) -> None:
+        room: Room = self.app.state.room
+        await room.enter(size)
+        self.exchange.body_bytes = size
 
     async def json(self) -> Any:
         """The body as the `JsonBody[…]` or `JsonRows[…]` that the handler asks for."""
@@ -142,9 +188,10 @@ def request_id_of(exchange: Exchange, in_body: str | int | None, faults: body.Fa
 class ExchangeLayer:
     """Pure ASGI around the whole app."""
 
-    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock, room: Room) -> None:
         self._app = app
         self._clock = clock
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the request its exchange, echo the request id, log the end."""
@@ -169,6 +216,7 @@ class ExchangeLayer:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
+            self._room.leave(exchange.body_bytes)
             caller = exchange.caller
             action = getattr(scope.get("route_handler"), "operation_id", None)
             write = log.debug if action in QUIET and status == 200 else log.info
@@ -191,7 +239,9 @@ def _header(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == REQUEST_ID_HEADER:
             try:
-                return value.decode() or None
+                text = value.decode()
             except UnicodeDecodeError:
-                return value.decode("latin-1")
+                text = value.decode("latin-1")
+            # One character more than may be is as bad as a hundred thousand, and is echoed and logged more cheaply.
+            return text[: REQUEST_ID_CHARS_MAX + 1] or None
     return None

@@ -41,7 +41,7 @@ from cockade.http.badges import (
     warnings_about,
 )
 from cockade.http.body import Faults, as_it_is
-from cockade.http.errors import documented, example
+from cockade.http.errors import BODIES, documented, example
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import Envelope, Pagination
 from cockade.ids import BadgeId
@@ -92,7 +92,7 @@ class BadgePage(Struct, frozen=True, rename="camel"):
     "group that there are not.",
     tags=["Badges"],
     responses=documented(
-        errors.InvalidInput, errors.NameTaken, errors.BadgeIdTaken, errors.NotAllowed, errors.BodyTooLarge
+        errors.InvalidInput, errors.NameTaken, errors.BadgeIdTaken, errors.NotAllowed, *BODIES
     ),
 )
 async def create_badge(
@@ -137,7 +137,7 @@ async def create_badge(
         errors.BadgeNotFound,
         errors.BadgeChanged,
         errors.NotAllowed,
-        errors.BodyTooLarge,
+        *BODIES,
     ),
 )
 async def update_badge(
@@ -297,7 +297,7 @@ async def deactivate_badge(
         errors.OwnerNotAllowed,
         errors.BadgeNotFound,
         errors.NotAllowed,
-        errors.BodyTooLarge,
+        *BODIES,
     )
     | {200: example("Claimed", Envelope[ClaimAnswer], _CLAIMED)},
 )
@@ -319,7 +319,9 @@ async def claim_badge(
     summary="End a claim",
     status_code=200,
     tags=["Claims"],
-    responses=documented(errors.InvalidInput, errors.ClaimNotFound, errors.BadgeNotFound, errors.NotAllowed),
+    responses=documented(
+        errors.InvalidInput, errors.ClaimNotFound, errors.BadgeNotFound, errors.NotAllowed, *BODIES
+    ),
 )
 async def unclaim_badge(
     request: ApiRequest,

@@ -39,7 +39,7 @@ from cockade.http.catalogue import (
     to_group_change,
     to_tags,
 )
-from cockade.http.errors import documented, example
+from cockade.http.errors import BODIES, documented, example
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.routes.badge import Page, Size
 from cockade.http.wire import Envelope
@@ -59,7 +59,7 @@ PathField = Annotated[
         examples=[Example(summary="A custom field", value="0123456789abcdef01234567")],
     ),
 ]
-WRITING = (errors.InvalidInput, errors.NotAllowed, errors.BodyTooLarge)
+WRITING = (errors.InvalidInput, errors.NotAllowed, *BODIES)
 """How every call that brings a body can fail."""
 
 

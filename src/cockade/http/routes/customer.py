@@ -20,7 +20,7 @@ from cockade.http.customers import (
     identifiers_answer,
     to_identifiers,
 )
-from cockade.http.errors import documented, example
+from cockade.http.errors import BODIES, documented, example
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import Envelope
 
@@ -32,7 +32,7 @@ from cockade.http.wire import Envelope
     description="From then on a path may name them so, with the header `X-CAP-CUSTOMER-IDENTIFIER`. "
     "An identifier that was another customer's moves.",
     tags=["Customers"],
-    responses=documented(errors.InvalidInput, errors.NotAllowed, errors.BodyTooLarge)
+    responses=documented(errors.InvalidInput, errors.NotAllowed, *BODIES)
     | {200: example("One new, one known", Envelope[IdentifiersAnswer], EXAMPLE_ANSWER)},
 )
 async def put_identifiers(

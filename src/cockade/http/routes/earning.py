@@ -33,7 +33,7 @@ from cockade.http.earnings import (
     repeats,
     to_command,
 )
-from cockade.http.errors import documented, example
+from cockade.http.errors import BODIES, documented, example
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import Envelope, ErrorDetail
 from cockade.ids import CustomerId
@@ -49,7 +49,7 @@ ISSUING = (
     errors.EventInFuture,
     errors.EventOutsideBadge,
     errors.NotAllowed,
-    errors.BodyTooLarge,
+    *BODIES,
     errors.OutcomeUnknown,
 )
 """How a call that issues can fail as a whole."""
@@ -129,7 +129,7 @@ async def earn(
     status_code=200,
     tags=["Earning"],
     responses=documented(
-        errors.InvalidInput, errors.BadgeNotFound, errors.NotEarned, errors.NotAllowed, errors.BodyTooLarge
+        errors.InvalidInput, errors.BadgeNotFound, errors.NotEarned, errors.NotAllowed, *BODIES
     ),
 )
 async def revoke_earn(

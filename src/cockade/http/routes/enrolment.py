@@ -25,7 +25,7 @@ from cockade.http.enrolments import (
     to_issue_command,
     to_revocation,
 )
-from cockade.http.errors import documented
+from cockade.http.errors import BODIES, documented
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.routes.earning import ISSUING
 from cockade.http.wire import Envelope, ErrorDetail
@@ -67,7 +67,7 @@ async def issue_bulk(
     description="Every active enrolment of the customers, or single ones, or both. What was earned through them stays.",
     status_code=200,
     tags=["Enrolment"],
-    responses=documented(errors.InvalidInput, errors.BadgeNotFound, errors.NotAllowed, errors.BodyTooLarge),
+    responses=documented(errors.InvalidInput, errors.BadgeNotFound, errors.NotAllowed, *BODIES),
 )
 async def revoke_issue(
     request: ApiRequest,

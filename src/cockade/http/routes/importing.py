@@ -15,7 +15,7 @@ from cockade.config import Config
 from cockade.earning.service import EarningService
 from cockade.errors import InvalidInput
 from cockade.http.body import Faults
-from cockade.http.errors import documented
+from cockade.http.errors import BODIES, documented
 from cockade.http.imports import EXAMPLE, EXAMPLE_ANSWER, ImportAnswer, ImportBody, answer_import, to_row
 from cockade.http.requests import ApiRequest, JsonRows, request_id_of
 from cockade.http.wire import Envelope, Failure
@@ -28,7 +28,7 @@ DESCRIPTION = (
 Rows = Annotated[JsonRows[ImportBody], Body(examples=[Example(summary="One row", value=EXAMPLE)])]
 Answers = Response[list[Envelope[ImportAnswer] | Failure]]
 RESPONSES = documented(
-    errors.InvalidInput, errors.RequestIdUsed, errors.NotAllowed, errors.BodyTooLarge, errors.OutcomeUnknown
+    errors.InvalidInput, errors.RequestIdUsed, errors.NotAllowed, *BODIES, errors.OutcomeUnknown
 ) | {
     200: ResponseSpec(
         list[Envelope[ImportAnswer] | Failure],
@@ -83,5 +83,5 @@ async def _import(
     batch = request_id_of(request.exchange, None, faults)
     if faults:
         raise InvalidInput(faults)
-    rows = data.read(to_row, config.customers_max)
+    rows = await data.read(to_row, config.customers_max)
     return answer_import(await earning.import_history(request.user, batch, rows))

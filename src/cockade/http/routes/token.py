@@ -16,11 +16,13 @@ from cockade.access.service import AccessService
 from cockade.errors import NotAuthenticated
 from cockade.http.auth import read_basic
 from cockade.http.body import as_it_is
-from cockade.http.errors import HEADERS, documented
+from cockade.http.errors import BODIES, HEADERS, documented
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import NO_NUL, ErrorDetail
 
 NO_STORE = {"Cache-Control": "no-store"}
+BODY_BYTES_MAX = 128 * 1024
+"""Anybody may send these bodies, so they are not as large as those of callers who are known."""
 
 Key = Annotated[str, Meta(description="The client key.", min_length=1, pattern=NO_NUL)]
 
@@ -69,7 +71,8 @@ class StandardError(Struct, frozen=True):
     description="Send it in `X-CAP-API-OAUTH-TOKEN` or as `Authorization: Bearer`.",
     status_code=200,
     tags=["Authentication"],
-    responses=documented(errors.InvalidInput),
+    request_max_body_size=BODY_BYTES_MAX,
+    responses=documented(errors.InvalidInput, *BODIES),
 )
 async def generate_token(
     data: Annotated[JsonBody[TokenBody], Body()], access: NamedDependency[AccessService]
@@ -88,7 +91,9 @@ async def generate_token(
     "`client_secret` in the form.",
     status_code=200,
     tags=["Authentication"],
-    responses={
+    request_max_body_size=BODY_BYTES_MAX,
+    responses=documented(*BODIES)
+    | {
         400: ResponseSpec(
             StandardError, generate_examples=False, description="The request is not of the standard's form."
         ),
