@@ -129,6 +129,7 @@ def test_database_that_is_there_is_put_aside_only_by_force(kept: Kept) -> None:
     assert done.replaced == kept.data_dir / f"{CLUSTER}-replaced-20260102T030405Z"
     assert _orgs(kept.data_dir) == 1
     shutil.rmtree(kept.data_dir / CLUSTER)
+    assert done.replaced is not None
     done.replaced.rename(kept.data_dir / CLUSTER)
     assert _orgs(kept.data_dir) == 1, "what was put aside is whole"
 

@@ -29,7 +29,6 @@ from cockade.times import iso
 log = structlog.get_logger()
 
 WORKERS_DEFAULT = min(4, os.cpu_count() or 1)
-STOP_S_MAX = 30
 RESPAWN_S = 0.5
 GRANIAN_LOGGING: dict[str, Any] = {"loggers": {"_granian": {"handlers": [], "propagate": True}}}
 """The server's few own lines go the way of all others."""
@@ -78,7 +77,7 @@ def serve(
             websockets=False,
             respawn_failed_workers=True,
             respawn_interval=RESPAWN_S,
-            workers_kill_timeout=STOP_S_MAX,
+            workers_kill_timeout=settings.stop_s_max,
             log_level=LogLevels.error,
             log_dictconfig=GRANIAN_LOGGING,
             ssl_cert=tls_cert,
