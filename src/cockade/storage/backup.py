@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -173,19 +174,20 @@ def _require_readable(file: Path) -> int:
 @contextmanager
 def _written(file: Path) -> Generator[Path]:
     """A file for the block to fill, readable for its owner alone; it becomes `file` at the end of the block."""
+    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".partial", dir=file.parent)
-    except OSError as error:
-        raise SetupError(f"{file.parent} cannot be written to: {error.strerror}.") from None
-    os.close(handle)
-    fresh = Path(name)
-    try:
+        try:
+            os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise SetupError(f"{file.parent} cannot be written to: {error.strerror}.") from None
         yield fresh
         _sync(fresh)
         fresh.replace(file)
         _sync(file.parent)
     finally:
-        fresh.unlink(missing_ok=True)
+        # Made within the try, so that not even a signal in the very next moment leaves it behind.
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
