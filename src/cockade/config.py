@@ -37,6 +37,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """The longest that one SQL statement may run."""
     lock_timeout_s: Positive = 10
     """The longest that a call waits for another one that holds its request id or its badge."""
+    stop_s_max: Positive = 30
+    """How long calls in flight may take to finish when the service is asked to stop."""
     customers_max: Positive = 100_000
     """The most customers that one call may name."""
     body_bytes_max: Positive = 16 * 1024 * 1024

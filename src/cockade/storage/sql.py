@@ -15,8 +15,16 @@ _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 def load(package: str | None, file: str = "queries.sql") -> dict[str, str]:
     """The statements of `file` in `package`, by name. A name that stands twice is a ValueError."""
     assert package is not None, "a module outside any package has no statements"
-    parts = _NAME.split(resources.files(package).joinpath(file).read_text("utf-8"))
+    try:
+        return parse(resources.files(package).joinpath(file).read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{package}/{file} {error}") from None
+
+
+def parse(text: str) -> dict[str, str]:
+    """The statements of a file's text, by name. A name that stands twice is a ValueError."""
+    parts = _NAME.split(text)
     names, texts = parts[1::2], parts[2::2]
     if len(set(names)) != len(names):
-        raise ValueError(f"{package}/{file} names a statement twice")
+        raise ValueError("names a statement twice")
     return {name: text.strip().removesuffix(";") for name, text in zip(names, texts, strict=True)}

@@ -1,0 +1,275 @@
+"""Backups of the embedded database, in the custom format of pg_dump, and restoring them.
+
+A backup is taken from one snapshot while everybody works on, and is in its place only once it is whole. A restored
+database is built beside its place and moved there likewise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+import asyncpg
+from msgspec import Struct
+
+from cockade.errors import SetupError
+from cockade.storage.database import connect
+from cockade.storage.embedded import (
+    CLUSTER,
+    RESTORING,
+    EmbeddedServer,
+    embedded_database,
+    owner_lock,
+    packaged_binaries,
+)
+from cockade.storage.migrate import applied, migrations
+
+OURS = ("--no-owner", "--no-privileges", "--verbose")
+"""Roles are the business of the server that it is restored on."""
+PG_DUMP = ("pg_dump", "--format=custom", "--compress=gzip:1", *OURS)
+PG_RESTORE = ("pg_restore", "--exit-on-error", *OURS)
+LOCK_WAIT_S_MAX = 30
+"""How long a backup waits for a migration that is running."""
+RESTORE_JOBS_MAX = 4
+POLL_S = 0.1
+_TABLE = re.compile(r"TABLE DATA \S+ (\S+) ")
+_BEGUN = re.compile(r'dumping contents of table "(?:\w+\.)?(\w+)"|launching item \d+ (?:TABLE DATA )?(.+)')
+_FINISHED = re.compile(r"(?:processing|finished) item \d+")
+
+
+class Step(Struct, frozen=True):
+    """How far it is, for those who watch."""
+
+    doing: str
+    """A table, or what is done to it."""
+    done: int
+    """How many of `total` are finished."""
+    total: int
+
+
+Tell = Callable[[Step], None]
+
+
+class Backup(Struct, frozen=True):
+    """A backup that was made."""
+
+    file: Path
+    size_bytes: int
+    tables: int
+    last_migration: str
+
+
+class Restored(Struct, frozen=True):
+    """A database that was restored."""
+
+    rows: dict[str, int]
+    """By table."""
+    pending_migrations: list[str]
+    """What `cockade serve` applies when it is started next."""
+    replaced: Path | None
+    """Where the database is that was here before."""
+
+
+def back_up(data_dir: Path, file: Path, *, force: bool, tell: Tell) -> Backup:
+    """Write the embedded database to `file`, while it is in use or not, and read it once to see that it is whole.
+
+    Raises SetupError where there is nothing to back up, where `file` exists and `force` is not set, or where it cannot
+    be written; then there is no `file`, or the one that was there before.
+    """
+    data_dir, file = data_dir.expanduser().resolve(), file.expanduser().absolute()
+    if not (data_dir / CLUSTER / "PG_VERSION").exists():
+        raise SetupError(f"There is no database in {data_dir}. Set COCKADE_DATA_DIR to where it is.")
+    if file.exists() and not force:
+        raise SetupError(f"{file} exists. Choose another name, or replace it with --force.")
+    with embedded_database(data_dir) as url, _written(file) as fresh:
+        tables, last_migration = asyncio.run(_schema(url))
+        _run(
+            [*PG_DUMP, f"--lock-wait-timeout={LOCK_WAIT_S_MAX}s", f"--file={fresh}", f"--dbname={url}"],
+            lambda begun, _: tell(Step(begun[-1], len(begun) - 1, tables)),
+        )
+        tell(Step("reading it again", tables, tables))
+        _require_readable(fresh)
+        size_bytes = fresh.stat().st_size
+    return Backup(file, size_bytes, tables, last_migration)
+
+
+def restore(data_dir: Path, file: Path, now: datetime, *, force: bool, tell: Tell) -> Restored:
+    """Make the embedded database from `file`. One that is there already is kept, beside it, if `force` is set.
+
+    Raises SetupError where a service is running, where there is a database and `force` is not set, or where `file` is
+    not a backup; then all is as it was before.
+    """
+    data_dir, file = data_dir.expanduser().resolve(), file.expanduser().absolute()
+    items = _require_readable(file)
+    with owner_lock(data_dir):
+        if (data_dir / CLUSTER).exists() and not force:
+            raise SetupError(
+                f"There is a database in {data_dir}. Set COCKADE_DATA_DIR to another directory,"
+                " or let --force put it aside."
+            )
+        fresh = EmbeddedServer(data_dir, RESTORING)
+        fresh.stop_orphan()
+        shutil.rmtree(fresh.cluster, ignore_errors=True)
+        try:
+            rows, pending = _fill(fresh, file, items, tell)
+            replaced = _put_in_place(data_dir, now)
+        except BaseException:
+            shutil.rmtree(fresh.cluster, ignore_errors=True)
+            raise
+    return Restored(rows, pending, replaced)
+
+
+def _fill(server: EmbeddedServer, file: Path, items: int, tell: Tell) -> tuple[dict[str, int], list[str]]:
+    """A new cluster with all that is in the file; the rows by table, and the migrations that it lacks."""
+    tell(Step("starting", 0, items))
+    try:
+        server.start()
+        jobs = min(RESTORE_JOBS_MAX, os.cpu_count() or 1)
+        _run(
+            [*PG_RESTORE, f"--jobs={jobs}", f"--dbname={server.url}", str(file)],
+            lambda begun, finished: tell(Step(begun[-1], min(finished, items), items)),
+        )
+        tell(Step("gathering statistics", items, items))
+        return asyncio.run(_finish(server.url))
+    finally:
+        server.stop()
+
+
+def _put_in_place(data_dir: Path, now: datetime) -> Path | None:
+    """Move the restored cluster to where it is used; answers where the one before it went."""
+    place, replaced = data_dir / CLUSTER, None
+    if place.exists():
+        replaced = data_dir / f"{CLUSTER}-replaced-{now:%Y%m%dT%H%M%SZ}"
+        place.rename(replaced)
+    (data_dir / RESTORING).rename(place)
+    _sync(data_dir)
+    return replaced
+
+
+def _require_readable(file: Path) -> int:
+    """How many items a backup has, all of which have been read. Raises SetupError where it is none."""
+    if not file.is_file():
+        raise SetupError(f"There is no file {file}.")
+    listed = subprocess.run(
+        [packaged_binaries() / "pg_restore", "--list", file], capture_output=True, text=True, check=False
+    )
+    if listed.returncode != 0 or "schema_migration" not in _TABLE.findall(listed.stdout):
+        raise SetupError(f"{file} is not a backup of cockade. {listed.stderr.strip()}".strip())
+    # Every block carries a checksum, which only reading it compares.
+    _run(["pg_restore", f"--file={os.devnull}", str(file)])
+    return sum(1 for line in listed.stdout.splitlines() if line and not line.startswith(";"))
+
+
+@contextmanager
+def _written(file: Path) -> Generator[Path]:
+    """A file for the block to fill, readable for its owner alone; it becomes `file` at the end of the block."""
+    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
+    try:
+        try:
+            os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise SetupError(f"{file.parent} cannot be written to: {error.strerror}.") from None
+        yield fresh
+        _sync(fresh)
+        fresh.replace(file)
+        _sync(file.parent)
+    finally:
+        # Made within the try, so that not even a signal in the very next moment leaves it behind.
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _run(command: Sequence[str], watch: Callable[[list[str], int], None] | None = None) -> None:
+    """Run one of the server's programs; `watch` is told what has begun so far, and how many of that are finished.
+
+    Raises SetupError with the program's own words where it fails.
+    """
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [packaged_binaries() / command[0], *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+        try:
+            while process.poll() is None:
+                _watch(said, watch)
+                time.sleep(POLL_S)
+        finally:
+            process.terminate()
+            process.wait()
+        if process.returncode != 0:
+            raise SetupError(f"{command[0]} failed: {_complaint(said)}")
+
+
+def _watch(said: IO[str], watch: Callable[[list[str], int], None] | None) -> None:
+    text = _read(said)
+    begun = [first or second for first, second in _BEGUN.findall(text)]
+    if watch is not None and begun:
+        watch(begun, len(_FINISHED.findall(text)))
+
+
+def _complaint(said: IO[str]) -> str:
+    """The lines that are about what went wrong, or the last one."""
+    lines = _read(said).strip().splitlines() or ["it says nothing"]
+    return " ".join([line for line in lines if "error:" in line or "detail:" in line] or lines[-1:])
+
+
+def _read(said: IO[str]) -> str:
+    """All that was written so far. Where the program writes next depends on no position of ours: reading moves none."""
+    return os.pread(said.fileno(), os.fstat(said.fileno()).st_size, 0).decode(errors="replace")
+
+
+async def _schema(url: str) -> tuple[int, str]:
+    """How many tables there are, and the last migration. Raises SetupError where there is none yet."""
+    connection = await connect(url)
+    try:
+        done = await applied(connection)
+        if not done:
+            raise SetupError("The database is empty: no migration was ever applied to it.")
+        tables = await connection.fetchval("select count(*) from pg_tables where schemaname = 'public'")
+        last = await connection.fetchrow(
+            "select version, name from schema_migration order by version desc limit 1"
+        )
+        assert last is not None
+        return tables, f"{last[0]:04d}_{last[1]}"
+    finally:
+        await connection.close()
+
+
+async def _finish(url: str) -> tuple[dict[str, int], list[str]]:
+    """Gather what the planner has to know; count the rows of each table, and name the migrations that are missing."""
+    connection = await connect(url)
+    try:
+        await connection.execute("vacuum (analyze)")
+        count = await connection.fetchval(
+            "select string_agg(format('select %L, count(*) from %I', tablename, tablename), ' union all ')"
+            " || ' order by 1' from pg_tables where schemaname = 'public'"
+        )
+        rows = dict(map(tuple, await connection.fetch(count)))
+        done = await applied(connection)
+        return rows, [f"{m.version:04d}_{m.name}" for m in migrations() if m.version not in done]
+    except asyncpg.PostgresError as error:
+        raise SetupError(f"The restored database does not answer: {error}") from error
+    finally:
+        await connection.close()
