@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Protocol
 
 import structlog
 
 from cockade.config import Config
+
+_EXCHANGE = "exchange"
+
+
+class Exchange(Protocol):
+    """A request in progress, to the log."""
+
+    def log_fields(self) -> Mapping[str, object]:
+        """What every line of the request carries; asked for anew by each line, for more is known as time goes by."""
+        ...
+
+
+def follow(exchange: Exchange) -> None:
+    """From here on, log lines of this task belong to this exchange."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**{_EXCHANGE: exchange})
+
+
+def _add_exchange(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor; what the line says itself stands."""
+    exchange: Exchange | None = line.pop(_EXCHANGE, None)
+    return line if exchange is None else {**exchange.log_fields(), **line}
 
 
 def configure(config: Config) -> None:
     """Send structlog's and the standard library's events the same way."""
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        _add_exchange,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

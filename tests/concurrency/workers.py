@@ -19,8 +19,8 @@ from cockade.config import Config
 from cockade.errors import Refused
 from cockade.http.app import Services
 from cockade.ids import CustomerId
+from cockade.metrics import retries
 from cockade.request.model import BulkCommand, RequestOutcome
-from cockade.storage.database import retries
 
 READY_S_MAX = 60
 ANSWER_S_MAX = 120

@@ -15,7 +15,7 @@ from cockade.config import Config
 from cockade.errors import CustomerNotFound, InvalidInput
 from cockade.http.customers import IDENTIFIER_HEADER, customer_of
 from cockade.http.requests import ApiRequest
-from cockade.storage.database import retries
+from cockade.metrics import retries
 from tests.http.answers import failure, message, success
 from tests.support import Org, client_for
 

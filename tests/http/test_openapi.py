@@ -55,6 +55,7 @@ OPERATIONS = {
     "issueToken": ("post", "/oauth/token"),
     "healthz": ("get", "/healthz"),
     "readyz": ("get", "/readyz"),
+    "metrics": ("get", "/metrics"),
 }
 
 

@@ -14,6 +14,7 @@ from cockade import clock
 from cockade.access import store
 from cockade.errors import SetupError, Unavailable
 from cockade.ids import BadgeId
+from cockade.metrics import retries
 from cockade.storage.database import (
     ATTEMPTS_MAX,
     Connection,
@@ -22,7 +23,6 @@ from cockade.storage.database import (
     Tx,
     check_server,
     connect,
-    retries,
 )
 from tests.storage.conftest import OpenDatabase
 from tests.support import Org

@@ -18,6 +18,7 @@ import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from cockade import metrics
 from cockade.access import store
 from cockade.access.model import (
     TOKEN_TTL_MINUTES_MAX,
@@ -201,7 +202,9 @@ class AccessService:
         """The caller whom this proof proved within the last minute, else whom `prove` answers, for so many seconds."""
         key = hmac.digest(self._cache_key, proof.encode("utf-8", "surrogatepass"), hashlib.sha256)
         known = self._verified.get(key)
-        if known is not None and known[0] > time.monotonic():
+        is_known = known is not None and known[0] > time.monotonic()
+        metrics.count_proof(is_known=is_known)
+        if known is not None and is_known:
             return known[1]
         caller, for_s = await prove()
         if len(self._verified) >= CACHE_ENTRIES_MAX:

@@ -19,7 +19,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
-from cockade import clock, compose, config, logs
+from cockade import clock, compose, config, logs, metrics
 from cockade.access.model import NewCredential
 from cockade.cli.database import database_url, prepare
 from cockade.config import Config
@@ -64,7 +64,7 @@ def serve(
             "listening beyond loopback without TLS: secrets travel in the clear", action="serve.check"
         )
     origin = f"{'http' if tls_cert is None else 'https'}://{_url_host(host)}:{port}"
-    with database_url(settings, serving=True) as url:
+    with database_url(settings, serving=True) as url, metrics.shared_directory():
         asyncio.run(prepare(url, settings))
         if settings.database_url is None:
             _welcome(asyncio.run(_first_credential(url, settings)), origin)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from cockade import ids, times
+from cockade import ids, metrics, times
 from cockade.access.model import Caller
 from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
@@ -34,7 +34,7 @@ from cockade.limit import service as limit_service
 from cockade.limit import store as limit_store
 from cockade.limit.model import FixedValue
 from cockade.request.model import BulkCommand, ImportOutcome, RefusalReason, RequestKind, RequestOutcome
-from cockade.request.service import Crowded, RequestService, Turn
+from cockade.request.service import Crowded, RequestService, Turn, counted
 from cockade.storage.database import Database, Tx
 
 REFUSED: dict[RefusalReason, type[Refused]] = {
@@ -70,7 +70,7 @@ class EarningService:
         (nothing was changed and the request id is still free), Unavailable or OutcomeUnknown.
         """
 
-        return await self._earn(caller, command, RequestKind.EARN_BULK)
+        return counted(await self._earn(caller, command, RequestKind.EARN_BULK))
 
     async def earn(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
         """Issue the badge to the one customer of the command.
@@ -78,7 +78,11 @@ class EarningService:
         As earn_bulk, but her refusal is the whole request's: raises NotEnrolled, AlreadyHeld, CustomerLimitReached or
         BadgeLimitReached, and the id stays free.
         """
-        return await self._earn(caller, command, RequestKind.EARN)
+        try:
+            return counted(await self._earn(caller, command, RequestKind.EARN))
+        except tuple(REFUSED.values()) as error:
+            metrics.count_issuances(RequestKind.EARN, 0, {error.code: 1})
+            raise
 
     async def _earn(self, caller: Caller, command: BulkCommand, kind: RequestKind) -> RequestOutcome:
         """Together with other small requests, where they are many, and otherwise alone."""
@@ -108,7 +112,9 @@ class EarningService:
         async def work(tx: Tx, turn: Turn) -> ImportOutcome:
             return await _import(tx, caller, batch, rows, turn)
 
-        return await self._requests.carry_out("earning.import", caller, batch, RequestKind.IMPORT, work)
+        return counted(
+            await self._requests.carry_out("earning.import", caller, batch, RequestKind.IMPORT, work)
+        )
 
     async def revoke(
         self, caller: Caller, badge_id: BadgeId | None, customer: CustomerId, earned_badge_id: str

@@ -15,7 +15,7 @@ from cockade.enrolment.model import RevokedIssue, RevokeIssue
 from cockade.errors import NotToBeIssued
 from cockade.ids import BadgeId, CustomerId
 from cockade.request.model import BulkCommand, RequestKind, RequestOutcome
-from cockade.request.service import RequestService, Turn
+from cockade.request.service import RequestService, Turn, counted
 from cockade.storage.database import Database, Tx
 
 
@@ -37,8 +37,10 @@ class EnrolmentService:
         async def work(tx: Tx, turn: Turn) -> RequestOutcome:
             return await _enrol(tx, caller, command, turn)
 
-        return await self._requests.carry_out(
-            "enrolment.issue_bulk", caller, command.request_id, RequestKind.ISSUE_BULK, work
+        return counted(
+            await self._requests.carry_out(
+                "enrolment.issue_bulk", caller, command.request_id, RequestKind.ISSUE_BULK, work
+            )
         )
 
     async def revoke(self, caller: Caller, command: RevokeIssue) -> tuple[BadgeId, list[RevokedIssue]]:

@@ -127,6 +127,7 @@ def create_app(services: Services) -> ASGIApp:
             token.issue_token,
             health.healthz,
             health.readyz,
+            health.read_metrics,
             openapi_json,
             _docs_assets(),
         ],

@@ -118,7 +118,7 @@ def on_not_found(request: AnyRequest, _: Exception) -> Response[bytes]:
 
 def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A bug: the caller learns nothing of it, the log learns everything."""
-    log.error("unexpected error", request_id=exchange_of(request.scope).request_id, exc_info=error)
+    log.error("unexpected error", exc_info=error)
     return on_domain_error(request, errors.Unexpected())
 
 

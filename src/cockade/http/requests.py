@@ -6,9 +6,10 @@ Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_origin
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.plugins import OpenAPISchemaPlugin
 from msgspec import Struct
 
+from cockade import logs, metrics
 from cockade.access.model import Caller
 from cockade.clock import Clock
 from cockade.errors import MALFORMED, BodyEncoded, BodyTooSlow, Fault, InvalidInput
@@ -37,8 +39,12 @@ S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
 
 REQUEST_ID_HEADER = b"x-cap-request-id"
-QUIET = {"healthz", "readyz"}
-"""Asked every few seconds by load balancers; logged only when they fail."""
+TRACE_HEADER = b"traceparent"
+_TRACEPARENT = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}(?P<more>-.*)?"
+)
+QUIET = {"healthz", "readyz", "metrics"}
+"""Asked every few seconds by load balancers and monitors; logged only when they fail."""
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 log = structlog.get_logger()
 
@@ -46,9 +52,18 @@ log = structlog.get_logger()
 class Exchange:
     """What is known of one request beside its HTTP: filled in on its way, written to the log at its end."""
 
-    def __init__(self, header: str | None, arrived_at: datetime) -> None:
+    def __init__(
+        self,
+        header: str | None,
+        arrived_at: datetime,
+        scope: Mapping[str, object] | None = None,
+        trace_id: str | None = None,
+    ) -> None:
+        self._scope = scope or {}
         self.arrived_at = arrived_at
         """When the request came in; answers that only tell what is, tell it as of then."""
+        self.trace_id = trace_id
+        """Of the caller's trace, where it sent one."""
         self.request_id = header or uuid.uuid4().hex
         """The request id that is used and echoed."""
         self.caller: Caller | None = None
@@ -58,6 +73,19 @@ class Exchange:
         """Why the database could not serve."""
         self.body_bytes = 0
         """How much room the body takes; it is given back when the request has been answered."""
+
+    @property
+    def operation(self) -> str | None:
+        """The operation that answers, once it is known and if there is one."""
+        return getattr(self._scope.get("route_handler"), "operation_id", None)
+
+    def log_fields(self) -> dict[str, object]:
+        """See `cockade.logs.Exchange`."""
+        fields: dict[str, object] = {"action": self.operation, "request_id": self.request_id}
+        fields["org"] = self.caller.org_id if self.caller else None
+        if self.trace_id is not None:
+            fields["trace_id"] = self.trace_id
+        return fields
 
 
 class JsonBody(Generic[S]):
@@ -201,7 +229,9 @@ class ExchangeLayer:
         if b"%2f" in scope["raw_path"].lower():
             # An encoded slash is part of a segment, not between two: what is behind it names no other path.
             scope["path"] = scope["raw_path"].decode("latin-1")
-        exchange = Exchange(_header(scope), self._clock())
+        trace_id = trace_id_of(_header(scope, TRACE_HEADER))
+        exchange = Exchange(_header(scope, REQUEST_ID_HEADER), self._clock(), scope, trace_id)
+        logs.follow(exchange)
         scope["cockade.exchange"] = exchange  # type: ignore[typeddict-unknown-key]
         started, status = time.perf_counter(), 0
 
@@ -217,27 +247,35 @@ class ExchangeLayer:
             await self._app(scope, receive, send_with_id)
         finally:
             self._room.leave(exchange.body_bytes)
-            caller = exchange.caller
-            action = getattr(scope.get("route_handler"), "operation_id", None)
-            write = log.debug if action in QUIET and status == 200 else log.info
+            took_s = time.perf_counter() - started
+            metrics.count_request(exchange.operation, status, took_s, exchange.codes)
+            write = log.debug if exchange.operation in QUIET and status == 200 else log.info
             write(
                 "request",
-                action=action,
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
-                ms=round((time.perf_counter() - started) * 1000, 1),
-                request_id=exchange.request_id,
-                org=caller.org_id if caller else None,
-                username=caller.username if caller else None,
+                ms=round(took_s * 1000, 1),
+                username=exchange.caller.username if exchange.caller else None,
                 codes=exchange.codes,
                 cause=exchange.cause,
             )
 
 
-def _header(scope: Scope) -> str | None:
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The trace id of a W3C `traceparent` header, or None where it is none: then it is as if none had been sent.
+
+    A version that we do not know may say more behind what the first one says.
+    """
+    found = _TRACEPARENT.fullmatch(traceparent or "")
+    if found is None or found["version"] == "ff" or (found["version"] == "00" and found["more"]):
+        return None
+    return None if set(found["trace"]) == {"0"} or set(found["parent"]) == {"0"} else found["trace"]
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
     for name, value in scope["headers"]:
-        if name == REQUEST_ID_HEADER:
+        if name == wanted:
             try:
                 text = value.decode()
             except UnicodeDecodeError:

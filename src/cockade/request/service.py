@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Set
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Set
 from datetime import datetime
 from typing import TypeVar, cast
 
 import structlog
 from msgspec import Struct
-from prometheus_client import Counter
 
+from cockade import metrics
 from cockade.access.model import Caller
 from cockade.clock import Clock
 from cockade.errors import OutcomeUnknown, RequestIdUsed, RequestNotFound, Unavailable
 from cockade.ids import RequestKey
 from cockade.request import store
-from cockade.request.model import ImportOutcome, Outcome, RequestKind, RequestOutcome
+from cockade.request.model import ImportOutcome, Outcome, RefusalReason, RequestKind, RequestOutcome
 from cockade.storage.database import Database, DuplicateRow, Tx
 
-collisions = Counter(
-    "cockade_earning_collisions", "Requests decided again because another one met their customers"
-)
 log = structlog.get_logger()
 
 
@@ -92,7 +90,7 @@ class RequestService:
         except Crowded:
             return await self._settled(name, lambda tx: attempt(tx, alone=True))
         except DuplicateRow:
-            collisions.inc()
+            metrics.collisions.inc()
             log.info("collision", action=name, request_id=request_id)
             return await self._settled(name, lambda tx: attempt(tx, alone=True))
 
@@ -116,3 +114,18 @@ class RequestService:
             if outcome is not None and outcome.request_key in keys:
                 return outcome
         raise RequestIdUsed(reference="requestId")
+
+
+def counted(outcome: AnOutcome) -> AnOutcome:
+    """The outcome, which has been committed, once it is counted."""
+    match outcome:
+        case RequestOutcome():
+            # No hashing of enum members: there may be a hundred thousand.
+            reasons = [refusal.reason for refusal in outcome.refusals]
+            refused: Mapping[int, int] = {reason.value: reasons.count(reason) for reason in RefusalReason}
+            kind, asked = outcome.kind, len(outcome.audience)
+        case ImportOutcome():
+            refused = Counter(refusal.faults[0].code for refusal in outcome.refusals)
+            kind, asked = RequestKind.IMPORT, len(outcome.customers)
+    metrics.count_issuances(kind, asked - len(outcome.refusals), refused)
+    return outcome

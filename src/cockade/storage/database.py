@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar, cast
 
 import asyncpg
 import structlog
 from asyncpg import exceptions as pg
-from prometheus_client import Counter
+from asyncpg.pool import PoolConnectionProxy
 
+from cockade import metrics
 from cockade.config import Config
 from cockade.errors import Busy, OutcomeUnknown, SetupError, Unavailable
 from cockade.storage.connection import Connection
@@ -34,9 +36,6 @@ ROLLBACK_TIMEOUT_S = 2.0
 SERVER_VERSION_MIN = 150000
 MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 
-retries = Counter(
-    "cockade_transaction_retries", "Transactions run again, by name and cause", ["name", "cause"]
-)
 log = structlog.get_logger()
 
 # The server has undone everything and says so: running the transaction again is safe.
@@ -131,6 +130,8 @@ class Database:
         self._url = url
         self._config = config
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._users = 0
+        """Who has a connection, or waits for one."""
 
     async def open(self) -> None:
         """Prepare the pool. No connection is made before it is needed, so this cannot fail."""
@@ -144,12 +145,14 @@ class Database:
             init=_prepare_connection,
             reset=_nothing_to_reset,
         )
+        metrics.pool_size.inc(self._config.pool_size)
 
     async def close(self) -> None:
         """Close every connection, waiting for those in use."""
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
+            metrics.pool_size.dec(self._config.pool_size)
 
     async def require_ready(self) -> None:
         """Raises Unavailable where the database does not answer, SetupError where it lacks migrations."""
@@ -168,7 +171,7 @@ class Database:
         begin = "BEGIN" if lock_timeout_ms is None else f"BEGIN; SET LOCAL lock_timeout = {lock_timeout_ms}"
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return await self._attempt(body, begin)
+                return await self._attempt(name, body, begin)
             except OutcomeUnknown:
                 raise
             except BUSY as error:  # first, because a TimeoutError is an OSError too
@@ -177,42 +180,67 @@ class Database:
                 if isinstance(error, ValueError):  # asyncpg's word for a value of ours that it cannot send
                     raise
                 cause = error
-            retries.labels(name, type(cause).__name__).inc()
+            metrics.retries.labels(name, type(cause).__name__).inc()
             log.warning("retry", action=name, attempt=attempt, cause=type(cause).__name__)
             if attempt == ATTEMPTS_MAX:
                 raise Unavailable from cause
             await asyncio.sleep(BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))
         raise AssertionError("unreachable")
 
-    async def _attempt(self, body: Body[T], begin: str) -> T:
+    async def _attempt(self, name: str, body: Body[T], begin: str) -> T:
         async with self._connection() as connection:
-            await connection.execute(begin)
+            started = time.perf_counter()
             try:
-                result = await body(Tx(connection))
-            except BaseException:
-                await _roll_back(connection)
-                raise
-            await _commit(connection)
-            return result
+                return await _carry_out(connection, body, begin)
+            finally:
+                metrics.count_transaction(name, time.perf_counter() - started)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:
         assert self._pool is not None, "open() comes first"
-        try:
-            connection = await self._pool.acquire(timeout=self._config.pool_wait_s_max)
-        except TimeoutError as error:
-            raise Busy from error
-        except (*CONNECTION_LOST, *BUSY, *REFUSED) as error:
-            raise Unavailable from error
+        connection = await self._acquire(self._pool)
         try:
             yield connection
         finally:
+            self._leave()
             # A connection that is not between two transactions is of no use to the next caller.
             # One that broke has left the pool already and refuses every call.
             with suppress(pg.InterfaceError):
                 if connection.is_in_transaction():
                     connection.terminate()
             await self._pool.release(connection)
+
+    async def _acquire(self, pool: asyncpg.Pool[asyncpg.Record]) -> PoolConnectionProxy[asyncpg.Record]:
+        self._users += 1
+        has_to_wait = self._users > self._config.pool_size
+        waiting = metrics.pool_waiting.track_inprogress() if has_to_wait else nullcontext()
+        try:
+            with waiting:
+                connection = await pool.acquire(timeout=self._config.pool_wait_s_max)
+        except BaseException as error:
+            self._users -= 1
+            if isinstance(error, TimeoutError):
+                raise Busy from error
+            if isinstance(error, (*CONNECTION_LOST, *BUSY, *REFUSED)):
+                raise Unavailable from error
+            raise
+        metrics.pool_in_use.inc()
+        return connection
+
+    def _leave(self) -> None:
+        self._users -= 1
+        metrics.pool_in_use.dec()
+
+
+async def _carry_out(connection: Connection, body: Body[T], begin: str) -> T:
+    await connection.execute(begin)
+    try:
+        result = await body(Tx(connection))
+    except BaseException:
+        await _roll_back(connection)
+        raise
+    await _commit(connection)
+    return result
 
 
 async def _commit(connection: Connection) -> None:

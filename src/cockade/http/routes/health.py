@@ -1,4 +1,4 @@
-"""Whether the process runs, and whether it can serve."""
+"""Whether the process runs, whether it can serve, and what it has done."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from cockade import __version__, errors
+from cockade import __version__, errors, metrics
 from cockade.errors import CockadeError, Fault
 from cockade.http.errors import answer_failure, documented
 from cockade.storage.database import Database
@@ -39,3 +39,17 @@ async def readyz(database: NamedDependency[Database]) -> Response[Health]:
     except CockadeError as error:
         return answer_failure(503, [Fault(503, error.text)])  # pyright: ignore[reportReturnType]
     return Response(Health("ready", __version__))
+
+
+@get(
+    "/metrics",
+    operation_id="metrics",
+    summary="What the service has done",
+    description="For Prometheus, in its text format; the numbers of all worker processes together.",
+    tags=["Health"],
+    media_type=metrics.CONTENT_TYPE,
+    sync_to_thread=True,
+)
+def read_metrics() -> bytes:
+    """Asks for no credentials, as those who collect numbers have none."""
+    return metrics.exposition()

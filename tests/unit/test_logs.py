@@ -1,0 +1,53 @@
+"""Every log line of a request says which one it is, by what is known when the line is written."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from structlog.contextvars import merge_contextvars
+
+from cockade import logs
+from cockade.http.requests import Exchange
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def line(**fields: Any) -> dict[str, Any]:
+    """The line as it would be rendered."""
+    return dict(logs._add_exchange(None, "info", merge_contextvars(None, "info", {"event": "x", **fields})))
+
+
+async def test_a_line_has_what_is_known_of_its_request() -> None:
+    async def work(request_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        exchange = Exchange("header", NOW, {}, trace_id=request_id * 2)
+        logs.follow(exchange)
+        first = line()
+        await asyncio.sleep(0)
+        exchange.request_id = request_id
+        return first, line()
+
+    for name, (first, second) in zip("ab", await asyncio.gather(work("a"), work("b")), strict=True):
+        assert first["request_id"] == "header"
+        assert second == {
+            "event": "x",
+            "action": None,
+            "org": None,
+            "request_id": name,
+            "trace_id": name * 2,
+        }
+
+
+async def test_what_a_line_says_itself_stands() -> None:
+    logs.follow(Exchange("header", NOW))
+    assert line(action="earning.earn_bulk") == {
+        "event": "x",
+        "action": "earning.earn_bulk",
+        "org": None,
+        "request_id": "header",
+    }
+
+
+async def test_a_line_outside_of_requests_is_left_alone() -> None:
+    assert line() == {"event": "x"}
