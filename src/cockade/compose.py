@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cockade import clock, config, logs
 from cockade.access.service import AccessService
+from cockade.audit.service import AuditService
 from cockade.badge.service import BadgeService
 from cockade.catalogue.service import CatalogueService
 from cockade.config import Config
@@ -37,9 +38,10 @@ def services(url: str, settings: Config) -> Services:
         clock=clock.now,
         database=database,
         access=AccessService(database, clock.now),
+        audit=AuditService(database),
         badges=BadgeService(database, clock.now, recount),
         catalogue=CatalogueService(database, clock.now),
-        customers=CustomerService(database),
+        customers=CustomerService(database, clock.now),
         earning=EarningService(database, clock.now),
         enrolments=EnrolmentService(database, clock.now),
         holdings=HoldingService(database),

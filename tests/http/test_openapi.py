@@ -53,6 +53,7 @@ OPERATIONS = {
     "putIdentifiers": ("put", f"{BASE_PATH}/customers/identifiers"),
     "generateToken": ("post", "/v3/oauth/token/generate"),
     "issueToken": ("post", "/oauth/token"),
+    "listAudit": ("get", f"{BASE_PATH}/audit"),
     "healthz": ("get", "/healthz"),
     "readyz": ("get", "/readyz"),
     "metrics": ("get", "/metrics"),
@@ -239,6 +240,8 @@ async def test_real_answers_are_as_they_are_documented(shared_org: Org, document
         ("getOrgMeta", await client.get("/orgMeta")),
         ("putIdentifiers", await client.put("/customers/identifiers", json=an_email)),
         ("putIdentifiers", await client.put("/customers/identifiers", json={})),
+        ("listAudit", await client.get("/audit", params={"size": 1000})),
+        ("listAudit", await client.get("/audit", params={"action": "none"})),
         (
             "generateToken",
             await client.post(f"{ROOT}/v3/oauth/token/generate", json={"key": "x", "secret": "y"}),

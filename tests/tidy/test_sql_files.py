@@ -24,6 +24,7 @@ OWNERS = {
     "custom_field": "catalogue",
     "org_meta": "catalogue",
     "customer_identifier": "customer",
+    "audit_entry": "audit",
     "schema_migration": "storage",
 }
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -39,6 +40,12 @@ WRITE = re.compile(
     r'(?:"?\w+"?\.)?"?(\w+)"?',
     re.IGNORECASE,
 )
+REWRITE = re.compile(
+    r"\b(?:update|delete\s+from|merge\s+into|truncate(?:\s+table)?)\s+(?:only\s+)?"
+    r'(?:"?\w+"?\.)?"?(\w+)"?',
+    re.IGNORECASE,
+)
+UPSERT = re.compile(r'\binsert\s+into\s+(?:"?\w+"?\.)?"?(\w+)"?[^;]*\bdo\s+update\b', re.IGNORECASE)
 NOT_A_TABLE = {"set", "of", "skip", "nowait", "cascade", "restrict", "no", "or"}  # as in: do update set
 
 
@@ -96,6 +103,36 @@ def _written_by_features() -> dict[str, set[str]]:
 
 def _feature(path: Path) -> str:
     return path.relative_to(house.SOURCE).parts[0]
+
+
+def rewrites(sql: str) -> set[str]:
+    """Names of the tables of which these statements change or delete rows that are there."""
+    bare = COMMENT.sub(" ", sql)
+    upserts = {match[1].lower() for match in UPSERT.finditer(bare)}
+    return {match[1].lower() for match in REWRITE.finditer(bare)} - NOT_A_TABLE | upserts
+
+
+def test_nothing_is_taken_from_the_audit_trail_or_changed_in_it() -> None:
+    found = [
+        house.short(path)
+        for path in house.sql_files()
+        if "audit_entry" in rewrites(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "update audit_entry set at = $1",
+        "with old as (delete from only audit_entry returning 1) select 1",
+        "TRUNCATE audit_entry",
+        "merge into public.audit_entry a using x on true when matched then delete",
+        "insert into audit_entry (entry_id) values (1) on conflict (entry_id) do update set at = $1",
+    ],
+)
+def test_rewriting_the_audit_trail_is_caught(sql: str) -> None:
+    assert rewrites(sql) == {"audit_entry"}
 
 
 def test_sql_is_given_time_and_chance() -> None:

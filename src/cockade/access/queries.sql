@@ -42,7 +42,7 @@ order by c.credential_id;
 
 -- name: revoke_credential
 -- Revoking twice keeps the first date.
-update credential set revoked_at = coalesce(revoked_at, $2) where username = $1 returning credential_id;
+update credential set revoked_at = coalesce(revoked_at, $2) where username = $1 returning org_id, revoked_at = $2;
 
 -- name: insert_first_signing_key
 -- Two processes may both find no key; one row of one id is left.

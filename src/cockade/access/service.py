@@ -30,6 +30,8 @@ from cockade.access.model import (
     SigningKey,
     Token,
 )
+from cockade.audit import store as audit_store
+from cockade.audit.model import Action, CommandLine
 from cockade.clock import Clock
 from cockade.errors import CredentialNotFound, NotAuthenticated, OrgNotFound
 from cockade.ids import CredentialId, OrgId
@@ -59,9 +61,14 @@ class AccessService:
 
     async def create_org(self, name: str, time_zone: str) -> Org:
         """Make an org; `time_zone` is an IANA name that the caller has checked."""
-        return await self._database.transaction(
-            "org.create", lambda tx: store.insert_org(tx, name, time_zone, self._clock())
-        )
+
+        async def body(tx: Tx) -> Org:
+            org = await store.insert_org(tx, name, time_zone, self._clock())
+            by, details = CommandLine(org.org_id), {"name": name, "timeZone": time_zone}
+            await audit_store.record(tx, by, org.created_at, Action.ORG_CREATE, str(org.org_id), details)
+            return org
+
+        return await self._database.transaction("org.create", body)
 
     async def list_orgs(self) -> list[Org]:
         """All orgs by id."""
@@ -94,7 +101,12 @@ class AccessService:
         async def body(tx: Tx) -> None:
             if await store.find_org(tx, org_id) is None:
                 raise OrgNotFound
-            await store.insert_credential(tx, new, *hashes, self._clock())
+            now = self._clock()
+            await store.insert_credential(tx, new, *hashes, now)
+            details = {"accessGroup": access_group, "tokenTtlMinutes": token_ttl_minutes}
+            await audit_store.record(
+                tx, CommandLine(org_id), now, Action.CREDENTIAL_CREATE, username, details
+            )
 
         await self._database.transaction("credential.create", body)
         return new
@@ -107,10 +119,17 @@ class AccessService:
 
     async def revoke_credential(self, username: str) -> None:
         """End a credential; services stop taking it within a minute. Raises CredentialNotFound."""
-        if not await self._database.transaction(
-            "credential.revoke", lambda tx: store.revoke(tx, username, self._clock())
-        ):
-            raise CredentialNotFound
+
+        async def body(tx: Tx) -> None:
+            now = self._clock()
+            revoked = await store.revoke(tx, username, now)
+            if revoked is None:
+                raise CredentialNotFound
+            org_id, is_first = revoked
+            if is_first:
+                await audit_store.record(tx, CommandLine(org_id), now, Action.CREDENTIAL_REVOKE, username, {})
+
+        await self._database.transaction("credential.revoke", body)
 
     # Who is calling
 

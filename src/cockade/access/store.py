@@ -77,9 +77,10 @@ async def list_credentials(tx: Tx, org_id: OrgId | None) -> list[Credential]:
     return [credential for credential in found if credential is not None]
 
 
-async def revoke(tx: Tx, username: str, now: datetime) -> bool:
-    """Whether there was such a credential."""
-    return await tx.value(SQL["revoke_credential"], username, now) is not None
+async def revoke(tx: Tx, username: str, now: datetime) -> tuple[OrgId, bool] | None:
+    """Whose credential it is, and whether it was not revoked before; None where there is no such credential."""
+    row = await tx.row(SQL["revoke_credential"], username, now)
+    return None if row is None else (OrgId(row[0]), row[1])
 
 
 async def insert_first_signing_key(tx: Tx, key: SigningKey, now: datetime) -> None:

@@ -116,8 +116,10 @@ select is_capped from badge where badge_key = $1;
 update badge set is_active = $2, updated_at = $3, updated_by = $4 where badge_key = $1;
 
 -- name: claim
+-- No row: it is claimed already.
 insert into badge_claim (badge_key, owner_type, reference_id, is_active) values ($1, $2, $3, true)
-on conflict (badge_key, owner_type, reference_id) do update set is_active = true;
+on conflict (badge_key, owner_type, reference_id) do update set is_active = true where not badge_claim.is_active
+returning badge_key;
 
 -- name: unclaim
 update badge_claim set is_active = false

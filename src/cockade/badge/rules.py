@@ -290,3 +290,29 @@ def limits_differ(old: BadgeDraft, new: BadgeDraft) -> bool:
         new.customer_constraints,
         new.badge_constraints,
     )
+
+
+def told(draft: BadgeDraft) -> dict[str, object]:
+    """What a badge consists of, by the names of the wire."""
+    shown = draft.presentation
+    return {
+        "name": draft.name,
+        "description": shown.description,
+        "startOn": draft.starts_at,
+        "expiresOn": draft.expires_at,
+        "earnType": draft.earn_type,
+        "earnedBadgeExpiry": draft.earned_expiry,
+        "issuedBadgeExpiry": draft.issued_expiry,
+        "ownership.restrictedToOwners": draft.owners,
+        "overlapPolicy": draft.overlap_policy,
+        "customerConstraints": draft.customer_constraints,
+        "badgeConstraints": draft.badge_constraints,
+        "images": shown.images,
+        "benefits": shown.benefits,
+        "tags": shown.tags,
+        "badgeGroupId": shown.badge_group_id,
+        "badgeRank": shown.badge_rank,
+        "customFields": shown.custom_fields,
+        "defaultTillId": shown.default_till_id,
+        "isActive": draft.is_active,
+    }

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from cockade import ids
 from cockade.access.model import Caller
+from cockade.audit import store as audit_store
+from cockade.audit.model import Action
+from cockade.audit.rules import changes
 from cockade.badge import rules, store
 from cockade.badge.model import Badge, BadgeDraft, BadgeFilter, Counts
 from cockade.catalogue.rules import value_faults
@@ -53,6 +57,7 @@ class BadgeService:
                 raise InvalidInput(found)
             made = identified(rules.completed(draft, fields), None)
             await store.insert(tx, caller.org_id, badge_id, made, now, caller.username)
+            await _record(tx, caller, now, Action.BADGE_CREATE, badge_id, {"name": made.name})
             return await _found(tx, caller, badge_id)
 
         return await self._database.transaction("badge.create", body)
@@ -79,6 +84,8 @@ class BadgeService:
             await store.update(tx, badge_key, draft, now, caller.username)
             if rules.limits_differ(stored.draft, draft):
                 await self._recount(tx, badge_key, stored.draft, draft)
+            changed = changes(rules.told(stored.draft), rules.told(draft))
+            await _record(tx, caller, now, Action.BADGE_UPDATE, badge_id, {"changed": changed})
             return await _found(tx, caller, badge_id)
 
         return await self._database.transaction("badge.update", body)
@@ -110,12 +117,14 @@ class BadgeService:
 
     async def set_active(self, caller: Caller, badge_id: BadgeId, is_active: bool) -> None:
         """Switch a badge on or off. Once this has returned, nobody earns it by the old state. Raises BadgeNotFound."""
+        action = Action.BADGE_ACTIVATE if is_active else Action.BADGE_DEACTIVATE
 
         async def body(tx: Tx) -> None:
-            badge_key = await _locked(tx, caller, badge_id)
-            await store.set_active(tx, badge_key, is_active, self._clock(), caller.username)
+            badge_key, now = await _locked(tx, caller, badge_id), self._clock()
+            await store.set_active(tx, badge_key, is_active, now, caller.username)
+            await _record(tx, caller, now, action, badge_id, {})
 
-        await self._database.transaction("badge.activate" if is_active else "badge.deactivate", body)
+        await self._database.transaction(action.value, body)
 
     async def claim(self, caller: Caller, badge_id: BadgeId, owner: OwnerType, reference_id: str) -> None:
         """Register an owner under its reference; again is the same. Raises BadgeNotFound and OwnerNotAllowed."""
@@ -124,7 +133,9 @@ class BadgeService:
             badge_key = await _locked(tx, caller, badge_id)
             if owner not in (await _found(tx, caller, badge_id)).draft.owners:
                 raise OwnerNotAllowed(reference="ownerType")
-            await store.claim(tx, badge_key, owner, reference_id)
+            if await store.claim(tx, badge_key, owner, reference_id):
+                details = {"ownerType": owner, "referenceId": reference_id}
+                await _record(tx, caller, self._clock(), Action.BADGE_CLAIM, badge_id, details)
 
         await self._database.transaction("badge.claim", body)
 
@@ -135,8 +146,16 @@ class BadgeService:
             badge_key = await _locked(tx, caller, badge_id)
             if not await store.unclaim(tx, badge_key, owner, reference_id):
                 raise ClaimNotFound
+            details = {"ownerType": owner, "referenceId": reference_id}
+            await _record(tx, caller, self._clock(), Action.BADGE_UNCLAIM, badge_id, details)
 
         await self._database.transaction("badge.unclaim", body)
+
+
+async def _record(
+    tx: Tx, caller: Caller, now: datetime, action: Action, badge_id: BadgeId, details: Mapping[str, object]
+) -> None:
+    await audit_store.record(tx, caller, now, action, badge_id, details, badge_id=badge_id)
 
 
 async def _found(tx: Tx, caller: Caller, badge_id: BadgeId) -> Badge:

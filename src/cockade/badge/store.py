@@ -246,9 +246,9 @@ async def set_active(tx: Tx, badge_key: BadgeKey, is_active: bool, now: datetime
     await tx.execute(SQL["set_active"], badge_key, is_active, now, username)
 
 
-async def claim(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> None:
-    """Register the owner under its reference; again is the same."""
-    await tx.execute(SQL["claim"], badge_key, owner.value, reference_id)
+async def claim(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> bool:
+    """Register the owner under its reference; whether it had no such active claim before."""
+    return await tx.value(SQL["claim"], badge_key, owner.value, reference_id) is not None
 
 
 async def unclaim(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> bool:

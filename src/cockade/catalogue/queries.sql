@@ -16,6 +16,12 @@ returning org_id, created_at, created_by, updated_at, updated_by, group_id, name
 select org_id, created_at, created_by, updated_at, updated_by, group_id, name, rank, is_active
 from badge_group where org_id = $1 and group_id = $2;
 
+-- name: lock_group
+-- As lock_field.
+select org_id, created_at, created_by, updated_at, updated_by, group_id, name, rank, is_active
+from badge_group where org_id = $1 and group_id = $2
+for no key update;
+
 -- name: list_groups
 select org_id, created_at, created_by, updated_at, updated_by, group_id, name, rank, is_active
 from badge_group where org_id = $1
@@ -82,3 +88,9 @@ returning org_id, created_at, created_by, updated_at, updated_by, meta_id, tags;
 -- name: find_org_meta
 select org_id, created_at, created_by, updated_at, updated_by, meta_id, tags
 from org_meta where org_id = $1;
+
+-- name: lock_org_meta
+-- As lock_field.
+select org_id, created_at, created_by, updated_at, updated_by, meta_id, tags
+from org_meta where org_id = $1
+for no key update;

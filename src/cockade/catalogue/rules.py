@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from cockade import times
-from cockade.catalogue.model import CustomField, DataType, FieldChange, FieldDraft
+from cockade.catalogue.model import CustomField, DataType, FieldChange, FieldDraft, Group
 from cockade.errors import MALFORMED, Fault
 
 STRING_CHARS_MAX = 10_000
@@ -105,3 +105,19 @@ def undefined(values: Iterable[str], fields: Iterable[CustomField]) -> list[str]
     """The names among `values` that no field of the org has, active or not."""
     defined = {field.draft.name for field in fields}
     return [name for name in values if name not in defined]
+
+
+def told_of_group(group: Group) -> dict[str, object]:
+    """What a group consists of, by the names of the wire."""
+    return {"name": group.name, "rank": group.rank, "isActive": group.is_active}
+
+
+def told_of_field(draft: FieldDraft) -> dict[str, object]:
+    """What a custom field consists of, by the names of the wire."""
+    return {
+        "name": draft.name,
+        "dataType": draft.data_type,
+        "isMandatory": draft.is_mandatory,
+        "defaultValue": draft.default_value,
+        "isActive": draft.is_active,
+    }

@@ -6,6 +6,9 @@ import secrets
 
 from cockade import ids
 from cockade.access.model import Caller
+from cockade.audit.model import Action
+from cockade.audit.rules import changes
+from cockade.audit.store import record
 from cockade.catalogue import rules, store
 from cockade.catalogue.model import (
     CustomField,
@@ -32,21 +35,28 @@ class CatalogueService:
     async def create_group(self, caller: Caller, name: str, rank: int | None) -> Group:
         """Make a group, active from now on; groups may share a name."""
         now, group_id = self._clock(), GroupId(self._new_id())
-        return await self._database.transaction(
-            "catalogue.create_group",
-            lambda tx: store.insert_group(tx, caller.org_id, group_id, name, rank, now, caller.username),
-        )
+
+        async def body(tx: Tx) -> Group:
+            group = await store.insert_group(tx, caller.org_id, group_id, name, rank, now, caller.username)
+            await record(tx, caller, now, Action.CREATE_GROUP, group_id, rules.told_of_group(group))
+            return group
+
+        return await self._database.transaction("catalogue.create_group", body)
 
     async def update_group(self, caller: Caller, group_id: GroupId, change: GroupChange) -> Group:
         """Change a group. Raises GroupNotFound."""
         now = self._clock()
-        group = await self._database.transaction(
-            "catalogue.update_group",
-            lambda tx: store.update_group(tx, caller.org_id, group_id, change, now, caller.username),
-        )
-        if group is None:
-            raise GroupNotFound
-        return group
+
+        async def body(tx: Tx) -> Group:
+            before = await store.lock_group(tx, caller.org_id, group_id)
+            group = await store.update_group(tx, caller.org_id, group_id, change, now, caller.username)
+            if before is None or group is None:
+                raise GroupNotFound
+            changed = changes(rules.told_of_group(before), rules.told_of_group(group))
+            await record(tx, caller, now, Action.UPDATE_GROUP, group_id, {"changed": changed})
+            return group
+
+        return await self._database.transaction("catalogue.update_group", body)
 
     async def get_group(self, caller: Caller, group_id: GroupId) -> Group:
         """One group. Raises GroupNotFound."""
@@ -68,10 +78,14 @@ class CatalogueService:
         if faults := rules.field_faults(draft):
             raise InvalidInput(faults)
         now, field_id = self._clock(), CustomFieldId(self._new_id())
-        return await self._database.transaction(
-            "catalogue.create_field",
-            lambda tx: store.insert_field(tx, caller.org_id, field_id, draft, now, caller.username),
-        )
+
+        async def body(tx: Tx) -> CustomField:
+            field = await store.insert_field(tx, caller.org_id, field_id, draft, now, caller.username)
+            details = {"name": draft.name, "dataType": draft.data_type}
+            await record(tx, caller, now, Action.CREATE_FIELD, field_id, details)
+            return field
+
+        return await self._database.transaction("catalogue.create_field", body)
 
     async def update_field(self, caller: Caller, field_id: CustomFieldId, change: FieldChange) -> CustomField:
         """Change a custom field; badges keep their values. Raises CustomFieldNotFound, InvalidInput and CustomFieldNameTaken."""
@@ -83,9 +97,11 @@ class CatalogueService:
             draft = rules.changed(found.draft, change)
             if faults := rules.field_faults(draft):
                 raise InvalidInput(faults)
-            return await store.update_field(
-                tx, caller.org_id, field_id, draft, self._clock(), caller.username
-            )
+            now = self._clock()
+            field = await store.update_field(tx, caller.org_id, field_id, draft, now, caller.username)
+            changed = changes(rules.told_of_field(found.draft), rules.told_of_field(draft))
+            await record(tx, caller, now, Action.UPDATE_FIELD, field_id, {"changed": changed})
+            return field
 
         return await self._database.transaction("catalogue.update_field", body)
 
@@ -113,24 +129,31 @@ class CatalogueService:
     async def create_org_meta(self, caller: Caller, tags: list[TagDefinition]) -> OrgMeta:
         """Make the org's tag definitions. Raises OrgMetaExists."""
         now, meta_id = self._clock(), self._new_id()
-        meta = await self._database.transaction(
-            "catalogue.create_org_meta",
-            lambda tx: store.insert_org_meta(tx, caller.org_id, meta_id, tags, now, caller.username),
-        )
-        if meta is None:
-            raise OrgMetaExists
-        return meta
+
+        async def body(tx: Tx) -> OrgMeta:
+            meta = await store.insert_org_meta(tx, caller.org_id, meta_id, tags, now, caller.username)
+            if meta is None:
+                raise OrgMetaExists
+            changed = changes({}, {"tags": tags})
+            await record(tx, caller, now, Action.CREATE_ORG_META, meta_id, {"changed": changed})
+            return meta
+
+        return await self._database.transaction("catalogue.create_org_meta", body)
 
     async def update_org_meta(self, caller: Caller, tags: list[TagDefinition]) -> OrgMeta:
         """Put other tag definitions in the place of the org's. Raises OrgMetaNotFound."""
         now = self._clock()
-        meta = await self._database.transaction(
-            "catalogue.update_org_meta",
-            lambda tx: store.update_org_meta(tx, caller.org_id, tags, now, caller.username),
-        )
-        if meta is None:
-            raise OrgMetaNotFound
-        return meta
+
+        async def body(tx: Tx) -> OrgMeta:
+            before = await store.lock_org_meta(tx, caller.org_id)
+            meta = await store.update_org_meta(tx, caller.org_id, tags, now, caller.username)
+            if before is None or meta is None:
+                raise OrgMetaNotFound
+            changed = changes({"tags": before.tags}, {"tags": tags})
+            await record(tx, caller, now, Action.UPDATE_ORG_META, meta.meta_id, {"changed": changed})
+            return meta
+
+        return await self._database.transaction("catalogue.update_org_meta", body)
 
     async def get_org_meta(self, caller: Caller) -> OrgMeta:
         """The org's tag definitions. Raises OrgMetaNotFound."""

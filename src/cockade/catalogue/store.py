@@ -59,6 +59,12 @@ async def update_group(
     return None if row is None else _group(row)
 
 
+async def lock_group(tx: Tx, org_id: OrgId, group_id: GroupId) -> Group | None:
+    """The group, if the org has it; nobody else changes it before this transaction ends."""
+    row = await tx.row(SQL["lock_group"], org_id, group_id)
+    return None if row is None else _group(row)
+
+
 async def find_group(tx: Tx, org_id: OrgId, group_id: GroupId) -> Group | None:
     """The group, if the org has it."""
     row = await tx.row(SQL["find_group"], org_id, group_id)
@@ -160,6 +166,12 @@ async def update_org_meta(
 async def find_org_meta(tx: Tx, org_id: OrgId) -> OrgMeta | None:
     """The org meta, if the org has one."""
     row = await tx.row(SQL["find_org_meta"], org_id)
+    return None if row is None else _org_meta(row)
+
+
+async def lock_org_meta(tx: Tx, org_id: OrgId) -> OrgMeta | None:
+    """The org meta, if the org has one; nobody else changes it before this transaction ends."""
+    row = await tx.row(SQL["lock_org_meta"], org_id)
     return None if row is None else _org_meta(row)
 
 

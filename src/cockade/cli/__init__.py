@@ -7,7 +7,7 @@ import sys
 import typer
 
 from cockade import __version__
-from cockade.cli import credential, db, demo, org, serve
+from cockade.cli import audit, credential, db, demo, org, serve
 from cockade.errors import CockadeError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.command("audit")(audit.audit)
 app.add_typer(org.app, name="org")
 app.add_typer(credential.app, name="credential")
 app.add_typer(db.app, name="db")

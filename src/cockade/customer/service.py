@@ -5,26 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cockade.access.model import Caller
+from cockade.audit.model import Action
+from cockade.audit.rules import named
+from cockade.audit.store import record
+from cockade.clock import Clock
 from cockade.customer import store
 from cockade.customer.model import Identifier, IdentifierCounts
 from cockade.errors import CustomerNotFound
 from cockade.ids import CustomerId
-from cockade.storage.database import Database
+from cockade.storage.database import Database, Tx
 
 
 class CustomerService:
     """Use cases of `customer`; each is one transaction in the caller's org."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
 
     async def put_identifiers(
         self, caller: Caller, owned: Mapping[Identifier, CustomerId]
     ) -> IdentifierCounts:
         """Make each of the identifiers its customer's, whoever had it before."""
-        return await self._database.transaction(
-            "customer.put_identifiers", lambda tx: store.put(tx, caller.org_id, owned)
-        )
+
+        async def body(tx: Tx) -> IdentifierCounts:
+            counts = await store.put(tx, caller.org_id, owned)
+            if counts.created or counts.updated:
+                details = {"createdCount": counts.created, "updatedCount": counts.updated}
+                details |= named(owned.values())
+                await record(tx, caller, self._clock(), Action.PUT_IDENTIFIERS, "identifiers", details)
+            return counts
+
+        return await self._database.transaction("customer.put_identifiers", body)
 
     async def find(self, caller: Caller, identifier: Identifier) -> CustomerId:
         """The customer whose identifier it is. Raises CustomerNotFound."""

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from cockade import ids, metrics, times
 from cockade.access.model import Caller
+from cockade.audit.model import Action
+from cockade.audit.store import record
 from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
 from cockade.badge.model import BadgeDraft, Counts
@@ -123,18 +125,21 @@ class EarningService:
         place = ids.earned_badge_place(earned_badge_id)
 
         async def body(tx: Tx, alone: bool) -> None:
-            _, hold = await badge_store.hold(tx, caller.org_id, badge_id, alone=alone)
+            found_id, hold = await badge_store.hold(tx, caller.org_id, badge_id, alone=alone)
             is_capped = await badge_store.is_capped(tx, hold.badge_key)
             if is_capped and not hold.alone:
                 raise Crowded
-            event_at = None
+            event_at, now = None, self._clock()
             if place is not None and place[1] <= ids.LINE_MAX:
-                event_at = await store.revoke(tx, hold.badge_key, customer, place, self._clock())
-            if event_at is None:
+                event_at = await store.revoke(tx, hold.badge_key, customer, place, now)
+            if place is None or event_at is None:
                 raise NotEarned(reference="earnedBadgeId")
             if is_capped:
                 await limit_store.add(tx, {(hold.badge_key, event_at): -1})
             await badge_store.add_count(tx, hold.badge_key, earned=-1)
+            subject = ids.earned_badge_id(*place)
+            details = {"customerId": customer}
+            await record(tx, caller, now, Action.EARNING_REVOKE, subject, details, badge_id=found_id)
 
         try:
             await self._database.transaction("earning.revoke", lambda tx: body(tx, alone=False))

@@ -6,6 +6,9 @@ from zoneinfo import ZoneInfo
 
 from cockade import ids
 from cockade.access.model import Caller
+from cockade.audit.model import Action
+from cockade.audit.rules import named
+from cockade.audit.store import record
 from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
 from cockade.badge.model import EarnType
@@ -60,6 +63,9 @@ class EnrolmentService:
             all_ended = await store.revoke_all(tx, hold.badge_key, command.customers, now)
             if ended or all_ended:
                 await badge_store.add_count(tx, hold.badge_key, issued=-len(ended) - len(all_ended))
+                details = {"revokedCount": len(ended) + len(all_ended)}
+                details |= named(place[0] for place in (*ended, *all_ended))
+                await record(tx, caller, now, Action.ENROLMENT_REVOKE, badge_id, details, badge_id=badge_id)
             return badge_id, _told_of_all(command, all_ended) + _told_of_some(command, ended)
 
         return await self._database.transaction("enrolment.revoke", body)

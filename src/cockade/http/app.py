@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from cockade import __version__
 from cockade.access.service import AccessService
+from cockade.audit.service import AuditService
 from cockade.badge.service import BadgeService
 from cockade.catalogue.service import CatalogueService
 from cockade.clock import Clock
@@ -37,6 +38,7 @@ from cockade.http.auth import TOKEN_HEADER, Authentication, readers_only_read
 from cockade.http.intake import Room
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
 from cockade.http.routes import (
+    audit,
     badge,
     catalogue,
     customer,
@@ -95,6 +97,7 @@ HANDLERS: list[ControllerRouterHandler] = [
     catalogue.update_org_meta,
     catalogue.get_org_meta,
     customer.put_identifiers,
+    audit.list_audit,
 ]
 """All that stand below the base paths; whoever calls them proves who is asking."""
 
@@ -106,6 +109,7 @@ class Services(Struct, frozen=True, kw_only=True):
     clock: Clock
     database: Database
     access: AccessService
+    audit: AuditService
     badges: BadgeService
     catalogue: CatalogueService
     customers: CustomerService

@@ -1,0 +1,36 @@
+"""Pure decisions about the audit trail (`docs/api/audit.md`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from cockade.ids import CustomerId
+
+VALUE_BYTES_MAX = 200
+"""Values that take more than this in JSON are not repeated in an entry."""
+CUSTOMERS_MAX = 100
+"""An entry never names more customers than this."""
+
+
+def changes(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """What is different, by name, with the values before and after where they are small."""
+    return {
+        name: _told(before.get(name), after.get(name))
+        for name in after
+        if msgspec.json.encode(before.get(name)) != msgspec.json.encode(after.get(name))
+    }
+
+
+def named(customers: Iterable[CustomerId]) -> dict[str, Any]:
+    """The customers of a change: how many distinct ones, and the first of them in ascending order."""
+    distinct = sorted(set(customers))
+    return {"customerCount": len(distinct), "customerIds": distinct[:CUSTOMERS_MAX]}
+
+
+def _told(before: object, after: object) -> dict[str, object]:
+    values = {"from": before, "to": after}
+    is_small = all(len(msgspec.json.encode(value)) <= VALUE_BYTES_MAX for value in values.values())
+    return values if is_small else {}

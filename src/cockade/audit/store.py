@@ -1,0 +1,66 @@
+"""One typed function per statement on the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from cockade.audit.model import Action, Changer, Entry, EntryFilter
+from cockade.ids import BadgeId, OrgId
+from cockade.storage.database import Row, Tx
+from cockade.storage.sql import load
+
+SQL = load(__package__)
+
+_encode = msgspec.json.Encoder().encode
+_details = msgspec.json.Decoder(dict[str, object]).decode
+
+
+async def record(
+    tx: Tx,
+    by: Changer,
+    now: datetime,
+    action: Action,
+    subject: str,
+    details: Mapping[str, object],
+    *,
+    badge_id: BadgeId | None = None,
+) -> None:
+    """Say who changes what, in the transaction that changes it: neither is there without the other.
+
+    `details` may hold whatever JSON can say, but no secrets, and of customers nothing but their ids.
+    """
+    await tx.execute(
+        SQL["record"], by.org_id, now, by.username, action.value, badge_id, subject, _encode(details)
+    )
+
+
+async def list_entries(tx: Tx, wanted: EntryFilter, before: int | None, size: int) -> list[Entry]:
+    """Entries, newest first, the first one being that before the entry `before`."""
+    rows = await tx.rows(
+        SQL["list_entries"],
+        wanted.org_id,
+        wanted.actions,
+        wanted.badge_id,
+        wanted.username,
+        wanted.since,
+        wanted.until,
+        before,
+        size,
+    )
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(
+        entry_id=row[0],
+        org_id=None if row[1] is None else OrgId(row[1]),
+        at=row[2],
+        username=row[3],
+        action=row[4],
+        badge_id=row[5],
+        subject=row[6],
+        details=_details(row[7]),
+    )

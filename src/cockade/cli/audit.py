@@ -1,0 +1,68 @@
+"""`cockade audit`"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from cockade import ids, times
+from cockade.audit.model import Action, Entry, EntryFilter
+from cockade.cli.credential import ORG_ID_MAX
+from cockade.cli.database import with_services
+from cockade.cli.output import AsJson, show
+from cockade.ids import BadgeId, OrgId
+from cockade.times import iso
+
+
+def audit(
+    org: Annotated[int | None, typer.Option(min=1, max=ORG_ID_MAX, help="Only this org's.")] = None,
+    action: Annotated[list[Action] | None, typer.Option(help="Only these; may be repeated.")] = None,
+    badge: Annotated[str | None, typer.Option(help="Only of the badge with this id.")] = None,
+    username: Annotated[str | None, typer.Option(help="Only by them.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Only from this time on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only before this time.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show who changed what, newest first."""
+    wanted = EntryFilter(
+        org_id=None if org is None else OrgId(org),
+        actions=action or None,
+        badge_id=_badge_id(badge),
+        username=username,
+        since=_instant(since, "--from"),
+        until=_instant(until, "--until"),
+    )
+    found = with_services(lambda services: services.audit.list_entries(wanted, None, limit))
+    show([_record(entry, as_json=as_json) for entry in found], as_json=as_json)
+
+
+def _badge_id(text: str | None) -> BadgeId | None:
+    found = None if text is None else ids.badge_id(text)
+    if text is not None and found is None:
+        raise typer.BadParameter("A badge id is 24 hex digits.", param_hint="--badge")
+    return found
+
+
+def _instant(text: str | None, option: str) -> datetime | None:
+    try:
+        return None if text is None else times.read_instant(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _record(entry: Entry, *, as_json: bool) -> dict[str, Any]:
+    details = entry.details
+    return {
+        "id": entry.entry_id,
+        "changedOn": iso(entry.at),
+        "orgId": entry.org_id,
+        "username": entry.username,
+        "action": entry.action,
+        "badgeMetaId": entry.badge_id,
+        "subject": entry.subject,
+        "details": details if as_json else msgspec.json.encode(details).decode(),
+    }
