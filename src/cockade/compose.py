@@ -22,6 +22,7 @@ from cockade.errors import SetupError
 from cockade.holding.service import HoldingService
 from cockade.http.app import Services, create_app
 from cockade.request.service import RequestService
+from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def services(url: str, settings: Config) -> Services:
         earning=EarningService(database, clock.now),
         enrolments=EnrolmentService(database, clock.now),
         holdings=HoldingService(database),
+        rewriting=RewritingService(database, clock.now),
         requests=RequestService(database, clock.now),
     )
 

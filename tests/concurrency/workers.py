@@ -64,6 +64,18 @@ class EarnOnce(Struct, frozen=True, kw_only=True):
         return Answer(outcome=outcome, refusal=refusal, collisions=_collisions() - collisions, retried=again)
 
 
+class EarnAll(Struct, frozen=True, kw_only=True):
+    """Call after call, in the order given."""
+
+    caller: Caller
+    commands: list[BulkCommand]
+
+    async def run(self, services: Services) -> int:
+        """Answers how many customers earned."""
+        outcomes = [await services.earning.earn_bulk(self.caller, command) for command in self.commands]
+        return sum(len(outcome.audience) - len(outcome.refusals) for outcome in outcomes)
+
+
 class EarnUntilRefused(Struct, frozen=True, kw_only=True):
     """Call after call, each for the next customers, until one is refused as a whole."""
 

@@ -139,6 +139,22 @@ async def put_identifiers(org: Org) -> dict[str, Any]:
     return {"subject": "identifiers", "details": details}
 
 
+async def erase(org: Org) -> dict[str, Any]:
+    success(await org.earn_bulk(await org.make_badge(), [11]))
+    for _ in range(2):
+        success(await org.client.delete("/customers/11"))
+    counts = {"earnedBadgeCount": 1, "enrolmentCount": 0, "identifierCount": 0, "requestCount": 1}
+    return {"subject": "11", "details": counts}
+
+
+async def merge(org: Org) -> dict[str, Any]:
+    success(await org.earn_bulk(await org.make_badge(), [12]))
+    for _ in range(2):
+        success(await org.client.post("/customers/merge", json={"from": 12, "into": 13}))
+    counts = {"earnedBadgeCount": 1, "enrolmentCount": 0, "identifierCount": 0, "requestCount": 1}
+    return {"subject": "12", "details": {"into": 13, **counts}}
+
+
 async def revoke_earn(org: Org) -> dict[str, Any]:
     badge_id = await org.make_badge()
     earned = success(await org.earn_bulk(badge_id, [7]))["issuedBadges"][0]["issuedId"]
@@ -174,6 +190,8 @@ CHANGES: dict[Action, Change] = {
     Action.CREATE_ORG_META: create_org_meta,
     Action.UPDATE_ORG_META: update_org_meta,
     Action.PUT_IDENTIFIERS: put_identifiers,
+    Action.CUSTOMER_ERASE: erase,
+    Action.CUSTOMER_MERGE: merge,
     Action.EARNING_REVOKE: revoke_earn,
     Action.ENROLMENT_REVOKE: revoke_issue,
 }

@@ -34,6 +34,8 @@ class Action(StrEnum):
     CREATE_ORG_META = "catalogue.create_org_meta"
     UPDATE_ORG_META = "catalogue.update_org_meta"
     PUT_IDENTIFIERS = "customer.put_identifiers"
+    CUSTOMER_ERASE = "customer.erase"
+    CUSTOMER_MERGE = "customer.merge"
     EARNING_REVOKE = "earning.revoke"
     """An earned badge."""
     ENROLMENT_REVOKE = "enrolment.revoke"

@@ -138,3 +138,8 @@ on conflict (badge_key, slot) do update set issued = c.issued + excluded.issued,
 -- name: counts
 select badge_key, sum(issued)::bigint, sum(earned)::bigint
 from badge_count where badge_key = any($1::integer[]) group by badge_key;
+
+-- name: lock_keys
+-- As lock_badge, of many and exclusively; in order of their keys, as lock_badges does.
+select pg_advisory_xact_lock(1, badge_key)
+from (select badge_key from unnest($1::integer[]) as asked (badge_key) order by badge_key offset 0) asked;

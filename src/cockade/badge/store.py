@@ -160,6 +160,11 @@ async def lock_many(
     return {row[1]: Hold(BadgeKey(row[0]), row[2]) for row in rows}
 
 
+async def lock_keys(tx: Tx, badge_keys: Sequence[BadgeKey]) -> None:
+    """Hold all of these, alone."""
+    await tx.execute(SQL["lock_keys"], badge_keys)
+
+
 async def import_terms(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, ImportTerms]:
     """What importing needs to know; call it with the locks held."""
     return {

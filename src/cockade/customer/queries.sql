@@ -14,3 +14,11 @@ select count(*) filter (where is_new), count(*) filter (where not is_new) from p
 
 -- name: find_customer
 select customer_id from customer_identifier where org_id = $1 and kind = $2 and identifier = $3;
+
+-- name: erase_identifiers
+with erased as (delete from customer_identifier where org_id = $1 and customer_id = $2 returning 1)
+select count(*) from erased;
+
+-- name: move_identifiers
+with moved as (update customer_identifier set customer_id = $3 where org_id = $1 and customer_id = $2 returning 1)
+select count(*) from moved;

@@ -28,3 +28,13 @@ async def put(tx: Tx, org_id: OrgId, owned: Mapping[Identifier, CustomerId]) -> 
 async def find(tx: Tx, org_id: OrgId, identifier: Identifier) -> CustomerId | None:
     """Whose identifier it is in the org, if it is anybody's."""
     return await tx.value(SQL["find_customer"], org_id, identifier.kind.value, identifier.value)
+
+
+async def erase(tx: Tx, org_id: OrgId, customer: CustomerId) -> int:
+    """Delete her identifiers; answers how many."""
+    return await tx.value(SQL["erase_identifiers"], org_id, customer)
+
+
+async def move(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
+    """Make her identifiers another's; answers how many."""
+    return await tx.value(SQL["move_identifiers"], org_id, customer, into)

@@ -85,6 +85,14 @@ class LedgerRow(NamedTuple):
     line: int
 
 
+class ErasedRow(NamedTuple):
+    """A row of the ledger that was deleted, as far as something was counted by it."""
+
+    badge_key: BadgeKey
+    event_at: datetime
+    is_unrevoked: bool
+
+
 class LedgerColumns(Struct, frozen=True, kw_only=True, eq=False):
     """The same by columns: one number for each row, or one for all of them."""
 

@@ -57,3 +57,21 @@ returning valid_from;
 -- Where a badge gets its first window per customer.
 update earned_badge set counted_at = valid_from
 where badge_key = $1 and revoked_at is null and counted_at is null;
+
+-- name: erase
+-- All that customer $2 ever had of badges $1, which are held exclusively.
+delete from earned_badge where badge_key = any($1::integer[]) and customer_id = $2
+returning badge_key, valid_from, revoked_at is null;
+
+-- name: move
+-- All that customer $2 ever had of badges $1, which are held exclusively, becomes customer $3's, in the same order and
+-- behind what she has already.
+update earned_badge e set customer_id = $3, ordinal = moved.ordinal
+from (select had.badge_key, had.ordinal as was,
+             row_number() over (partition by had.badge_key order by had.ordinal)
+             + coalesce((select max(own.ordinal) from earned_badge own
+                         where own.badge_key = had.badge_key and own.customer_id = $3), 0) as ordinal
+      from earned_badge had
+      where had.badge_key = any($1::integer[]) and had.customer_id = $2) moved
+where e.badge_key = moved.badge_key and e.customer_id = $2 and e.ordinal = moved.was
+returning e.badge_key;

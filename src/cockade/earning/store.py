@@ -7,7 +7,14 @@ from datetime import datetime
 
 import numpy as np
 
-from cockade.earning.model import NOTHING_STANDS, Holders, LedgerColumns, LedgerRow, Standings
+from cockade.earning.model import (
+    NOTHING_STANDS,
+    ErasedRow,
+    Holders,
+    LedgerColumns,
+    LedgerRow,
+    Standings,
+)
 from cockade.ids import BadgeKey, CustomerId, RequestKey
 from cockade.storage.database import Tx
 from cockade.storage.packing import Column, unpack_numbers
@@ -121,3 +128,13 @@ async def revoke(
 async def count_by_event(tx: Tx, badge_key: BadgeKey) -> None:
     """Have all unrevoked ones count towards windows per customer, where a badge gets its first."""
     await tx.execute(SQL["count_by_event"], badge_key)
+
+
+async def erase(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId) -> list[ErasedRow]:
+    """Delete all that she ever had of badges that are held exclusively; answers what it was."""
+    return [ErasedRow(*row) for row in await tx.rows(SQL["erase"], badge_keys, customer)]
+
+
+async def move(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId, into: CustomerId) -> int:
+    """Make all that she ever had of badges that are held exclusively another's; answers how many."""
+    return len(await tx.rows(SQL["move"], badge_keys, customer, into))

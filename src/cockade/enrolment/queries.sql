@@ -34,3 +34,21 @@ where n.badge_key = $1 and n.customer_id = asked.customer_id
   and n.request_key = asked.request_key and n.line = asked.line
   and n.revoked_at is null and n.valid_until > $5
 returning n.customer_id, n.request_key, n.line;
+
+-- name: erase
+-- All that customer $2 ever had of badges $1, which are held exclusively.
+delete from enrolment where badge_key = any($1::integer[]) and customer_id = $2
+returning badge_key, revoked_at is null;
+
+-- name: move
+-- All that customer $2 ever had of badges $1, which are held exclusively, becomes customer $3's, in the same order and
+-- behind what she has already.
+update enrolment e set customer_id = $3, ordinal = moved.ordinal
+from (select had.badge_key, had.ordinal as was,
+             row_number() over (partition by had.badge_key order by had.ordinal)
+             + coalesce((select max(own.ordinal) from enrolment own
+                         where own.badge_key = had.badge_key and own.customer_id = $3), 0) as ordinal
+      from enrolment had
+      where had.badge_key = any($1::integer[]) and had.customer_id = $2) moved
+where e.badge_key = moved.badge_key and e.customer_id = $2 and e.ordinal = moved.was
+returning e.badge_key;

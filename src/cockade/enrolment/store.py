@@ -89,3 +89,16 @@ async def revoke_some(tx: Tx, badge_key: BadgeKey, places: Sequence[Place], now:
 
 def _places(rows: list[Row]) -> list[Place]:
     return [(CustomerId(row[0]), RequestKey(row[1]), row[2]) for row in rows]
+
+
+async def erase(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId) -> list[tuple[BadgeKey, bool]]:
+    """Delete all enrolments of hers in badges that are held exclusively; answers of each its badge, and whether it was
+    unrevoked.
+    """
+    rows = await tx.rows(SQL["erase"], badge_keys, customer)
+    return [(BadgeKey(row[0]), row[1]) for row in rows]
+
+
+async def move(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId, into: CustomerId) -> int:
+    """Make all enrolments of hers in badges that are held exclusively another's; answers how many."""
+    return len(await tx.rows(SQL["move"], badge_keys, customer, into))

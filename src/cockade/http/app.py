@@ -52,6 +52,7 @@ from cockade.http.routes import (
     token,
 )
 from cockade.request.service import RequestService
+from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ HANDLERS: list[ControllerRouterHandler] = [
     catalogue.update_org_meta,
     catalogue.get_org_meta,
     customer.put_identifiers,
+    customer.erase_customer,
+    customer.merge_customers,
     audit.list_audit,
 ]
 """All that stand below the base paths; whoever calls them proves who is asking."""
@@ -117,6 +120,7 @@ class Services(Struct, frozen=True, kw_only=True):
     enrolments: EnrolmentService
     holdings: HoldingService
     requests: RequestService
+    rewriting: RewritingService
 
 
 def create_app(services: Services) -> ASGIApp:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import unquote
 
+import msgspec
 from litestar.params import HeaderParameter
 from msgspec import Meta, Struct
 
@@ -15,10 +16,11 @@ from cockade.customer.rules import identifier
 from cockade.customer.service import CustomerService
 from cockade.errors import MALFORMED, Fault, InvalidInput
 from cockade.http.body import Faults, must_be_one_of
-from cockade.http.earnings import NO_CUSTOMER, Customer
+from cockade.http.earnings import NO_CUSTOMER, Customer, one_customer
 from cockade.http.requests import ApiRequest
 from cockade.http.wire import Text
 from cockade.ids import CustomerId
+from cockade.rewriting.model import Rewritten
 
 IDENTIFIER_HEADER = "X-CAP-CUSTOMER-IDENTIFIER"
 IdentifierHeader = Annotated[
@@ -63,6 +65,48 @@ class IdentifiersAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
     updated_count: Annotated[int, Meta(description="Those that another customer had.")]
     unchanged_count: Annotated[int, Meta(description="Those that the customer has had already.")]
 
+
+class RewrittenAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How much it was."""
+
+    earned_badge_count: Annotated[int, Meta(description="Earned badges, revoked ones too.")]
+    enrolment_count: Annotated[int, Meta(description="Enrolments, revoked ones too.")]
+    identifier_count: int
+    request_count: Annotated[int, Meta(description="Requests whose audience named her.")]
+
+
+class ErasedAnswer(RewrittenAnswer, frozen=True, kw_only=True, rename="camel"):
+    """What was erased."""
+
+    customer_id: int
+
+
+class MergeBody(Struct, frozen=True, kw_only=True):
+    """Who is merged into whom."""
+
+    source: Annotated[Customer, Meta(description="Has nothing afterwards.")] = msgspec.field(name="from")
+    into: Annotated[Customer, Meta(description="Has all afterwards.")]
+
+
+class MergedAnswer(RewrittenAnswer, frozen=True, kw_only=True, rename="camel"):
+    """What has moved."""
+
+    source: int = msgspec.field(name="from")
+    into: int
+
+
+EXAMPLE_ERASED = ErasedAnswer(
+    customer_id=62090013, earned_badge_count=3, enrolment_count=1, identifier_count=2, request_count=4
+)
+EXAMPLE_MERGE = {"from": 62090013, "into": 553162563}
+EXAMPLE_MERGED = MergedAnswer(
+    source=62090013,
+    into=553162563,
+    earned_badge_count=3,
+    enrolment_count=1,
+    identifier_count=2,
+    request_count=4,
+)
 
 EXAMPLE_ANSWER = IdentifiersAnswer(total_count=2, created_count=1, updated_count=0, unchanged_count=1)
 
@@ -123,3 +167,34 @@ async def customer_of(
     if request.scope["path"].encode() == request.scope["raw_path"]:
         segment = unquote(segment)  # a path with an encoded slash is left encoded, see `ExchangeLayer`
     return await customers.find(request.user, identifier(kind, segment))
+
+
+def erased_answer(customer: CustomerId, rewritten: Rewritten) -> ErasedAnswer:
+    """What was erased."""
+    return ErasedAnswer(customer_id=customer, **counts_of(rewritten))
+
+
+def to_merge(body: MergeBody, faults: Faults) -> tuple[CustomerId, CustomerId]:
+    """Who is merged into whom."""
+    [source], [into] = (
+        one_customer(sent, faults, name) or [CustomerId(0)]
+        for sent, name in ((body.source, "from"), (body.into, "into"))
+    )
+    if source and source == into:
+        faults.note("into", "A customer is not merged into herself.")
+    return source, into
+
+
+def merged_answer(source: CustomerId, into: CustomerId, rewritten: Rewritten) -> MergedAnswer:
+    """What has moved."""
+    return MergedAnswer(source=source, into=into, **counts_of(rewritten))
+
+
+def counts_of(rewritten: Rewritten) -> dict[str, int]:
+    """As the fields of both answers."""
+    return {
+        "earned_badge_count": rewritten.earned_badges,
+        "enrolment_count": rewritten.enrolments,
+        "identifier_count": rewritten.identifiers,
+        "request_count": rewritten.requests,
+    }

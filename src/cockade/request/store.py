@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from cockade.ids import BadgeId, BadgeKey, OrgId, RequestKey
+from cockade.ids import BadgeId, BadgeKey, CustomerId, OrgId, RequestKey
 from cockade.request.model import (
     ImportOutcome,
     Outcome,
@@ -148,3 +148,8 @@ async def _import_outcome(tx: Tx, row: Row) -> ImportOutcome:
         valid_untils=row[14],
         refusals=_row_refusals(row[11]),
     )
+
+
+async def rename(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
+    """Put another customer in her place in all audiences of the org; answers how many had her. Lines stay."""
+    return await tx.value(SQL["rename"], org_id, customer, into)

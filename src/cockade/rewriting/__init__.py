@@ -1,0 +1,1 @@
+"""Erasing customers and merging two: all that ever changes what was decided."""

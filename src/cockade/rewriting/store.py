@@ -1,0 +1,14 @@
+"""One typed function per statement that only rewriting asks."""
+
+from __future__ import annotations
+
+from cockade.ids import BadgeKey, CustomerId, OrgId
+from cockade.storage.database import Tx
+from cockade.storage.sql import load
+
+SQL = load(__package__)
+
+
+async def list_badges_of(tx: Tx, org_id: OrgId, customer: CustomerId) -> set[BadgeKey]:
+    """Of which of the org's badges she ever had anything."""
+    return {BadgeKey(row[0]) for row in await tx.rows(SQL["list_badges_of"], org_id, customer)}

@@ -1,0 +1,126 @@
+"""A customer is erased, and others are merged, while eight processes issue to them: nothing is left by halves."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from cockade.ids import BadgeId, CustomerId
+from cockade.request.model import BulkCommand, OwnerType
+from cockade.storage.connection import Connection
+from tests.concurrency import ledger
+from tests.concurrency.workers import Crew, EarnAll
+from tests.support import REFERENCE, Org
+
+SEED = 20231103
+CALLS = 24
+"""By each process."""
+ERASED, SOURCE, INTO, BYSTANDERS = 1, 2, 3, range(4, 8)
+CAPPED: dict[str, Any] = {
+    "badgeConstraints": [{"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": 1_000_000}]
+}
+
+# Each row of the ledger has its place in the audience of its request, and each place of those who earned has its row.
+STRAY_ROWS = """
+    select e.customer_id, r.request_id, e.line, r.audience[e.line + 1]
+    from earned_badge e join badge b using (badge_key)
+    left join request r on r.org_id = b.org_id and r.request_key = e.request_key
+    where b.org_id = $1 and r.audience[e.line + 1] is distinct from e.customer_id"""
+STRAY_PLACES = """
+    select r.request_id, place.line, place.customer_id
+    from request r cross join lateral unnest(r.audience) with ordinality as place (customer_id, line)
+    where r.org_id = $1 and place.customer_id <> 0
+      and not exists (select from json_array_elements(r.refusals) as refused
+                      where (refused ->> 0)::integer = place.line - 1)
+      and not exists (select from earned_badge e
+                      where e.badge_key = r.badge_key and e.customer_id = place.customer_id
+                        and e.request_key = r.request_key and e.line = place.line - 1)"""
+MISCOUNTED = """
+    select b.badge_id, counted.earned, tallied.earned, every.earned
+    from badge b
+    cross join lateral (select count(*) as earned from earned_badge e
+                        where e.badge_key = b.badge_key and e.revoked_at is null) every
+    cross join lateral (select coalesce(sum(c.earned), 0) as earned from badge_count c
+                        where c.badge_key = b.badge_key) counted
+    cross join lateral (select coalesce(sum(t.earned), 0) as earned from tally t
+                        where t.badge_key = b.badge_key and t.grain_s = 0) tallied
+    where b.org_id = $1 and (counted.earned <> every.earned or b.is_capped and tallied.earned <> every.earned)"""
+NAMED = """
+    select (select count(*) from earned_badge e join badge b using (badge_key)
+            where b.org_id = $1 and e.customer_id = $2),
+           (select count(*) from request where org_id = $1 and $2 = any(audience))"""
+
+
+async def test_rewriting_beside_those_who_issue_leaves_nothing_by_halves(
+    crew: Crew, org: Org, database_url: str
+) -> None:
+    badges = [BadgeId(await org.make_badge(overlapPolicy="ALLOW")) for _ in range(3)]
+    badges += [BadgeId(await org.make_badge()) for _ in range(8)]
+    badges.append(BadgeId(await org.make_badge(overlapPolicy="ALLOW", **CAPPED)))
+    issuing = asyncio.create_task(asyncio.to_thread(crew.run, _jobs(crew, org, badges)))
+    rewritten = rounds = 0
+    while not issuing.done():
+        erased = await org.services.rewriting.erase(org.caller, CustomerId(ERASED))
+        merged = await org.services.rewriting.merge(org.caller, CustomerId(SOURCE), CustomerId(INTO))
+        rewritten += erased.earned_badges + merged.earned_badges
+        rounds += 1
+    assert sum(await issuing) > 0
+    assert rounds > 3
+    assert rewritten > 0, "nothing was issued meanwhile, so that nothing was tested"
+    await org.services.rewriting.erase(org.caller, CustomerId(ERASED))
+    await org.services.rewriting.merge(org.caller, CustomerId(SOURCE), CustomerId(INTO))
+
+    async with ledger.connection(database_url) as opened:
+        for violations in (STRAY_ROWS, STRAY_PLACES, MISCOUNTED):
+            assert await opened.fetch(violations, org.caller.org_id) == []
+        for nobody in (ERASED, SOURCE):
+            assert await _named(opened, org, nobody) == (0, 0)
+        for somebody in (INTO, *BYSTANDERS):
+            assert (await _named(opened, org, somebody))[0] > 0
+
+
+async def test_whatever_she_gets_while_she_is_looked_for_is_erased_too(org: Org, database_url: str) -> None:
+    held, gained = await org.make_badge(), await org.make_badge()
+    assert (await org.earn_bulk(held, [ERASED])).status_code == 200
+    async with ledger.connection(database_url) as opened, opened.transaction():
+        # As whoever issues the badge that she has: erasing, which has found just that one, waits for us.
+        badge_key = await opened.fetchval(
+            "select badge_key from badge where org_id = $1 and badge_id = $2", org.caller.org_id, held
+        )
+        await opened.execute("select pg_advisory_xact_lock_shared(1, $1)", badge_key)
+        erasing = asyncio.create_task(org.services.rewriting.erase(org.caller, CustomerId(ERASED)))
+        await ledger.await_blocked(opened, opened.get_server_pid())
+        assert (await org.earn_bulk(gained, [ERASED])).status_code == 200
+    assert (await erasing).earned_badges == 2
+    async with ledger.connection(database_url) as opened:
+        assert await opened.fetch(STRAY_ROWS, org.caller.org_id) == []
+        assert await _named(opened, org, ERASED) == (0, 0)
+
+
+async def _named(opened: Connection, org: Org, customer: int) -> tuple[int, int]:
+    """How often the ledger and audiences name her."""
+    [row] = await opened.fetch(NAMED, org.caller.org_id, customer)
+    return row[0], row[1]
+
+
+def _jobs(crew: Crew, org: Org, badges: list[BadgeId]) -> list[EarnAll]:
+    """Calls in random order, each for some of the customers; `badges` become known to them one after the other."""
+    chance = random.Random(SEED)
+
+    def command(process: int, number: int) -> BulkCommand:
+        customers = [CustomerId(customer) for customer in (ERASED, SOURCE, INTO, *BYSTANDERS)]
+        known = badges[: 4 + number * len(badges) // CALLS]
+        return BulkCommand(
+            request_id=f"{process}-{number}",
+            badge_id=chance.choice([*known, badges[-1]]),
+            customers=chance.sample(customers, chance.randint(2, len(customers))),
+            event_at=None,
+            owner_type=OwnerType.LOYALTY,
+            reference_id=REFERENCE,
+        )
+
+    return [
+        EarnAll(caller=org.caller, commands=[command(process, number) for number in range(CALLS)])
+        for process in range(len(crew))
+    ]
