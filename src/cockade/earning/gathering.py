@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextvars import Context
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -96,7 +97,8 @@ class Gathering:
         asked.outcome = asyncio.get_running_loop().create_future()
         self._waiting.append(asked)
         if len(self._lots) < LOTS_MAX:
-            lot = asyncio.create_task(self._carry_out_waiting())
+            # In a context of its own: what it logs is of many requests, not of the one that happens to start it.
+            lot = asyncio.create_task(self._carry_out_waiting(), context=Context())
             self._lots.add(lot)
             lot.add_done_callback(self._lots.discard)
         return await asked.outcome
