@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, cast
 
 import structlog
-from granian.server import Server
+from granian.server.mp import MPServer
 
 log = structlog.get_logger()
 
@@ -19,7 +19,7 @@ DEATHS_WINDOW_S = 30.0
 """within so many seconds: then no worker can live here, and whoever started the service has to know."""
 
 
-class LastingServer(Server):
+class LastingServer(MPServer):
     """granian's server ends as soon as one worker dies twice within 5.5 s; this one bears a kill every few seconds."""
 
     def __init__(self, *words: Any, **options: Any) -> None:
