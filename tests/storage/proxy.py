@@ -37,6 +37,8 @@ class Proxy:
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         """Done once a COMMIT was cut, before its client hears that its connection is gone."""
         self.commits_cut = 0
+        self.silent = False
+        """Whether what clients send is kept from the server, and nobody is told."""
 
     @property
     def url(self) -> str:
@@ -72,12 +74,16 @@ class Proxy:
             writer.close()
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        while self.silent:
+            await asyncio.sleep(0.01)
         server, to_server = await self._connect()
         answers = asyncio.create_task(_copy(server, to_client))
         try:
             to_server.write(await _read_start(client))
             while True:
                 kind, payload = await _read_message(client)
+                if self.silent:
+                    continue
                 if kind == b"Q" and payload.startswith(b"COMMIT") and self.cut is not None:
                     answers.cancel()
                     with suppress(asyncio.CancelledError):

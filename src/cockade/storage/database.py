@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 import asyncpg
@@ -31,6 +32,12 @@ ATTEMPTS_MAX = 5
 BACKOFF_S = 0.02
 CONNECT_TIMEOUT_S = 5.0
 ROLLBACK_TIMEOUT_S = 2.0
+COMMIT_S_MAX = 5.0
+"""How long an answer to COMMIT is waited for, so that there is time left to ask what became of it."""
+COMMIT_S_MIN = 1.0
+"""What it gets even where the call's time is up: sending it and not listening would be the worst of all."""
+READY_S_MAX = 3.0
+"""How long a load balancer is kept waiting; it would take silence for an answer soon."""
 SERVER_VERSION_MIN = 150000
 MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -68,6 +75,16 @@ WAITED = (pg.LockNotAvailableError, pg.TooManyConnectionsError)
 
 # The database does not let us in at all.
 REFUSED = (pg.InvalidCatalogNameError, pg.InvalidAuthorizationSpecificationError)
+
+
+class _Budget:
+    """The time that a call may still spend on the database."""
+
+    def __init__(self, left_s: float) -> None:
+        self.left_s = left_s
+
+
+_budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 
 class Tx:
@@ -153,22 +170,43 @@ class Database:
 
     async def require_ready(self) -> None:
         """Raises Unavailable where the database does not answer, SetupError where it lacks migrations."""
-        async with self._connection() as connection:
+        deadline = _now_s() + READY_S_MAX
+        async with self._connection(deadline) as connection:
             try:
-                await require_migrated(connection)
+                async with asyncio.timeout_at(deadline):
+                    await require_migrated(connection)
             except (*CONNECTION_LOST, *BUSY) as error:
+                _hang_up(connection)
                 raise Unavailable from error
+
+    @contextmanager
+    def one_call(self) -> Generator[None]:
+        """All transactions within the block belong to one call and share its time."""
+        token = _budget.set(_Budget(self._config.call_s_max))
+        try:
+            yield
+        finally:
+            _budget.reset(token)
 
     async def transaction(self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None) -> T:
         """Run `body` in a transaction of its own and commit.
 
-        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. It runs again, a few times at the most, only after errors that prove that nothing of it was kept.
-        Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered).
+        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. It runs again, a few times at
+        the most, only after errors that prove that nothing of it was kept.
+        Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered), at the latest
+        when the call's time is up, whether or not the database says anything.
         """
         begin = "BEGIN" if lock_timeout_ms is None else f"BEGIN; SET LOCAL lock_timeout = {lock_timeout_ms}"
+        budget, started_s = _budget.get() or _Budget(self._config.call_s_max), _now_s()
+        try:
+            return await self._attempt_often(name, body, begin, started_s + budget.left_s - ROLLBACK_TIMEOUT_S)
+        finally:
+            budget.left_s -= _now_s() - started_s
+
+    async def _attempt_often(self, name: str, body: Body[T], begin: str, deadline: float) -> T:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return await self._attempt(body, begin)
+                return await self._attempt(body, begin, deadline)
             except OutcomeUnknown:
                 raise
             except BUSY as error:  # first, because a TimeoutError is an OSError too
@@ -184,22 +222,24 @@ class Database:
             await asyncio.sleep(BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))
         raise AssertionError("unreachable")
 
-    async def _attempt(self, body: Body[T], begin: str) -> T:
-        async with self._connection() as connection:
-            await connection.execute(begin)
+    async def _attempt(self, body: Body[T], begin: str, deadline: float) -> T:
+        async with self._connection(deadline) as connection:
             try:
-                result = await body(Tx(connection))
+                async with asyncio.timeout_at(deadline):
+                    await connection.execute(begin)
+                    result = await body(Tx(connection))
             except BaseException:
                 await _roll_back(connection)
                 raise
-            await _commit(connection)
+            await _commit(connection, deadline)
             return result
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Connection]:
+    async def _connection(self, deadline: float) -> AsyncGenerator[Connection]:
         assert self._pool is not None, "open() comes first"
+        left_s = max(0.0, deadline - _now_s())
         try:
-            connection = await self._pool.acquire(timeout=self._config.pool_wait_s_max)
+            connection = await self._pool.acquire(timeout=min(self._config.pool_wait_s_max, left_s))
         except TimeoutError as error:
             raise Busy from error
         except (*CONNECTION_LOST, *BUSY, *REFUSED) as error:
@@ -215,9 +255,16 @@ class Database:
             await self._pool.release(connection)
 
 
-async def _commit(connection: Connection) -> None:
+def _now_s() -> float:
+    """The event loop's clock, which deadlines are told by."""
+    return asyncio.get_running_loop().time()
+
+
+async def _commit(connection: Connection, deadline: float) -> None:
+    wait_s = min(max(deadline - _now_s(), COMMIT_S_MIN), COMMIT_S_MAX)
     try:
-        await connection.execute("COMMIT")
+        async with asyncio.timeout(wait_s):
+            await connection.execute("COMMIT")
     except ROLLED_BACK:
         raise
     except asyncio.CancelledError:
@@ -232,8 +279,10 @@ async def _roll_back(connection: Connection) -> None:
     with suppress(*CONNECTION_LOST, pg.PostgresError):
         if connection.is_closed():
             return
-        await connection.execute("ROLLBACK", timeout=ROLLBACK_TIMEOUT_S)
-        return
+        # The driver's own timeout does not cover its waiting for a statement that it has asked the server to cancel.
+        async with asyncio.timeout(ROLLBACK_TIMEOUT_S):
+            await connection.execute("ROLLBACK")
+            return
     _hang_up(connection)
 
 
