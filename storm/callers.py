@@ -217,10 +217,8 @@ class Field:
 class Caller:
     """One who calls all the time."""
 
-    def __init__(
-        self, number: int, sender: Sender, fields: Sequence[Field], chance: random.Random, prefix: str
-    ) -> None:
-        self._name = f"{prefix}-{number}"
+    def __init__(self, name: str, sender: Sender, fields: Sequence[Field], chance: random.Random) -> None:
+        self._name = name
         self._sender = sender
         self._fields = fields
         self._chance = chance
@@ -239,8 +237,8 @@ class Caller:
 
     async def _step(self, deadline: float) -> None:
         dice = self._chance.random()
-        if dice < 0.08 and self._revocable:
-            await self._revoke(deadline)
+        if dice < 0.08:
+            await self.revoke(deadline)
         elif dice < 0.12 and self.settled:
             await self._sender.send(self._chance.choice(self.settled[-50:]), deadline)
         elif dice < 0.17:
@@ -276,7 +274,10 @@ class Caller:
             some = list(call.earned.items())[:3]
             self._revocable = [(order.badge_id, *each) for each in some] + self._revocable[:50]
 
-    async def _revoke(self, deadline: float) -> None:
+    async def revoke(self, deadline: float) -> None:
+        """Take something back, if there is anything; at times twice at once."""
+        if not self._revocable:
+            return
         badge_id, customer, earned_id = self._revocable.pop(self._chance.randrange(len(self._revocable)))
         times = 2 if self._chance.random() < 0.3 else 1
         await asyncio.gather(

@@ -24,19 +24,20 @@ class Keeper:
     """Changes one badge, again and again."""
 
     def __init__(
-        self, line: Line, diary: Diary, badge: Badge, chance: random.Random, database_url: str
+        self, line: Line, diary: Diary, badge: Badge, kept: str, chance: random.Random, database_url: str
     ) -> None:
         self._line = line
         self._diary = diary
         self._badge = badge
+        self._kept = kept
         self._chance = chance
         self._database_url = database_url
         self._doubtful_until = 0.0
 
-    async def keep_until(self, kept: str, deadline: float) -> None:
+    async def keep_until(self, deadline: float) -> None:
         """Change it until the deadline, and leave it so that it can be earned."""
         while time.monotonic() < deadline:
-            match kept:
+            match self._kept:
                 case "switched off":
                     await self._switch()
                 case "unclaimed":

@@ -14,7 +14,9 @@ import pytest_asyncio
 from storm import checker, diary, windows
 from storm.checker import Promise, check
 from storm.diary import Diary
-from storm.run import Site, Weather, blow, report, site, verify
+from storm.report import report
+from storm.run import Weather, blow, verify
+from storm.site import Site, site
 from tests.acceptance.service import temporary_home
 from tests.acceptance.tampering import BREAKS, Break, Forger
 
@@ -27,7 +29,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "storm.md"
 async def place() -> AsyncGenerator[Site]:
     """Two services on one database."""
     with temporary_home() as home:
-        async with site(home, Weather(seconds=0, seed=0)) as made:
+        async with site(home, workers=2, seed=0) as made:
             yield made
 
 
