@@ -426,4 +426,4 @@ def _answered(diary: Diary) -> Iterator[str]:
 def _comes_back(diary: Diary) -> Iterator[str]:
     for act in diary.of(Act):
         if act.back_s is None:
-            yield f"not within a minute after {act.kind}"
+            yield f"not within a minute and a half after {act.kind}"

@@ -115,7 +115,7 @@ class Act(Struct, frozen=True, kw_only=True, tag=True):
     """How many processes it killed."""
     at: float
     back_s: float | None
-    """Until all services could serve again; None: they did not within a minute."""
+    """Until all services could serve again; None: they did not within a minute and a half."""
 
 
 class Storm(Struct, frozen=True, kw_only=True, tag=True):

@@ -16,7 +16,7 @@ from storm.diary import Act, Diary
 from storm.proxy import Wire
 from tests.acceptance.service import Service
 
-BACK_S_MAX = 60.0
+BACK_S_MAX = 90.0
 POLL_S = 0.05
 Deed = Callable[[], Awaitable[int]]
 """Does it, and answers how many processes it killed."""

@@ -46,7 +46,8 @@ async def site(home: Path, *, workers: int, seed: int) -> AsyncGenerator[Site]:
             place = home / name
             place.mkdir(mode=0o755)
             service = Service(place, workers=workers, settings=SETTINGS | settings)
-            stack.callback(service.close)
+            # In a thread, for the wires have to go on meanwhile.
+            stack.push_async_callback(asyncio.to_thread, service.close)
             await asyncio.to_thread(service.start)
             return service
 

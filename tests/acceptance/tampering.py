@@ -77,12 +77,12 @@ class Forger:
         await self.connection.execute(LEDGER, request_key, event, until, key, number, list(customers))
         await self.recount(key, [event] * len(customers))
         if fate is not None:
+            told = fate is Fate.ACKNOWLEDGED
             earned = {each: f"{request_key:016x}{line:08x}" for line, each in enumerate(customers)}
-            told = {"earned": earned, "until": until.timestamp()} if fate is Fate.ACKNOWLEDGED else {}
             self.diary.note(
                 Call(
                     request_id=request_id, badge_id=badge.badge_id, audience=list(customers), event=event.timestamp(),
-                    answer=answer(fate), **told,
+                    answer=answer(fate), earned=earned if told else {}, until=until.timestamp() if told else None,
                 )
             )  # fmt: skip
 
@@ -132,6 +132,13 @@ def answer(fate: Fate, *, seconds: float = 0.01, **more: Any) -> Answer:
     return Answer(fate=fate, sent_at=now - seconds, answered_at=now, **more)
 
 
+def _without_success(call: Call, given: Answer, request_id: str | None = None) -> Call:
+    """The call, answered otherwise."""
+    return msgspec.structs.replace(
+        call, request_id=request_id or call.request_id, answer=given, earned={}, refused={}, until=None
+    )
+
+
 def _place(earned_id: str) -> tuple[int, int]:
     """Request key and line."""
     key = int(earned_id[:16], 16)
@@ -172,9 +179,8 @@ async def keep_half_of_an_unknown_request(forger: Forger) -> None:
     await forger.take_away(call, list(call.earned)[:1])
     for each in [each for each in forger.diary.of(Call) if each.request_id == call.request_id]:
         forger.diary.entries.remove(each)
-    unknown = msgspec.structs.replace(call, answer=answer(Fate.UNKNOWN), earned={}, refused={}, until=None)
-    refused = msgspec.structs.replace(unknown, answer=answer(Fate.REFUSED, status=409, code=815))
-    forger.diary.entries += [unknown, refused]
+    given = (answer(Fate.UNKNOWN), answer(Fate.REFUSED, status=409, code=815))
+    forger.diary.entries += [_without_success(call, each) for each in given]
 
 
 async def lose_the_request_and_keep_the_rows(forger: Forger) -> None:
@@ -207,9 +213,7 @@ async def keep_what_was_said_to_have_changed_nothing(forger: Forger) -> None:
 async def refuse_an_id_that_was_never_used(forger: Forger) -> None:
     call = forger.acknowledged()
     refused = answer(Fate.REFUSED, status=400, code=809)
-    forger.diary.note(
-        msgspec.structs.replace(call, request_id="never", answer=refused, earned={}, refused={}, until=None)
-    )
+    forger.diary.note(_without_success(call, refused, "never"))
 
 
 async def issue_one_request_twice(forger: Forger) -> None:
@@ -224,10 +228,7 @@ async def tell_it_differently(forger: Forger) -> None:
 
 async def leave_it_unknown(forger: Forger) -> None:
     call = forger.acknowledged()
-    unknown = answer(Fate.UNKNOWN)
-    forger.diary.note(
-        msgspec.structs.replace(call, request_id="lost", answer=unknown, earned={}, refused={}, until=None)
-    )
+    forger.diary.note(_without_success(call, answer(Fate.UNKNOWN), "lost"))
 
 
 async def issue_a_second_valid_one(forger: Forger) -> None:
@@ -359,23 +360,12 @@ async def hang(forger: Forger) -> None:
 async def answer_500(forger: Forger) -> None:
     call = forger.acknowledged()
     faulty = answer(Fate.FAULTY, status=500, note="Unexpected error.")
-    forger.diary.note(
-        msgspec.structs.replace(call, request_id="500", answer=faulty, earned={}, refused={}, until=None)
-    )
+    forger.diary.note(_without_success(call, faulty, "500"))
 
 
 async def answer_503_without_saying_when(forger: Forger) -> None:
     call = forger.acknowledged()
-    forger.diary.note(
-        msgspec.structs.replace(
-            call,
-            request_id="503",
-            answer=answer(Fate.UNAVAILABLE, status=503),
-            earned={},
-            refused={},
-            until=None,
-        )
-    )
+    forger.diary.note(_without_success(call, answer(Fate.UNAVAILABLE, status=503), "503"))
 
 
 async def stay_away(forger: Forger) -> None:

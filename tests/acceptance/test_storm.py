@@ -20,8 +20,8 @@ from storm.site import Site, site
 from tests.acceptance.service import temporary_home
 from tests.acceptance.tampering import BREAKS, Break, Forger
 
-CALM_S = 5.0
-STORM_S = 20.0
+CALM_S = 4.0
+STORM_S = 12.0
 DOCS = Path(__file__).parents[2] / "docs" / "storm.md"
 
 

@@ -265,11 +265,11 @@ async def test_a_database_that_falls_silent_is_given_up_in_time(
     open_database: OpenDatabase, proxy: Proxy
 ) -> None:
     """Its connections stay open and nothing is answered any more, as by a server that is stopped."""
-    quiet = await open_database(url=proxy.url, call_s_max=4)
+    quiet = await open_database(url=proxy.url, call_s_max=3)
     clock_s = asyncio.get_running_loop().time
 
     async def body(tx: Tx) -> None:
-        proxy.silent = True
+        proxy.fall_silent()
         await tx.execute("select 1")
 
     for attempt in (body, lambda tx: tx.execute("select 1")):
@@ -277,29 +277,40 @@ async def test_a_database_that_falls_silent_is_given_up_in_time(
         with pytest.raises(Unavailable) as caught:
             await quiet.transaction("test.silent", attempt)
         assert type(caught.value) is not OutcomeUnknown
-        assert clock_s() - started_s < 4.5
+        assert clock_s() - started_s < 3.5
     started_s = clock_s()
     with pytest.raises(Unavailable):
         await quiet.require_ready()
     assert clock_s() - started_s < READY_S_MAX + 0.5
-    proxy.silent = False
+    proxy.hear_again()
     assert await quiet.transaction("test.again", lambda tx: tx.value("select 1")) == 1
     await quiet.require_ready()
+
+
+async def test_a_database_that_falls_silent_does_not_keep_us_from_leaving(
+    open_database: OpenDatabase, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cockade.storage.database.CLOSE_S_MAX", 1)
+    quiet = await open_database(url=proxy.url)
+    await quiet.transaction("test.first", lambda tx: tx.value("select 1"))
+    proxy.fall_silent()
+    async with asyncio.timeout(2):
+        await quiet.close()
 
 
 async def test_a_commit_that_is_not_answered_in_time_is_of_unknown_outcome(
     open_database: OpenDatabase, proxy: Proxy
 ) -> None:
-    quiet = await open_database(url=proxy.url, call_s_max=4)
+    quiet = await open_database(url=proxy.url, call_s_max=3)
 
     async def body(tx: Tx) -> None:
         await tx.execute("select 1")
-        asyncio.get_running_loop().call_soon(setattr, proxy, "silent", True)
+        asyncio.get_running_loop().call_soon(proxy.fall_silent)
 
     async with asyncio.timeout(COMMIT_S_MAX + 1):
         with pytest.raises(OutcomeUnknown):
             await quiet.transaction("test.silent", body)
-    proxy.silent = False
+    proxy.hear_again()
     assert await quiet.transaction("test.again", lambda tx: tx.value("select 1")) == 1
 
 

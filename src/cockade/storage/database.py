@@ -36,6 +36,7 @@ COMMIT_S_MAX = 5.0
 """How long an answer to COMMIT is waited for, so that there is time left to ask what became of it."""
 COMMIT_S_MIN = 1.0
 """What it gets even where the call's time is up: sending it and not listening would be the worst of all."""
+CLOSE_S_MAX = 5.0
 READY_S_MAX = 3.0
 """How long a load balancer is kept waiting; it would take silence for an answer soon."""
 SERVER_VERSION_MIN = 150000
@@ -163,10 +164,15 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Close every connection, waiting for those in use."""
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
+        """Close every connection, waiting for those in use, though not for a database that says nothing."""
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+        self._pool = None
 
     async def require_ready(self) -> None:
         """Raises Unavailable where the database does not answer, SetupError where it lacks migrations."""
