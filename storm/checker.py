@@ -333,23 +333,26 @@ def _changed_limits(diary: Diary) -> Iterator[str]:
 
 
 def _paused(diary: Diary, facts: Facts, why: str) -> Iterator[str]:
-    pauses = [pause for pause in diary.of(Pause) if pause.why == why and pause.sound]
-    for pause in pauses:
-        if (
-            None not in (pause.rows_at_first, pause.rows_at_last)
-            and pause.rows_at_first != pause.rows_at_last
-        ):
-            yield f"badge {pause.badge_id}: from {pause.rows_at_first} to {pause.rows_at_last} rows meanwhile"
-        key = facts.keys[pause.badge_id]
-        for request in facts.requests.values():
-            decided = request.decided_at if request.badge_key == key else None
-            if decided is not None and pause.begun_at < decided.timestamp() < pause.ended_at:
-                yield f"badge {pause.badge_id}: request {request.request_id} was decided meanwhile"
-        for call in diary.of(Call):
-            within = pause.begun_at < call.answer.sent_at and call.answer.answered_at < pause.ended_at
-            first = within and call.badge_id == pause.badge_id and not call.told
-            if first and call.answer.fate is Fate.ACKNOWLEDGED:
-                yield f"badge {pause.badge_id}: request {call.request_id} was answered with success meanwhile"
+    successes: defaultdict[str, list[tuple[float, Call]]] = defaultdict(list)
+    for call in diary.of(Call):
+        if call.earned and not call.told:
+            successes[call.badge_id].append((_begun_at(call, facts), call))
+    for pause in diary.of(Pause):
+        if pause.why != why or not pause.sound:
+            continue
+        first, last = pause.rows_at_first, pause.rows_at_last
+        if first is not None and last is not None and first != last:
+            yield f"badge {pause.badge_id}: from {first} to {last} rows meanwhile"
+        for begun_at, call in successes[pause.badge_id]:
+            if pause.begun_at < begun_at and call.answer.answered_at < pause.ended_at:
+                yield f"badge {pause.badge_id}: request {call.request_id} was decided and answered meanwhile"
+
+
+def _begun_at(call: Call, facts: Facts) -> float:
+    """When it was decided by its own word, or sent. One that is not answered yet may be decided again, later."""
+    request = facts.requests.get(call.request_id)
+    decided_at = request.decided_at if request is not None else None
+    return call.answer.sent_at if decided_at is None else max(call.answer.sent_at, decided_at.timestamp())
 
 
 def _revoked_once(diary: Diary, facts: Facts) -> Iterator[str]:

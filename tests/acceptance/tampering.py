@@ -313,6 +313,9 @@ async def _issue_inside(forger: Forger, name: str, why: str) -> None:
     inside = datetime.fromtimestamp((pause.begun_at + pause.ended_at) / 2, UTC)
     forger.replace(pause, sound=True)
     await forger.issue(name, forger.customers[:1], _days_ago(1), decided_at=inside)
+    call = forger.diary.of(Call)[-1]
+    times = {"sent_at": pause.begun_at - 1, "answered_at": inside.timestamp()}
+    forger.replace(call, answer=msgspec.structs.replace(call.answer, **times))
 
 
 async def forget_a_revocation(forger: Forger) -> None:
