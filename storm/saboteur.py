@@ -73,7 +73,7 @@ class Saboteur:
         at = time.time()
         try:
             killed = await deed()
-        except (psutil.NoSuchProcess, StopIteration, IndexError):  # who was meant was not there
+        except (psutil.NoSuchProcess, IndexError):  # who was meant was not there
             return
         started = time.monotonic()
         back_s = await self._come_back(started)
@@ -130,22 +130,25 @@ class Saboteur:
         return 1
 
     async def _kill_postmaster(self) -> int:
-        self._owner.postmaster.kill()
+        self._database()[0].kill()
         return 1
 
     async def _stop_database(self) -> int:
-        await stop_for(
-            [self._owner.postmaster, *self._owner.postmaster.children()], self._chance.uniform(1, 6)
-        )
+        await stop_for(self._database(), self._chance.uniform(1, 6))
         return 0
 
     async def _stop_worker(self) -> int:
         await stop_for([self._chance.choice(self._either().workers)], self._chance.uniform(1, 5))
         return 0
 
+    def _database(self) -> list[psutil.Process]:
+        """The database server: the postmaster first, then all others."""
+        postmasters = [child for child in self._owner.process.children() if child.name() == "postgres"]
+        return [postmasters[0], *postmasters[0].children()]
+
     def _backends(self) -> list[psutil.Process]:
         """Processes of the database server that work for a service."""
-        return [child for child in self._owner.postmaster.children() if _works_for_us(child)]
+        return [child for child in self._database() if _works_for_us(child)]
 
 
 def _works_for_us(child: psutil.Process) -> bool:
