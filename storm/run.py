@@ -34,7 +34,7 @@ class Weather(Struct, frozen=True, kw_only=True):
     callers: int = 12
     pace_s: float = 0.15
     """The mean pause between two calls of a caller."""
-    sabotage_pause_s: float | None = 1.5
+    sabotage_pause_s: float | None = 1.2
     """The mean pause after everything is well again; None: no sabotage."""
 
 

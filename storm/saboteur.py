@@ -34,7 +34,7 @@ class Saboteur:
         self._diary = diary
         self._chance = chance
         self._deeds: list[tuple[int, str, Deed]] = [
-            (8, "worker killed", self._kill_worker),
+            (10, "worker killed", self._kill_worker),
             (3, "all workers of a service killed", self._kill_workers),
             (2, "service with the database killed", lambda: self._kill_service(self._owner)),
             (3, "other service killed", lambda: self._kill_service(self._guest)),

@@ -285,10 +285,8 @@ async def _roll_back(connection: Connection) -> None:
     with suppress(*CONNECTION_LOST, pg.PostgresError):
         if connection.is_closed():
             return
-        # The driver's own timeout does not cover its waiting for a statement that it has asked the server to cancel.
-        async with asyncio.timeout(ROLLBACK_TIMEOUT_S):
-            await connection.execute("ROLLBACK")
-            return
+        await connection.execute("ROLLBACK", timeout=ROLLBACK_TIMEOUT_S)
+        return
     _hang_up(connection)
 
 
