@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qs, quote, urlsplit
 
 CHUNK_BYTES = 65536
+COMMIT = b"COMMIT\0"
 
 
 class Wire:
@@ -24,6 +25,8 @@ class Wire:
         self.port = 0
         self.delay_s_max = 0.0
         """How long each chunk is held back, at the most."""
+        self.commits_to_cut = 0
+        """So many of the next COMMITs break their connection, half of them before the server has heard of it."""
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Wire]:
@@ -89,8 +92,14 @@ class Wire:
             if self.delay_s_max:
                 await asyncio.sleep(self._chance.uniform(0, self.delay_s_max))
             await self._open.wait()
+            cut = COMMIT in chunk and self.commits_to_cut > 0
+            self.commits_to_cut -= cut
+            if cut and self._chance.random() < 0.5:
+                return
             target.write(chunk)
             await target.drain()
+            if cut:
+                return
 
 
 def wire_to_database(url: str, chance: random.Random) -> Wire:

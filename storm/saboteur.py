@@ -57,10 +57,13 @@ class Saboteur:
         while time.monotonic() < deadline:
             await asyncio.sleep(self._chance.uniform(0.5, 3))
             wire, at = self._chance.choice(self._wires), time.time()
-            match self._chance.choice(["cut", "slow", "blocked"]):
+            match self._chance.choice(["cut", "slow", "blocked", "commit"]):
                 case "cut":
                     await wire.cut()
                     kind = "wire cut"
+                case "commit":
+                    self._wires[0].commits_to_cut = 2
+                    kind = "wire to the database cut at two commits"
                 case "slow":
                     await wire.slow(self._chance.uniform(0.5, 2), 0.3)
                     kind = "wire slow"
