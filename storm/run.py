@@ -58,6 +58,7 @@ async def blow(place: Site, weather: Weather, diary: Diary) -> None:
             saboteur = Saboteur(place.owner, place.guest, place.wires, diary, chance)
             tasks += [
                 saboteur.sabotage_until(deadline, weather.sabotage_pause_s),
+                saboteur.snipe_until(deadline),
                 saboteur.spoil_until(deadline),
             ]
         async with asyncio.timeout(weather.seconds + OVERTIME_S_MAX):

@@ -52,6 +52,15 @@ class Saboteur:
             [(_, kind, deed)] = self._chance.choices(self._deeds, [weight for weight, _, _ in self._deeds])
             await self._commit(kind, deed)
 
+    async def snipe_until(self, deadline: float) -> None:
+        """Meanwhile single workers, whenever both services could serve just now."""
+        while time.monotonic() < deadline:
+            await asyncio.sleep(self._chance.uniform(1, 5))
+            if all([await self._is_ready(service) for service in (self._owner, self._guest)]):
+                with suppress(psutil.NoSuchProcess, IndexError):
+                    at, killed = time.time(), await self._kill_worker()
+                    self._diary.note(Act(kind="worker killed in passing", killed=killed, at=at, back_s=0))
+
     async def spoil_until(self, deadline: float) -> None:
         """Meanwhile the wires: cut, slow, blocked."""
         while time.monotonic() < deadline:
