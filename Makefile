@@ -15,7 +15,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check fmt bench fuzz lock clean
+.PHONY: help install demo serve test check fmt bench fuzz storm lock clean
 
 help: ## list these commands
 	@echo "cockade: issues loyalty badges in bulk, each exactly once"
@@ -68,6 +68,9 @@ bench: install ## measure issuance beside its yardsticks; CASES="bulk small" run
 
 fuzz: install ## schemathesis, the long form: some 20,000 calls, most of an hour (CASES for each operation)
 	@COCKADE_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/acceptance/test_fuzz.py
+
+storm: install ## kill and disturb everything under load, then check each promise (SECONDS=600 SEED=…)
+	@$(BIN)/python -m storm --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 lock: install ## pin the newest versions that pyproject.toml allows
 	@$(COMPILE) --upgrade --output-file requirements.lock pyproject.toml

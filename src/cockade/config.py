@@ -33,6 +33,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """Database connections per worker process."""
     pool_wait_s_max: Positive = 10
     """How long a call waits for a free connection before it is answered 503."""
+    call_s_max: Annotated[int, Meta(ge=3)] = 30
+    """How long a call may spend on the database, all in all, before it is answered 503."""
     statement_timeout_s: Positive = 60
     """The longest that one SQL statement may run."""
     lock_timeout_s: Positive = 10

@@ -97,6 +97,37 @@ def test_worker_that_is_killed_is_replaced_and_nobody_notices(crashing: Service,
     customer.require_all()
 
 
+def test_workers_that_are_killed_every_few_seconds_are_replaced_each_time(
+    crashing: Service, customer: Customer
+) -> None:
+    """The server below would give up after the second kill within 5.5 s."""
+    parent, started = crashing.process.pid, time.monotonic()
+    for _ in range(3):
+        for victim in (victims := crashing.workers):
+            victim.kill()
+        while len(workers := crashing.workers) < 2 or set(victims) & set(workers):
+            assert time.monotonic() < started + BACK_S_MAX, crashing.log()
+            time.sleep(0.05)
+    crashing.wait_ready()
+    customer.call_until_served()
+    assert crashing.process.pid == parent
+    assert crashing.process.is_running()
+    customer.require_all()
+
+
+def test_service_whose_workers_cannot_live_ends_and_says_so(home: Path) -> None:
+    """They are killed as soon as they are there; whoever started the service has to know."""
+    with running(Service(home)) as service:
+        deadline = time.monotonic() + BACK_S_MAX
+        while service.process.poll() is None:
+            assert time.monotonic() < deadline, service.log()
+            for victim in service.workers:
+                victim.kill()
+            time.sleep(0.02)
+        assert service.process.returncode == 1
+        assert "workers die as soon as they are started" in service.log()
+
+
 def _kill_postmaster(service: Service) -> None:
     service.postmaster.kill()
 

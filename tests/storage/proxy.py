@@ -37,6 +37,8 @@ class Proxy:
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         """Done once a COMMIT was cut, before its client hears that its connection is gone."""
         self.commits_cut = 0
+        self._hearing = asyncio.Event()
+        self._hearing.set()
 
     @property
     def url(self) -> str:
@@ -44,6 +46,14 @@ class Proxy:
         user, password = self._upstream.username or "", self._upstream.password
         name = f"{quote(user)}:{quote(password)}" if password else quote(user)
         return f"postgresql://{name}@127.0.0.1:{self._port}{self._upstream.path}?sslmode=disable"
+
+    def fall_silent(self) -> None:
+        """From now on what clients send is kept from the server, and nobody is told."""
+        self._hearing.clear()
+
+    def hear_again(self) -> None:
+        """From now on; what was sent meanwhile is lost."""
+        self._hearing.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Proxy]:
@@ -72,12 +82,15 @@ class Proxy:
             writer.close()
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        await self._hearing.wait()
         server, to_server = await self._connect()
         answers = asyncio.create_task(_copy(server, to_client))
         try:
             to_server.write(await _read_start(client))
             while True:
                 kind, payload = await _read_message(client)
+                if not self._hearing.is_set():
+                    continue
                 if kind == b"Q" and payload.startswith(b"COMMIT") and self.cut is not None:
                     answers.cancel()
                     with suppress(asyncio.CancelledError):

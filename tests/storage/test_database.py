@@ -12,11 +12,13 @@ from asyncpg import exceptions as pg
 
 from cockade import clock
 from cockade.access import store
-from cockade.errors import SetupError, Unavailable
+from cockade.errors import OutcomeUnknown, SetupError, Unavailable
 from cockade.ids import BadgeId
 from cockade.metrics import retries
 from cockade.storage.database import (
     ATTEMPTS_MAX,
+    COMMIT_S_MAX,
+    READY_S_MAX,
     Connection,
     Database,
     DuplicateRow,
@@ -25,6 +27,7 @@ from cockade.storage.database import (
     connect,
 )
 from tests.storage.conftest import OpenDatabase
+from tests.storage.proxy import Proxy
 from tests.support import Org
 
 GUARD_S = 30
@@ -256,6 +259,69 @@ async def test_a_pool_without_a_free_connection_is_unavailable(open_database: Op
 
     await single.transaction("test.first", hold)
     assert await single.transaction("test.third", lambda tx: tx.value("select 1")) == 1
+
+
+async def test_a_database_that_falls_silent_is_given_up_in_time(
+    open_database: OpenDatabase, proxy: Proxy
+) -> None:
+    """Its connections stay open and nothing is answered any more, as by a server that is stopped."""
+    quiet = await open_database(url=proxy.url, call_s_max=3)
+    clock_s = asyncio.get_running_loop().time
+
+    async def body(tx: Tx) -> None:
+        proxy.fall_silent()
+        await tx.execute("select 1")
+
+    for attempt in (body, lambda tx: tx.execute("select 1")):
+        started_s = clock_s()
+        with pytest.raises(Unavailable) as caught:
+            await quiet.transaction("test.silent", attempt)
+        assert type(caught.value) is not OutcomeUnknown
+        assert clock_s() - started_s < 3.5
+    started_s = clock_s()
+    with pytest.raises(Unavailable):
+        await quiet.require_ready()
+    assert clock_s() - started_s < READY_S_MAX + 0.5
+    proxy.hear_again()
+    assert await quiet.transaction("test.again", lambda tx: tx.value("select 1")) == 1
+    await quiet.require_ready()
+
+
+async def test_a_database_that_falls_silent_does_not_keep_us_from_leaving(
+    open_database: OpenDatabase, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cockade.storage.database.CLOSE_S_MAX", 1)
+    quiet = await open_database(url=proxy.url)
+    await quiet.transaction("test.first", lambda tx: tx.value("select 1"))
+    proxy.fall_silent()
+    async with asyncio.timeout(2):
+        await quiet.close()
+
+
+async def test_a_commit_that_is_not_answered_in_time_is_of_unknown_outcome(
+    open_database: OpenDatabase, proxy: Proxy
+) -> None:
+    quiet = await open_database(url=proxy.url, call_s_max=3)
+
+    async def body(tx: Tx) -> None:
+        await tx.execute("select 1")
+        asyncio.get_running_loop().call_soon(proxy.fall_silent)
+
+    async with asyncio.timeout(COMMIT_S_MAX + 1):
+        with pytest.raises(OutcomeUnknown):
+            await quiet.transaction("test.silent", body)
+    proxy.hear_again()
+    assert await quiet.transaction("test.again", lambda tx: tx.value("select 1")) == 1
+
+
+async def test_transactions_of_one_call_share_its_time(open_database: OpenDatabase) -> None:
+    database = await open_database(call_s_max=4)
+    async with asyncio.timeout(GUARD_S):
+        with database.one_call():
+            await database.transaction("test.first", lambda tx: tx.execute("select pg_sleep(1.5)"))
+            with pytest.raises(Unavailable):
+                await database.transaction("test.second", lambda tx: tx.execute("select pg_sleep(1.5)"))
+        await database.transaction("test.third", lambda tx: tx.execute("select pg_sleep(1.5)"))
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ import typer
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
 
 from cockade import clock, compose, config, logs, metrics
 from cockade.access.model import NewCredential
 from cockade.cli.database import database_url, prepare
+from cockade.cli.workers import LastingServer
 from cockade.config import Config
 from cockade.errors import SetupError
 from cockade.http.app import BASE_PATH
@@ -30,7 +30,6 @@ from cockade.times import iso
 log = structlog.get_logger()
 
 WORKERS_DEFAULT = min(4, os.cpu_count() or 1)
-RESPAWN_S = 0.5
 CONNECTIONS_MAX = 512
 """Connections that a worker has open at a time; further ones wait to be accepted. A slow sender holds only her own."""
 HEAD_MS_MAX = 30_000
@@ -73,7 +72,7 @@ def serve(
         multiprocessing.set_start_method("spawn", force=True)
         os.environ[config.PREFIX + "DATABASE_URL"] = url
         log.info("serving", action="serve.start", url=origin, workers=workers, docs=f"{origin}/docs")
-        Server(
+        LastingServer(
             "cockade.compose:app",
             factory=True,
             interface=Interfaces.ASGI,
@@ -87,7 +86,6 @@ def serve(
             backpressure=CONNECTIONS_MAX,
             http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS_MAX, max_buffer_size=HEAD_BYTES_MAX),
             respawn_failed_workers=True,
-            respawn_interval=RESPAWN_S,
             workers_kill_timeout=settings.stop_s_max,
             log_level=LogLevels.error,
             log_dictconfig=GRANIAN_LOGGING,

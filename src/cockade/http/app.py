@@ -156,7 +156,7 @@ def create_app(services: Services) -> ASGIApp:
         pdb_on_exception=False,
         debug=False,
     )
-    return ExchangeLayer(app, services.clock, room)
+    return ExchangeLayer(app, services.clock, services.database, room)
 
 
 def _authenticated(path: str, *, include_in_schema: bool) -> Router:

@@ -29,6 +29,7 @@ from cockade.errors import MALFORMED, BodyEncoded, BodyTooSlow, Fault, InvalidIn
 from cockade.http import body
 from cockade.http.intake import SMALL_BYTES, Room
 from cockade.request.model import REQUEST_ID_CHARS_MAX
+from cockade.storage.database import Database
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
@@ -216,9 +217,10 @@ def request_id_of(exchange: Exchange, in_body: str | int | None, faults: body.Fa
 class ExchangeLayer:
     """Pure ASGI around the whole app."""
 
-    def __init__(self, app: ASGIApp, clock: Clock, room: Room) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock, database: Database, room: Room) -> None:
         self._app = app
         self._clock = clock
+        self._database = database
         self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -244,7 +246,8 @@ class ExchangeLayer:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            with self._database.one_call():
+                await self._app(scope, receive, send_with_id)
         finally:
             self._room.leave(exchange.body_bytes)
             took_s = time.perf_counter() - started

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 import asyncpg
@@ -33,6 +34,13 @@ ATTEMPTS_MAX = 5
 BACKOFF_S = 0.02
 CONNECT_TIMEOUT_S = 5.0
 ROLLBACK_TIMEOUT_S = 2.0
+COMMIT_S_MAX = 5.0
+"""How long an answer to COMMIT is waited for, so that there is time left to ask what became of it."""
+COMMIT_S_MIN = 1.0
+"""What it gets even where the call's time is up: sending it and not listening would be the worst of all."""
+CLOSE_S_MAX = 5.0
+READY_S_MAX = 3.0
+"""How long a load balancer is kept waiting; it would take silence for an answer soon."""
 SERVER_VERSION_MIN = 150000
 MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -67,6 +75,16 @@ WAITED = (pg.LockNotAvailableError, pg.TooManyConnectionsError)
 
 # The database does not let us in at all.
 REFUSED = (pg.InvalidCatalogNameError, pg.InvalidAuthorizationSpecificationError)
+
+
+class _Budget:
+    """The time that a call may still spend on the database."""
+
+    def __init__(self, left_s: float) -> None:
+        self.left_s = left_s
+
+
+_budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 
 class Tx:
@@ -148,30 +166,56 @@ class Database:
         metrics.pool_size.inc(self._config.pool_size)
 
     async def close(self) -> None:
-        """Close every connection, waiting for those in use."""
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
-            metrics.pool_size.dec(self._config.pool_size)
+        """Close every connection, waiting for those in use, though not for a database that says nothing."""
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+        self._pool = None
+        metrics.pool_size.dec(self._config.pool_size)
 
     async def require_ready(self) -> None:
         """Raises Unavailable where the database does not answer, SetupError where it lacks migrations."""
-        async with self._connection() as connection:
+        deadline = _now_s() + READY_S_MAX
+        async with self._connection(deadline) as connection:
             try:
-                await require_migrated(connection)
+                async with asyncio.timeout_at(deadline):
+                    await require_migrated(connection)
             except (*CONNECTION_LOST, *BUSY) as error:
+                _hang_up(connection)
                 raise Unavailable from error
+
+    @contextmanager
+    def one_call(self) -> Generator[None]:
+        """All transactions within the block belong to one call and share its time."""
+        token = _budget.set(_Budget(self._config.call_s_max))
+        try:
+            yield
+        finally:
+            _budget.reset(token)
 
     async def transaction(self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None) -> T:
         """Run `body` in a transaction of its own and commit.
 
-        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. It runs again, a few times at the most, only after errors that prove that nothing of it was kept.
-        Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered).
+        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. It runs again, a few times at
+        the most, only after errors that prove that nothing of it was kept.
+        Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered), at the latest
+        when the call's time is up, whether or not the database says anything.
         """
         begin = "BEGIN" if lock_timeout_ms is None else f"BEGIN; SET LOCAL lock_timeout = {lock_timeout_ms}"
+        budget, started_s = _budget.get() or _Budget(self._config.call_s_max), _now_s()
+        try:
+            return await self._attempt_often(name, body, begin, started_s + budget.left_s - ROLLBACK_TIMEOUT_S)
+        finally:
+            budget.left_s -= _now_s() - started_s
+
+    async def _attempt_often(self, name: str, body: Body[T], begin: str, deadline: float) -> T:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return await self._attempt(name, body, begin)
+                return await self._attempt(name, body, begin, deadline)
             except OutcomeUnknown:
                 raise
             except BUSY as error:  # first, because a TimeoutError is an OSError too
@@ -187,18 +231,18 @@ class Database:
             await asyncio.sleep(BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))
         raise AssertionError("unreachable")
 
-    async def _attempt(self, name: str, body: Body[T], begin: str) -> T:
-        async with self._connection() as connection:
+    async def _attempt(self, name: str, body: Body[T], begin: str, deadline: float) -> T:
+        async with self._connection(deadline) as connection:
             started = time.perf_counter()
             try:
-                return await _carry_out(connection, body, begin)
+                return await _carry_out(connection, body, begin, deadline)
             finally:
                 metrics.count_transaction(name, time.perf_counter() - started)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Connection]:
+    async def _connection(self, deadline: float) -> AsyncGenerator[Connection]:
         assert self._pool is not None, "open() comes first"
-        connection = await self._acquire(self._pool)
+        connection = await self._acquire(self._pool, deadline)
         try:
             yield connection
         finally:
@@ -210,13 +254,16 @@ class Database:
                     connection.terminate()
             await self._pool.release(connection)
 
-    async def _acquire(self, pool: asyncpg.Pool[asyncpg.Record]) -> PoolConnectionProxy[asyncpg.Record]:
+    async def _acquire(
+        self, pool: asyncpg.Pool[asyncpg.Record], deadline: float
+    ) -> PoolConnectionProxy[asyncpg.Record]:
+        wait_s = min(self._config.pool_wait_s_max, max(0.0, deadline - _now_s()))
         self._users += 1
         has_to_wait = self._users > self._config.pool_size
         waiting = metrics.pool_waiting.track_inprogress() if has_to_wait else nullcontext()
         try:
             with waiting:
-                connection = await pool.acquire(timeout=self._config.pool_wait_s_max)
+                connection = await pool.acquire(timeout=wait_s)
         except BaseException as error:
             self._users -= 1
             if isinstance(error, TimeoutError):
@@ -232,20 +279,28 @@ class Database:
         metrics.pool_in_use.dec()
 
 
-async def _carry_out(connection: Connection, body: Body[T], begin: str) -> T:
-    await connection.execute(begin)
+async def _carry_out(connection: Connection, body: Body[T], begin: str, deadline: float) -> T:
     try:
-        result = await body(Tx(connection))
+        async with asyncio.timeout_at(deadline):
+            await connection.execute(begin)
+            result = await body(Tx(connection))
     except BaseException:
         await _roll_back(connection)
         raise
-    await _commit(connection)
+    await _commit(connection, deadline)
     return result
 
 
-async def _commit(connection: Connection) -> None:
+def _now_s() -> float:
+    """The event loop's clock, which deadlines are told by."""
+    return asyncio.get_running_loop().time()
+
+
+async def _commit(connection: Connection, deadline: float) -> None:
+    wait_s = min(max(deadline - _now_s(), COMMIT_S_MIN), COMMIT_S_MAX)
     try:
-        await connection.execute("COMMIT")
+        async with asyncio.timeout(wait_s):
+            await connection.execute("COMMIT")
     except ROLLED_BACK:
         raise
     except asyncio.CancelledError:

@@ -321,6 +321,8 @@ def _settings(socket_dir: Path) -> dict[str, str]:
         "full_page_writes": "on",
         "synchronous_commit": "on",
         "max_connections": "200",
+        # What a worker that was killed was waiting for is given up, and its locks are freed.
+        "client_connection_check_interval": "2s",
         "shared_buffers": f"{max(128, min(memory_mib // 8, 4096))}MB",
         "effective_cache_size": f"{max(256, memory_mib // 2)}MB",
         "maintenance_work_mem": f"{max(64, min(memory_mib // 64, 512))}MB",
