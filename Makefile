@@ -16,6 +16,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test check fmt bench fuzz lock clean
+.PHONY: help install demo serve test matrix check fmt bench lock clean
 
 help: ## list these commands
 	@echo "cockade: issues loyalty badges in bulk, each exactly once"
@@ -51,6 +52,9 @@ test: ## everything CI runs: install, check, then all tests
 		&& checked=$$(date +%s) \
 		&& echo "Took: install $$((installed - begin)) s, checks $$((checked - installed)) s; now the tests" \
 		&& $(BIN)/python -m pytest
+
+matrix: install ## print the tenancy matrix: every operation with every kind of credential
+	@$(BIN)/python -m pytest -v tests/http/test_tenancy.py
 
 check: install ## formatting, lint, types, import contracts, house rules
 	@$(BIN)/ruff format --check --quiet .
