@@ -7,6 +7,7 @@ CockadeError
 ├── Refused                   the request is well formed, and the rules refuse it as a whole
 │   ├── BadgeNotFound 404 · RequestNotFound 404 · OrgNotFound 404 · CredentialNotFound 404 · CustomerNotFound 404
 │   ├── GroupNotFound 404 · CustomFieldNotFound 404 · OrgMetaNotFound 404
+│   ├── SigningKeyNotFound 404 · SigningKeyInUse 409
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
 │   ├── BadgeChanged 409 · CustomFieldNameTaken 409 · OrgMetaExists 409
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
@@ -124,6 +125,20 @@ class CredentialNotFound(Refused):
 
     code = 404
     message = "There is no such credential."
+
+
+class SigningKeyNotFound(Refused):
+    """No such signing key."""
+
+    code = 404
+    message = "There is no such signing key."
+
+
+class SigningKeyInUse(Refused):
+    """The newest key signs; without it there would be none."""
+
+    code = 409
+    message = "This is the key that signs; make a new one first, with `cockade signing-key rotate`."
 
 
 class GroupNotFound(Refused):

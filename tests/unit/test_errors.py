@@ -30,6 +30,13 @@ CONTRACT = [
     (errors.RequestNotFound, 404, 404, "No request with this requestId was carried out."),
     (errors.OrgNotFound, 404, 404, "There is no such org."),
     (errors.CredentialNotFound, 404, 404, "There is no such credential."),
+    (errors.SigningKeyNotFound, 404, 404, "There is no such signing key."),
+    (
+        errors.SigningKeyInUse,
+        409,
+        409,
+        "This is the key that signs; make a new one first, with `cockade signing-key rotate`.",
+    ),
     (errors.OwnerNotAllowed, 714, 400, "Owner type is not allowed."),
     (errors.NameTaken, 725, 400, "Badge name cannot be duplicate."),
     (errors.BadgeIdTaken, 400, 400, "This id is already used by another badge."),

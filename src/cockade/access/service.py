@@ -27,6 +27,7 @@ from cockade.access.model import (
     AccessGroup,
     Caller,
     Credential,
+    KeyState,
     NewCredential,
     Org,
     SigningKey,
@@ -34,9 +35,17 @@ from cockade.access.model import (
 )
 from cockade.audit import store as audit_store
 from cockade.audit.model import Action, CommandLine
+from cockade.access.rules import key_states
 from cockade.clock import Clock
 from cockade.config import Config
-from cockade.errors import Busy, CredentialNotFound, NotAuthenticated, OrgNotFound
+from cockade.errors import (
+    Busy,
+    CredentialNotFound,
+    NotAuthenticated,
+    OrgNotFound,
+    SigningKeyInUse,
+    SigningKeyNotFound,
+)
 from cockade.ids import CredentialId, OrgId
 from cockade.storage.database import Database, Tx
 from cockade.throttle.service import GuessThrottle
@@ -49,6 +58,7 @@ TURN_S_MAX = 10.0
 ALGORITHM = "HS256"
 ISSUER = "cockade"
 FIRST_KEY_ID = "1"
+KEY_BYTES = 32
 _WRONG = "The credentials are wrong or were revoked."
 
 Address = Callable[[], str]
@@ -155,6 +165,38 @@ class AccessService:
 
         await self._database.transaction("credential.revoke", body)
 
+    # Signing keys
+
+    async def list_signing_keys(self) -> list[KeyState]:
+        """All keys, the one that signs first."""
+        keys = await self._database.transaction("signing_key.list", store.list_signing_keys)
+        return key_states(keys)
+
+    async def rotate_signing_key(self) -> KeyState:
+        """A new key, which signs from now on in every process; the others go on verifying what they signed."""
+        secret = secrets.token_bytes(KEY_BYTES)
+
+        async def body(tx: Tx) -> list[SigningKey]:
+            await store.lock_signing_keys(tx)
+            await store.insert_signing_key(tx, secret, self._clock())
+            return await store.list_signing_keys(tx)
+
+        return key_states(await self._database.transaction("signing_key.rotate", body))[0]
+
+    async def retire_signing_key(self, key_id: str) -> None:
+        """Forget a key; its tokens end within a minute. Raises SigningKeyNotFound and SigningKeyInUse."""
+
+        async def body(tx: Tx) -> None:
+            await store.lock_signing_keys(tx)
+            keys = [key.key_id for key in await store.list_signing_keys(tx)]
+            if key_id not in keys:
+                raise SigningKeyNotFound
+            if key_id == keys[0]:
+                raise SigningKeyInUse
+            await store.delete_signing_key(tx, key_id)
+
+        await self._database.transaction("signing_key.retire", body)
+
     # Who is calling
 
     async def caller_of_basic(self, username: str, secret: str, address: Address = _here) -> Caller:
@@ -233,8 +275,10 @@ class AccessService:
         async def body(tx: Tx) -> list[SigningKey]:
             if keys := await store.list_signing_keys(tx):
                 return keys
-            first = SigningKey(key_id=FIRST_KEY_ID, secret=secrets.token_bytes(32))
-            await store.insert_first_signing_key(tx, first, self._clock())
+            first = SigningKey(
+                key_id=FIRST_KEY_ID, secret=secrets.token_bytes(KEY_BYTES), created_at=self._clock()
+            )
+            await store.insert_first_signing_key(tx, first)
             return await store.list_signing_keys(tx)
 
         return await self._database.transaction("signing_key.list", body)

@@ -43,6 +43,8 @@ STATUS: dict[type[CockadeError], int] = {
     errors.CustomerLimitReached: 409,
     errors.BadgeLimitReached: 409,
     errors.CredentialNotFound: 404,
+    errors.SigningKeyNotFound: 404,
+    errors.SigningKeyInUse: 409,
     errors.NameTaken: 400,
     errors.BadgeIdTaken: 400,
     errors.ClaimNotFound: 400,
