@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit, urlunsplit
 
 import jwt
 import pytest
@@ -18,27 +17,17 @@ from cockade.access.service import CACHE_S, AccessService
 from cockade.config import Config
 from cockade.errors import NotAuthenticated, SigningKeyInUse, SigningKeyNotFound
 from cockade.http.app import Services
-from cockade.storage.database import connect
-from cockade.storage.migrate import migrate
-from tests.support import Org, make_org
+from tests.support import Org, make_org, migrated_database
 
 
 @pytest_asyncio.fixture(scope="module")
 async def apart(database_url: str) -> AsyncGenerator[Services]:
     """A database of our own: keys belong to no org, so all other tests would share what is done to them."""
-    name = f"cockade_test_{secrets.token_hex(6)}"
-    url = urlunsplit(urlsplit(database_url)._replace(path=f"/{name}"))
-    outside = await connect(database_url)
-    await outside.execute(f"create database {name}")
-    try:
-        inside = await connect(url)
-        await migrate(inside, clock.now())
-        await inside.close()
-        async with compose.running_services(url, Config(pool_size=4)) as services:
-            yield services
-    finally:
-        await outside.execute(f"drop database {name} with (force)")
-        await outside.close()
+    async with (
+        migrated_database(database_url) as url,
+        compose.running_services(url, Config(pool_size=4)) as services,
+    ):
+        yield services
 
 
 @pytest_asyncio.fixture(scope="module")
