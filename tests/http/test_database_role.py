@@ -150,7 +150,6 @@ async def test_the_role_has_its_rights_and_no_others(connection: Connection, tab
         "update earned_badge set customer_id = 1",
         "update earned_badge set valid_until = valid_from",
         "delete from enrolment",
-        "delete from request",
         "delete from badge",
         "alter table badge disable trigger all",
         "create table mine (x integer)",

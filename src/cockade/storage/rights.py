@@ -29,8 +29,8 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "badge": ADDED_TO,
     "badge_claim": ADDED_TO,
     "badge_count": ADDED_TO,
-    # request
-    "request": ADDED_TO,
+    # request: ids that a refusal gives back are deleted in the transaction that took them
+    "request": (*ADDED_TO, "delete"),
     # earning and enrolment: an entry of a ledger is revoked and never otherwise changed
     "earned_badge": ("select", "insert", "update (revoked_at, counted_at)"),
     "enrolment": ("select", "insert", "update (revoked_at)"),
