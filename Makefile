@@ -15,9 +15,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check fmt bench fuzz lock clean
-.PHONY: help install demo serve test matrix check fmt bench lock clean
-.PHONY: help install demo serve test matrix check fmt bench lock licences audit-dependencies clean
+.PHONY: help install demo serve test matrix check fmt bench fuzz lock licences audit-dependencies clean
 
 help: ## list these commands
 	@echo "cockade: issues loyalty badges in bulk, each exactly once"

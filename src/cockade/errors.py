@@ -14,7 +14,6 @@ CockadeError
 │   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
 ├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · BodyEncoded 415
-├── NotAuthenticated 401 · NotAllowed 403 · BodyTooLarge 413
 ├── TooMany                   not now; carries when again
 │   └── TooManyGuesses 429 · TooManyCalls 429
 ├── Unavailable 503           the database cannot answer now; nothing was changed
@@ -333,6 +332,8 @@ class BodyTooSlow(CockadeError):
 
     code = 408
     message = "The request body did not arrive in time (COCKADE_BODY_S_MAX). Nothing was changed."
+
+
 class TooMany(CockadeError):
     """Not now: the caller has to wait; the error carries for how long."""
 

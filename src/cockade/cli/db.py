@@ -7,7 +7,6 @@ import signal
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -147,6 +146,8 @@ def _progress() -> Generator[backups.Tell]:
             progress.update(task, description=step.doing, completed=step.done, total=step.total)
 
         yield tell
+
+
 @app.command("grant")
 def grant(
     role: Annotated[str, typer.Argument(help="The role that `cockade serve` connects as.")],

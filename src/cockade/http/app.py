@@ -35,8 +35,8 @@ from cockade.holding.service import HoldingService
 from cockade.http import errors
 from cockade.http.addresses import Proxies
 from cockade.http.auth import TOKEN_HEADER, Authentication, readers_only_read
-from cockade.http.intake import Room
 from cockade.http.docs import DocsPage
+from cockade.http.intake import Room
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
 from cockade.http.routes import (
     audit,
@@ -154,10 +154,11 @@ def create_app(services: Services) -> ASGIApp:
         lifespan=[_lifespan(services.database)],
         openapi_config=_openapi(),
         plugins=[JsonBodySchema()],
-        state=State({"access": services.access, "config": config, "room": room}),
         state=State(
             {
                 "access": services.access,
+                "config": config,
+                "room": room,
                 "calls": services.calls,
                 "proxies": Proxies.of(services.config),
             }

@@ -27,8 +27,8 @@ from cockade.access.model import Caller
 from cockade.clock import Clock
 from cockade.errors import MALFORMED, BodyEncoded, BodyTooSlow, Fault, InvalidInput
 from cockade.http import body
-from cockade.http.intake import SMALL_BYTES, Room
 from cockade.http.headers import Headers, headers_of
+from cockade.http.intake import SMALL_BYTES, Room
 from cockade.request.model import REQUEST_ID_CHARS_MAX
 
 if TYPE_CHECKING:

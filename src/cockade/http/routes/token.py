@@ -21,7 +21,6 @@ from cockade.http.errors import BODIES, HEADERS, documented
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import NO_NUL, ErrorDetail
 
-NO_STORE = {"Cache-Control": "no-store"}
 BODY_BYTES_MAX = 128 * 1024
 """Anybody may send these bodies, so they are not as large as those of callers who are known."""
 
