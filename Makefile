@@ -15,12 +15,12 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check fmt bench fuzz storm lock clean
+.PHONY: help install demo serve test matrix check fmt bench fuzz storm lock licences audit-dependencies clean
 
 help: ## list these commands
 	@echo "cockade: issues loyalty badges in bulk, each exactly once"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 install: $(STAMP) ## make .venv with cockade and its tools
 	@:
@@ -52,6 +52,9 @@ test: ## everything CI runs: install, check, then all tests
 		&& echo "Took: install $$((installed - begin)) s, checks $$((checked - installed)) s; now the tests" \
 		&& $(BIN)/python -m pytest
 
+matrix: install ## print the tenancy matrix: every operation with every kind of credential
+	@$(BIN)/python -m pytest -v tests/http/test_tenancy.py
+
 check: install ## formatting, lint, types, import contracts, house rules
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
@@ -75,6 +78,14 @@ storm: install ## kill and disturb everything under load, then check each promis
 lock: install ## pin the newest versions that pyproject.toml allows
 	@$(COMPILE) --upgrade --output-file requirements.lock pyproject.toml
 	@$(COMPILE) --upgrade --extra dev --extra bench --constraints requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+licences: install ## write docs/licences.md from what is installed
+	@$(BIN)/python tools/licences.py > docs/licences.md
+
+# Asks an advisory service, so it needs the network, and is no part of `make test`.
+audit-dependencies: install ## ask whether a pinned version has a known weakness
+	@$(BIN)/uv tool run --from 'pip-audit>=2.9,<3' pip-audit --disable-pip --require-hashes \
+		--requirement requirements.lock --requirement requirements-dev.lock
 
 clean: ## remove .venv and everything else that was made here
 	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

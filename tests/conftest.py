@@ -76,7 +76,9 @@ async def _migrate(url: str) -> None:
 @pytest_asyncio.fixture(scope="session")
 async def services(database_url: str) -> AsyncGenerator[Services]:
     """All services on the shared database, in this process."""
-    async with compose.running_services(database_url, Config(pool_size=20)) as composed:
+    # All tests call from one address, and many of them with wrong secrets.
+    settings = Config(pool_size=20, guesses_per_name_max=100_000, guesses_per_address_max=100_000)
+    async with compose.running_services(database_url, settings) as composed:
         yield composed
 
 

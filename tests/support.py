@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 from msgspec import Struct
 
+from cockade import clock
 from cockade.access.model import AccessGroup, Caller, NewCredential
 from cockade.http.app import BASE_PATH, Services, create_app
+from cockade.storage.database import connect
+from cockade.storage.migrate import migrate
 
 REFERENCE = "123457"
 _apps: dict[int, tuple[Services, Any]] = {}
@@ -53,6 +60,23 @@ async def make_org(services: Services, name: str, *, access_group: AccessGroup =
     return Org(
         services=services, caller=caller, credential=credential, client=client_for(services, credential)
     )
+
+
+@asynccontextmanager
+async def migrated_database(database_url: str) -> AsyncGenerator[str]:
+    """The URL of a database for one test, on the server of this one."""
+    name = f"cockade_test_{secrets.token_hex(6)}"
+    url = urlunsplit(urlsplit(database_url)._replace(path=f"/{name}"))
+    outside = await connect(database_url)
+    try:
+        await outside.execute(f"create database {name}")
+        inside = await connect(url)
+        await migrate(inside, clock.now())
+        await inside.close()
+        yield url
+    finally:
+        await outside.execute(f"drop database if exists {name} with (force)")
+        await outside.close()
 
 
 def client_for(services: Services, credential: NewCredential | None) -> httpx.AsyncClient:

@@ -24,6 +24,7 @@ from cockade.http.app import Services, create_app
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
+from cockade.throttle.service import CallThrottle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -40,6 +41,10 @@ def services(url: str, settings: Config) -> Services:
         database=database,
         access=AccessService(database, clock.now),
         audit=AuditService(database),
+        access=AccessService(database, clock.now, settings),
+        calls=CallThrottle(database, clock.now, settings.calls_per_minute_max)
+        if settings.calls_per_minute_max
+        else None,
         badges=BadgeService(database, clock.now, recount),
         catalogue=CatalogueService(database, clock.now),
         customers=CustomerService(database, clock.now),

@@ -49,6 +49,18 @@ class Config(Struct, frozen=True, kw_only=True):
     """Bytes of large request bodies that a worker process holds at a time; further ones wait."""
     body_s_max: Positive = 60
     """How long a request body may take to arrive before it is answered 408."""
+    guesses_per_name_max: Positive = 10
+    """Wrong secrets that a name may be given within `guess_window_s`, before even right ones are refused."""
+    guesses_per_address_max: Positive = 100
+    """The same for an address, whatever the names."""
+    guess_window_s: Positive = 300
+    """How long a wrong secret counts."""
+    calls_per_minute_max: Positive | None = None
+    """Calls that each credential may make in a minute; unset: as many as it likes."""
+    trusted_proxies: str = ""
+    """Networks of the proxies that may say whom they speak for, separated by commas."""
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    """Where they say it; the other header is not looked at."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
     log_format: Literal["json", "text"] = "json"

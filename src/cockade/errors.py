@@ -7,12 +7,15 @@ CockadeError
 ├── Refused                   the request is well formed, and the rules refuse it as a whole
 │   ├── BadgeNotFound 404 · RequestNotFound 404 · OrgNotFound 404 · CredentialNotFound 404 · CustomerNotFound 404
 │   ├── GroupNotFound 404 · CustomFieldNotFound 404 · OrgMetaNotFound 404
+│   ├── SigningKeyNotFound 404 · SigningKeyInUse 409
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
 │   ├── BadgeChanged 409 · CustomFieldNameTaken 409 · OrgMetaExists 409
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
 │   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
 ├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · BodyEncoded 415
+├── TooMany                   not now; carries when again
+│   └── TooManyGuesses 429 · TooManyCalls 429
 ├── Unavailable 503           the database cannot answer now; nothing was changed
 │   ├── Busy 503              another request holds what this one needs, and did not finish in time
 │   └── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
@@ -121,6 +124,20 @@ class CredentialNotFound(Refused):
 
     code = 404
     message = "There is no such credential."
+
+
+class SigningKeyNotFound(Refused):
+    """No such signing key."""
+
+    code = 404
+    message = "There is no such signing key."
+
+
+class SigningKeyInUse(Refused):
+    """The newest key signs; without it there would be none."""
+
+    code = 409
+    message = "This is the key that signs; make a new one first, with `cockade signing-key rotate`."
 
 
 class GroupNotFound(Refused):
@@ -315,6 +332,28 @@ class BodyTooSlow(CockadeError):
 
     code = 408
     message = "The request body did not arrive in time (COCKADE_BODY_S_MAX). Nothing was changed."
+
+
+class TooMany(CockadeError):
+    """Not now: the caller has to wait; the error carries for how long."""
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class TooManyGuesses(TooMany):
+    """Wrong credentials came too often under this name or from this address; the secret was not even looked at."""
+
+    code = 429
+    message = "Wrong credentials came too often under this name or from this address. Try again later."
+
+
+class TooManyCalls(TooMany):
+    """The credential has made all calls that it may make in this minute."""
+
+    code = 429
+    message = "This credential has made all calls that it may make in this minute. Nothing was changed."
 
 
 class BodyTooLarge(CockadeError):

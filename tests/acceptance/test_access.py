@@ -143,3 +143,33 @@ def test_missing_wrong_and_double_credentials_are_refused(
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (401, 401), sent
         assert "WWW-Authenticate" in answer.headers
     assert _earn(service, badge_id, 106, Authorization=f"Basic {basic}").status_code == 200
+
+
+def test_guessing_is_throttled_and_hurts_nobody_who_is_known(
+    service: Service, client: httpx.Client, badge_id: str
+) -> None:
+    """From one machine, over whichever worker processes."""
+    url = f"{service.origin}{BASE_PATH}/badgeMeta/{badge_id}"
+    answers = [httpx.get(url, auth=("guessed", str(secret))) for secret in range(13)]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses == [401] * 10 + [429] * 3
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 300
+    assert client.get(f"/badgeMeta/{badge_id}").status_code == 200
+
+
+def test_signing_keys_are_changed_under_a_running_service(
+    service: Service, badge_id: str, token: str
+) -> None:
+    made = service.cockade("signing-key", "rotate")
+    assert made["signs"] is True
+    shown = service.first_credential()
+    sent = {"key": shown["client key"], "secret": shown["client secret"]}
+    answer = httpx.post(f"{service.origin}/v3/oauth/token/generate", json=sent)
+    fresh = answer.json()["data"]["accessToken"]
+    assert jwt.get_unverified_header(fresh)["kid"] == made["keyId"]
+    for number, each in enumerate((token, fresh)):
+        assert _earn(service, badge_id, 200 + number, **{TOKEN: each}).status_code == 200
+    old = jwt.get_unverified_header(token)["kid"]
+    assert [key["keyId"] for key in service.cockade("signing-key", "list")] == [made["keyId"], old]
+    assert service.cockade("signing-key", "retire", old) == {"keyId": old, "retired": True}
+    assert _earn(service, badge_id, 202, **{TOKEN: fresh}).status_code == 200

@@ -31,7 +31,9 @@ def test_service_speaks_https_with_a_given_certificate(home: Path) -> None:
         assert "curl -k" in service.printed()
         assert f"https://127.0.0.1:{service.port}" in service.printed()
         with service.client(shown["username"], shown["secret"]) as client:
-            assert earn_bulk(client, make_badge(client), [1, 2]).status_code == 200
+            answer = earn_bulk(client, make_badge(client), [1, 2])
+            assert answer.status_code == 200
+            assert answer.headers["Strict-Transport-Security"]
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{service.port}/healthz")
         with pytest.raises(httpx.ConnectError, match="certificate"):

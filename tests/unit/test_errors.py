@@ -10,7 +10,7 @@ from cockade import errors
 from cockade.errors import FAULTS_MAX, CockadeError, Fault, InvalidInput, Refused
 from cockade.http.errors import HEADERS, STATUS
 
-NEVER_ANSWERED = {CockadeError, Refused, errors.LimitReached, errors.SetupError}
+NEVER_ANSWERED = {CockadeError, Refused, errors.LimitReached, errors.TooMany, errors.SetupError}
 """The roots are never raised, and set-up errors end a command, not a request."""
 
 
@@ -30,6 +30,13 @@ CONTRACT = [
     (errors.RequestNotFound, 404, 404, "No request with this requestId was carried out."),
     (errors.OrgNotFound, 404, 404, "There is no such org."),
     (errors.CredentialNotFound, 404, 404, "There is no such credential."),
+    (errors.SigningKeyNotFound, 404, 404, "There is no such signing key."),
+    (
+        errors.SigningKeyInUse,
+        409,
+        409,
+        "This is the key that signs; make a new one first, with `cockade signing-key rotate`.",
+    ),
     (errors.OwnerNotAllowed, 714, 400, "Owner type is not allowed."),
     (errors.NameTaken, 725, 400, "Badge name cannot be duplicate."),
     (errors.BadgeIdTaken, 400, 400, "This id is already used by another badge."),
@@ -57,6 +64,18 @@ CONTRACT = [
     (errors.NotToBeIssued, 400, 400, "The badge is earned directly (EARN): nobody is enrolled in it."),
     (errors.CustomerLimitReached, 817, 409, "Customer earn limit reached."),
     (errors.BadgeLimitReached, 818, 409, "Badge earn limit reached."),
+    (
+        errors.TooManyGuesses,
+        429,
+        429,
+        "Wrong credentials came too often under this name or from this address. Try again later.",
+    ),
+    (
+        errors.TooManyCalls,
+        429,
+        429,
+        "This credential has made all calls that it may make in this minute. Nothing was changed.",
+    ),
     (errors.UsernameTaken, 409, 409, "This name is already used by another credential."),
     (
         errors.NotAuthenticated,

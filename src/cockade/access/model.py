@@ -78,3 +78,15 @@ class SigningKey(Struct, frozen=True, kw_only=True):
 
     key_id: str
     secret: bytes
+    created_at: datetime
+
+
+class KeyState(Struct, frozen=True, kw_only=True):
+    """A signing key as operators see it: never with its secret."""
+
+    key_id: str
+    created_at: datetime
+    signs: bool
+    """Only the newest does; the others verify what they have signed."""
+    last_token_ends_at: datetime | None
+    """From when on nobody misses it; None while it signs."""

@@ -48,6 +48,20 @@ update credential set revoked_at = coalesce(revoked_at, $2) where username = $1 
 -- Two processes may both find no key; one row of one id is left.
 insert into signing_key (key_id, secret, created_at) values ($1, $2, $3) on conflict do nothing;
 
+-- name: insert_signing_key
+-- Newer than all others, even where another machine's clock is ahead; a number one above theirs.
+insert into signing_key (key_id, secret, created_at)
+select (coalesce(max(key_id::bigint), 0) + 1)::text, $1,
+       greatest($2::timestamptz, max(created_at) + interval '1 microsecond')
+from signing_key;
+
+-- name: lock_signing_keys
+-- Whoever adds or deletes keys does so one at a time; those who read do not wait.
+lock table signing_key in share row exclusive mode;
+
+-- name: delete_signing_key
+delete from signing_key where key_id = $1;
+
 -- name: list_signing_keys
 -- Newest first: it signs, all verify.
-select key_id, secret from signing_key order by created_at desc, key_id;
+select key_id, secret, created_at from signing_key order by created_at desc, key_id;

@@ -2,6 +2,7 @@
 
 Verifying a secret costs argon2 tens of milliseconds and a query, so a verified one is remembered for a minute, under a
 hash keyed by a number that this process alone knows. A revocation therefore takes effect within a minute.
+Whoever is not remembered has to stay within the bounds of `throttle`, before argon2 is run.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 import jwt
@@ -25,6 +27,7 @@ from cockade.access.model import (
     AccessGroup,
     Caller,
     Credential,
+    KeyState,
     NewCredential,
     Org,
     SigningKey,
@@ -32,25 +35,56 @@ from cockade.access.model import (
 )
 from cockade.audit import store as audit_store
 from cockade.audit.model import Action, CommandLine
+from cockade.access.rules import key_states
 from cockade.clock import Clock
-from cockade.errors import CredentialNotFound, NotAuthenticated, OrgNotFound
+from cockade.config import Config
+from cockade.errors import (
+    Busy,
+    CredentialNotFound,
+    NotAuthenticated,
+    OrgNotFound,
+    SigningKeyInUse,
+    SigningKeyNotFound,
+)
 from cockade.ids import CredentialId, OrgId
 from cockade.storage.database import Database, Tx
+from cockade.throttle.service import GuessThrottle
 
 CACHE_S = 60.0
 CACHE_ENTRIES_MAX = 10_000
+PROOFS_AT_ONCE = 2
+"""argon2 takes a processor and 64 MiB for each."""
+TURN_S_MAX = 10.0
 ALGORITHM = "HS256"
 ISSUER = "cockade"
 FIRST_KEY_ID = "1"
+KEY_BYTES = 32
 _WRONG = "The credentials are wrong or were revoked."
+
+Address = Callable[[], str]
+"""Says where a proof comes from; asked only where it matters."""
+
+
+def _here() -> str:
+    """The address of whoever calls within this process."""
+    return "here"
 
 
 class AccessService:
     """Use cases of `access`; one per process, because of its cache."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        settings: Config | None = None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._timer = timer
+        self._throttle = GuessThrottle(database, clock, settings or Config())
+        self._turns = asyncio.Semaphore(PROOFS_AT_ONCE)
         self._hasher = PasswordHasher()
         self._cache_key = secrets.token_bytes(32)
         self._verified: dict[bytes, tuple[float, Caller]] = {}
@@ -131,39 +165,79 @@ class AccessService:
 
         await self._database.transaction("credential.revoke", body)
 
+    # Signing keys
+
+    async def list_signing_keys(self) -> list[KeyState]:
+        """All keys, the one that signs first."""
+        keys = await self._database.transaction("signing_key.list", store.list_signing_keys)
+        return key_states(keys)
+
+    async def rotate_signing_key(self) -> KeyState:
+        """A new key, which signs from now on in every process; the others go on verifying what they signed."""
+        secret = secrets.token_bytes(KEY_BYTES)
+
+        async def body(tx: Tx) -> list[SigningKey]:
+            await store.lock_signing_keys(tx)
+            await store.insert_signing_key(tx, secret, self._clock())
+            return await store.list_signing_keys(tx)
+
+        return key_states(await self._database.transaction("signing_key.rotate", body))[0]
+
+    async def retire_signing_key(self, key_id: str) -> None:
+        """Forget a key; its tokens end within a minute. Raises SigningKeyNotFound and SigningKeyInUse."""
+
+        async def body(tx: Tx) -> None:
+            await store.lock_signing_keys(tx)
+            keys = [key.key_id for key in await store.list_signing_keys(tx)]
+            if key_id not in keys:
+                raise SigningKeyNotFound
+            if key_id == keys[0]:
+                raise SigningKeyInUse
+            await store.delete_signing_key(tx, key_id)
+
+        await self._database.transaction("signing_key.retire", body)
+
     # Who is calling
 
-    async def caller_of_basic(self, username: str, secret: str) -> Caller:
-        """The caller whom a Basic header proves. Raises NotAuthenticated."""
-
-        async def prove() -> tuple[Caller, float]:
-            credential = await self._find(lambda tx: store.find_by_username(tx, username))
-            await self._verify(credential.secret_hash if credential else self._nobody, secret)
-            if credential is None:
-                raise NotAuthenticated(_WRONG)
-            return credential.caller, CACHE_S
-
-        return await self._remembered(f"basic\0{username}\0{secret}", prove)
+    async def caller_of_basic(self, username: str, secret: str, address: Address = _here) -> Caller:
+        """The caller whom a Basic header proves. Raises NotAuthenticated and TooManyGuesses."""
+        key = self._key(f"basic\0{username}\0{secret}")
+        if known := self._recall(key):
+            return known
+        async with self._turn():
+            if known := self._recall(key):  # proved while this one waited
+                return known
+            credential = await self._prove(
+                f"basic\0{username}",
+                secret,
+                address(),
+                lambda tx: store.find_by_username(tx, username),
+                lambda credential: credential.secret_hash,
+            )
+        return self._remember(key, credential.caller, CACHE_S)
 
     async def caller_of_token(self, token: str) -> Caller:
         """The caller whom an OAuth token proves. Raises NotAuthenticated."""
-
-        async def prove() -> tuple[Caller, float]:
-            credential_id, expires_at = await self._read_token(token)
-            credential = await self._find(lambda tx: store.find_by_id(tx, credential_id))
-            if credential is None:
-                raise NotAuthenticated(_WRONG)
-            left_s = (expires_at - self._clock()).total_seconds()
-            return credential.caller, min(CACHE_S, left_s)
-
-        return await self._remembered(f"token\0{token}", prove)
-
-    async def generate_token(self, client_key: str, client_secret: str) -> Token:
-        """A signed token for an OAuth client. Raises NotAuthenticated."""
-        credential = await self._find(lambda tx: store.find_by_client_key(tx, client_key))
-        await self._verify(credential.client_secret_hash if credential else self._nobody, client_secret)
+        key = self._key(f"token\0{token}")
+        if known := self._recall(key):
+            return known
+        credential_id, expires_at = await self._read_token(token)
+        credential = await self._find(lambda tx: store.find_by_id(tx, credential_id))
         if credential is None:
             raise NotAuthenticated(_WRONG)
+        left_s = (expires_at - self._clock()).total_seconds()
+        return self._remember(key, credential.caller, min(CACHE_S, left_s))
+
+    async def generate_token(self, client_key: str, client_secret: str, address: Address = _here) -> Token:
+        """A signed token for an OAuth client. Raises NotAuthenticated and TooManyGuesses."""
+        async with self._turn():
+            credential = await self._prove(
+                f"client\0{client_key}",
+                client_secret,
+                address(),
+                lambda tx: store.find_by_client_key(tx, client_key),
+                lambda credential: credential.client_secret_hash,
+            )
         now = self._clock()
         claims = {
             "iss": ISSUER,
@@ -201,8 +275,10 @@ class AccessService:
         async def body(tx: Tx) -> list[SigningKey]:
             if keys := await store.list_signing_keys(tx):
                 return keys
-            first = SigningKey(key_id=FIRST_KEY_ID, secret=secrets.token_bytes(32))
-            await store.insert_first_signing_key(tx, first, self._clock())
+            first = SigningKey(
+                key_id=FIRST_KEY_ID, secret=secrets.token_bytes(KEY_BYTES), created_at=self._clock()
+            )
+            await store.insert_first_signing_key(tx, first)
             return await store.list_signing_keys(tx)
 
         return await self._database.transaction("signing_key.list", body)
@@ -217,16 +293,54 @@ class AccessService:
         except (VerificationError, InvalidHashError):
             raise NotAuthenticated(_WRONG) from None
 
-    async def _remembered(self, proof: str, prove: Callable[[], Awaitable[tuple[Caller, float]]]) -> Caller:
-        """The caller whom this proof proved within the last minute, else whom `prove` answers, for so many seconds."""
-        key = hmac.digest(self._cache_key, proof.encode("utf-8", "surrogatepass"), hashlib.sha256)
+    async def _prove(
+        self,
+        name: str,
+        secret: str,
+        address: str,
+        find: Callable[[Tx], Awaitable[Credential | None]],
+        hash_of: Callable[[Credential], str],
+    ) -> Credential:
+        """The credential, if the secret is its own. An unknown name is treated as a known one with a wrong secret."""
+        attempt = await self._throttle.require_room(name, address)
+        credential = await self._find(find)
+        try:
+            await self._verify(self._nobody if credential is None else hash_of(credential), secret)
+            if credential is None:
+                raise NotAuthenticated(_WRONG)
+        except NotAuthenticated:
+            await self._throttle.note_guess(attempt)
+            raise
+        await self._throttle.note_proof(attempt)
+        return credential
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        """A few secrets at a time, so that guessing side by side gains nothing over the throttle. Raises Busy."""
+        try:
+            await asyncio.wait_for(self._turns.acquire(), TURN_S_MAX)
+        except TimeoutError as error:
+            raise Busy from error
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _key(self, proof: str) -> bytes:
+        return hmac.digest(self._cache_key, proof.encode("utf-8", "surrogatepass"), hashlib.sha256)
+
+    def _recall(self, key: bytes) -> Caller | None:
+        """The caller whom this proof proved within the last minute."""
         known = self._verified.get(key)
         is_known = known is not None and known[0] > time.monotonic()
         metrics.count_proof(is_known=is_known)
         if known is not None and is_known:
             return known[1]
         caller, for_s = await prove()
+        return known[1] if known is not None and known[0] > self._timer() else None
+
+    def _remember(self, key: bytes, caller: Caller, for_s: float) -> Caller:
         if len(self._verified) >= CACHE_ENTRIES_MAX:
             self._verified.clear()
-        self._verified[key] = (time.monotonic() + for_s, caller)
+        self._verified[key] = (self._timer() + for_s, caller)
         return caller

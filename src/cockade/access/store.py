@@ -83,14 +83,30 @@ async def revoke(tx: Tx, username: str, now: datetime) -> tuple[OrgId, bool] | N
     return None if row is None else (OrgId(row[0]), row[1])
 
 
-async def insert_first_signing_key(tx: Tx, key: SigningKey, now: datetime) -> None:
+async def insert_first_signing_key(tx: Tx, key: SigningKey) -> None:
     """Store the key unless its id is there already."""
-    await tx.execute(SQL["insert_first_signing_key"], key.key_id, key.secret, now)
+    await tx.execute(SQL["insert_first_signing_key"], key.key_id, key.secret, key.created_at)
 
 
 async def list_signing_keys(tx: Tx) -> list[SigningKey]:
     """All keys, the one that signs first."""
-    return [SigningKey(key_id=row[0], secret=row[1]) for row in await tx.rows(SQL["list_signing_keys"])]
+    rows = await tx.rows(SQL["list_signing_keys"])
+    return [SigningKey(key_id=row[0], secret=row[1], created_at=row[2]) for row in rows]
+
+
+async def lock_signing_keys(tx: Tx) -> None:
+    """Nobody else adds or deletes keys until the transaction ends."""
+    await tx.execute(SQL["lock_signing_keys"])
+
+
+async def insert_signing_key(tx: Tx, secret: bytes, now: datetime) -> None:
+    """Store a key that signs from now on."""
+    await tx.execute(SQL["insert_signing_key"], secret, now)
+
+
+async def delete_signing_key(tx: Tx, key_id: str) -> None:
+    """Forget a key, and with it every token that it signed."""
+    await tx.execute(SQL["delete_signing_key"], key_id)
 
 
 def _org(row: Row) -> Org:

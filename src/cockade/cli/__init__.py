@@ -8,6 +8,7 @@ import typer
 
 from cockade import __version__
 from cockade.cli import audit, credential, db, demo, org, serve
+from cockade.cli import credential, db, demo, org, serve, signing_key
 from cockade.errors import CockadeError
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app.command("demo")(demo.demo)
 app.command("audit")(audit.audit)
 app.add_typer(org.app, name="org")
 app.add_typer(credential.app, name="credential")
+app.add_typer(signing_key.app, name="signing-key")
 app.add_typer(db.app, name="db")
 
 

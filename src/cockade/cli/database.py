@@ -15,6 +15,7 @@ from cockade.http.app import Services
 from cockade.storage.database import check_server, connect
 from cockade.storage.embedded import embedded_database
 from cockade.storage.migrate import migrate, require_migrated
+from cockade.storage.rights import require_rights
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -33,7 +34,7 @@ def database_url(settings: Config, *, serving: bool = False) -> Generator[str]:
 async def prepare(url: str, settings: Config) -> None:
     """Check the server and the schema. The embedded database is migrated on the way; a given one only on demand.
 
-    Raises SetupError where the database is unreachable, too old, or behind on migrations.
+    Raises SetupError where the database is unreachable, too old, or behind on migrations, or where we lack rights.
     """
     connection = await connect(url)
     try:
@@ -42,6 +43,7 @@ async def prepare(url: str, settings: Config) -> None:
         if settings.database_url is None:
             await migrate(connection, clock.now())
         await require_migrated(connection)
+        await require_rights(connection)
     finally:
         await connection.close()
 

@@ -27,6 +27,7 @@ from cockade.config import Config
 from cockade.errors import SetupError
 from cockade.storage import backup as backups
 from cockade.storage import migrate as migrations
+from cockade.storage import rights
 from cockade.storage.connection import Connection
 from cockade.storage.database import check_server, connect
 
@@ -145,6 +146,21 @@ def _progress() -> Generator[backups.Tell]:
             progress.update(task, description=step.doing, completed=step.done, total=step.total)
 
         yield tell
+
+
+@app.command("grant")
+def grant(
+    role: Annotated[str, typer.Argument(help="The role that `cockade serve` connects as.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give a role exactly the rights that serving needs; run it as the owner, after each migration."""
+
+    async def work(connection: Connection) -> None:
+        await migrations.require_migrated(connection)
+        warnings = await rights.grant(connection, role)
+        show({"role": role, "tables": len(rights.RIGHTS), "warnings": warnings}, as_json=as_json)
+
+    _with_connection(work)
 
 
 def _with_connection(work: Callable[[Connection], Awaitable[None]]) -> None:

@@ -24,6 +24,7 @@ from cockade.cli.database import database_url, prepare
 from cockade.cli.workers import LastingServer
 from cockade.config import Config
 from cockade.errors import SetupError
+from cockade.http.addresses import Proxies
 from cockade.http.app import BASE_PATH
 from cockade.times import iso
 
@@ -57,6 +58,7 @@ def serve(
     logs.configure(settings)
     for name in config.unknown(os.environ):
         log.warning("no such setting; it is ignored", action="serve.check", variable=name)
+    Proxies.of(settings)  # here rather than in each worker
     _require_free(host, port)
     if tls_cert is None and not _is_loopback(host):
         log.warning(

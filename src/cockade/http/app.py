@@ -15,7 +15,6 @@ from litestar.enums import OpenAPIMediaType
 from litestar.exceptions import HTTPException, InternalServerException
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.serialization import encode_json
 from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
@@ -34,7 +33,9 @@ from cockade.enrolment.service import EnrolmentService
 from cockade.errors import CockadeError
 from cockade.holding.service import HoldingService
 from cockade.http import errors
+from cockade.http.addresses import Proxies
 from cockade.http.auth import TOKEN_HEADER, Authentication, readers_only_read
+from cockade.http.docs import DocsPage
 from cockade.http.intake import Room
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
 from cockade.http.routes import (
@@ -54,6 +55,7 @@ from cockade.http.routes import (
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
+from cockade.throttle.service import CallThrottle
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, ControllerRouterHandler
@@ -113,6 +115,8 @@ class Services(Struct, frozen=True, kw_only=True):
     database: Database
     access: AccessService
     audit: AuditService
+    calls: CallThrottle | None
+    """None: calls are not counted."""
     badges: BadgeService
     catalogue: CatalogueService
     customers: CustomerService
@@ -150,7 +154,15 @@ def create_app(services: Services) -> ASGIApp:
         lifespan=[_lifespan(services.database)],
         openapi_config=_openapi(),
         plugins=[JsonBodySchema()],
-        state=State({"access": services.access, "config": config, "room": room}),
+        state=State(
+            {
+                "access": services.access,
+                "config": config,
+                "room": room,
+                "calls": services.calls,
+                "proxies": Proxies.of(services.config),
+            }
+        ),
         type_decoders=[(_is_ours, _as_it_is)],
         logging_config=None,
         pdb_on_exception=False,
@@ -235,7 +247,7 @@ def _openapi() -> OpenAPIConfig:
         ),
         path="/docs",
         render_plugins=[
-            SwaggerRenderPlugin(
+            DocsPage(
                 path="/",
                 favicon="<link rel='icon' href='/docs/assets/favicon-32x32.png'>",
                 js_url="/docs/assets/swagger-ui-bundle.js",

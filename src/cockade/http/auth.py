@@ -12,8 +12,10 @@ from litestar.middleware import AbstractAuthenticationMiddleware, Authentication
 
 from cockade.access.model import AccessGroup, Caller
 from cockade.access.service import AccessService
-from cockade.errors import NotAllowed, NotAuthenticated
-from cockade.http.requests import exchange_of
+from cockade.errors import NotAllowed, NotAuthenticated, TooManyCalls
+from cockade.http.addresses import address_of
+from cockade.http.requests import Exchange, exchange_of
+from cockade.throttle.service import MINUTE_S, CallThrottle
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -28,7 +30,10 @@ class Authentication(AbstractAuthenticationMiddleware):
         """Raises NotAuthenticated where there is no proof, a wrong one, or there are two different ones."""
         access: AccessService = connection.app.state.access
         caller = await _caller(access, connection)
-        exchange_of(connection.scope).caller = caller
+        exchange = exchange_of(connection.scope)
+        exchange.caller = caller
+        if (calls := connection.app.state.calls) is not None:
+            await _count(calls, caller, exchange)
         return AuthenticationResult(user=caller, auth=None)
 
 
@@ -41,6 +46,18 @@ def readers_only_read(connection: Connection, _: BaseRouteHandler) -> None:
         raise NotAllowed
 
 
+async def _count(calls: CallThrottle, caller: Caller, exchange: Exchange) -> None:
+    """Tell the caller how many calls are left. Raises TooManyCalls."""
+    allowance = await calls.take_call(caller.credential_id)
+    left = max(allowance.left, 0)
+    exchange.headers += (
+        (b"ratelimit-policy", b'"credential";q=%d;w=%d' % (allowance.limit, MINUTE_S)),
+        (b"ratelimit", b'"credential";r=%d;t=%d' % (left, allowance.resets_in_s)),
+    )
+    if allowance.left < 0:
+        raise TooManyCalls(retry_after_s=allowance.resets_in_s)
+
+
 async def _caller(access: AccessService, connection: Connection) -> Caller:
     proofs = _proofs(connection)
     if len(proofs) > 1:
@@ -49,7 +66,8 @@ async def _caller(access: AccessService, connection: Connection) -> Caller:
         if scheme == "bearer":
             return await access.caller_of_token(proof)
         if scheme == "basic":
-            return await access.caller_of_basic(*read_basic(proof))
+            where = address_of(connection.scope, connection.app.state.proxies)
+            return await access.caller_of_basic(*read_basic(proof), where)
     raise NotAuthenticated
 
 

@@ -43,6 +43,8 @@ STATUS: dict[type[CockadeError], int] = {
     errors.CustomerLimitReached: 409,
     errors.BadgeLimitReached: 409,
     errors.CredentialNotFound: 404,
+    errors.SigningKeyNotFound: 404,
+    errors.SigningKeyInUse: 409,
     errors.NameTaken: 400,
     errors.BadgeIdTaken: 400,
     errors.ClaimNotFound: 400,
@@ -59,6 +61,8 @@ STATUS: dict[type[CockadeError], int] = {
     errors.NotAuthenticated: 401,
     errors.NotAllowed: 403,
     errors.BodyTooSlow: 408,
+    errors.TooManyGuesses: 429,
+    errors.TooManyCalls: 429,
     errors.BodyTooLarge: 413,
     errors.BodyEncoded: 415,
     errors.Unavailable: 503,
@@ -96,7 +100,8 @@ def on_domain_error(request: AnyRequest, error: CockadeError) -> Response[bytes]
     exchange_of(request.scope).codes = [fault.code for fault in error.faults()]
     if isinstance(error, errors.Unavailable):
         exchange_of(request.scope).cause = repr(error.__cause__)
-    return answer_failure(STATUS[type(error)], error.faults())
+    wait = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.TooMany) else None
+    return answer_failure(STATUS[type(error)], error.faults(), wait)
 
 
 def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
@@ -146,10 +151,19 @@ def _parameter_fault(request: AnyRequest, key: str, message: str) -> Fault:
     return Fault(errors.MALFORMED, in_words(message) + ".", key)
 
 
+ALWAYS_POSSIBLE: list[type[CockadeError]] = [
+    errors.NotAuthenticated,
+    errors.TooManyGuesses,
+    errors.TooManyCalls,
+    errors.Unavailable,
+    errors.Unexpected,
+]
+
+
 def documented(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
     """The OpenAPI responses for these errors and for those that every operation can have."""
     by_status: dict[int, list[type[CockadeError]]] = {}
-    for kind in (*kinds, errors.NotAuthenticated, errors.Unavailable, errors.Unexpected):
+    for kind in (*kinds, *ALWAYS_POSSIBLE):
         by_status.setdefault(STATUS[kind], []).append(kind)
     return {
         status: ResponseSpec(

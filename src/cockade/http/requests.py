@@ -1,4 +1,4 @@
-"""The request as handlers see it, and the outermost layer around the app: request ids and the log.
+"""The request as handlers see it, and the outermost layer around the app: request ids, headers and the log.
 
 Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line is logged per request.
 """
@@ -27,6 +27,7 @@ from cockade.access.model import Caller
 from cockade.clock import Clock
 from cockade.errors import MALFORMED, BodyEncoded, BodyTooSlow, Fault, InvalidInput
 from cockade.http import body
+from cockade.http.headers import Headers, headers_of
 from cockade.http.intake import SMALL_BYTES, Room
 from cockade.request.model import REQUEST_ID_CHARS_MAX
 from cockade.storage.database import Database
@@ -61,6 +62,9 @@ class Exchange:
         trace_id: str | None = None,
     ) -> None:
         self._scope = scope or {}
+    def __init__(self, header: str | None, arrived_at: datetime, headers: Headers = ()) -> None:
+        self.headers = headers
+        """What the answer carries beside its handler's own."""
         self.arrived_at = arrived_at
         """When the request came in; answers that only tell what is, tell it as of then."""
         self.trace_id = trace_id
@@ -234,6 +238,7 @@ class ExchangeLayer:
         trace_id = trace_id_of(_header(scope, TRACE_HEADER))
         exchange = Exchange(_header(scope, REQUEST_ID_HEADER), self._clock(), scope, trace_id)
         logs.follow(exchange)
+        exchange = Exchange(_header(scope), self._clock(), headers_of(scope))
         scope["cockade.exchange"] = exchange  # type: ignore[typeddict-unknown-key]
         started, status = time.perf_counter(), 0
 
@@ -242,7 +247,7 @@ class ExchangeLayer:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 echo = quote(exchange.request_id, safe=PRINTABLE).encode()
-                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, echo)]
+                message["headers"] = [*message["headers"], *exchange.headers, (REQUEST_ID_HEADER, echo)]
             await send(message)
 
         try:

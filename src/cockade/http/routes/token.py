@@ -13,14 +13,14 @@ from msgspec import Meta, Struct
 
 from cockade import errors
 from cockade.access.service import AccessService
-from cockade.errors import NotAuthenticated
+from cockade.errors import NotAuthenticated, TooManyGuesses
+from cockade.http.addresses import address_of
 from cockade.http.auth import read_basic
 from cockade.http.body import as_it_is
 from cockade.http.errors import BODIES, HEADERS, documented
 from cockade.http.requests import ApiRequest, JsonBody
 from cockade.http.wire import NO_NUL, ErrorDetail
 
-NO_STORE = {"Cache-Control": "no-store"}
 BODY_BYTES_MAX = 128 * 1024
 """Anybody may send these bodies, so they are not as large as those of callers who are known."""
 
@@ -75,12 +75,12 @@ class StandardError(Struct, frozen=True):
     responses=documented(errors.InvalidInput, *BODIES),
 )
 async def generate_token(
-    data: Annotated[JsonBody[TokenBody], Body()], access: NamedDependency[AccessService]
+    data: Annotated[JsonBody[TokenBody], Body()], request: ApiRequest, access: NamedDependency[AccessService]
 ) -> Response[TokenAnswer]:
     """A token for a client key and secret."""
-    client = data.read(as_it_is)
-    token = await access.generate_token(client.key, client.secret)
-    return Response(TokenAnswer(TokenData(token.access_token, token.ttl_s)), headers=NO_STORE)
+    client, where = data.read(as_it_is), address_of(request.scope, request.app.state.proxies)
+    token = await access.generate_token(client.key, client.secret, where)
+    return Response(TokenAnswer(TokenData(token.access_token, token.ttl_s)))
 
 
 @post(
@@ -98,6 +98,9 @@ async def generate_token(
             StandardError, generate_examples=False, description="The request is not of the standard's form."
         ),
         401: ResponseSpec(StandardError, generate_examples=False, description="The client is not known."),
+        429: ResponseSpec(
+            StandardError, generate_examples=False, description="Wrong secrets came too often."
+        ),
     },
 )
 async def issue_token(request: ApiRequest, access: NamedDependency[AccessService]) -> Response[StandardToken]:
@@ -116,10 +119,15 @@ async def issue_token(request: ApiRequest, access: NamedDependency[AccessService
             400, "invalid_request", "The client is sent twice: in the header and in the form."
         )
     try:
-        token = await access.generate_token(*_client(request, form))
+        where = address_of(request.scope, request.app.state.proxies)
+        token = await access.generate_token(*_client(request, form), where)
     except NotAuthenticated as error:
         return _standard_failure(401, "invalid_client", error.text)
-    return Response(StandardToken(token.access_token, "Bearer", token.ttl_s), headers=NO_STORE)
+    except TooManyGuesses as error:
+        # The standard has no word of its own for it.
+        wait = {"Retry-After": str(error.retry_after_s)}
+        return _standard_failure(429, "temporarily_unavailable", error.text, wait)
+    return Response(StandardToken(token.access_token, "Bearer", token.ttl_s))
 
 
 def _client(request: Request[Any, Any, Any], form: dict[str, str]) -> tuple[str, str]:
@@ -134,6 +142,8 @@ def _client(request: Request[Any, Any, Any], form: dict[str, str]) -> tuple[str,
     return key, secret
 
 
-def _standard_failure(status: int, error: str, description: str) -> Response[Any]:
-    headers = {**NO_STORE, **HEADERS.get(status, {})}
+def _standard_failure(
+    status: int, error: str, description: str, more: dict[str, str] | None = None
+) -> Response[Any]:
+    headers = {**HEADERS.get(status, {}), **(more or {})}
     return Response(StandardError(error, description), status_code=status, headers=headers)

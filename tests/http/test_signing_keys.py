@@ -1,0 +1,132 @@
+"""Signing keys change without anybody noticing, and what is revoked ends within a minute."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
+
+import jwt
+import pytest
+import pytest_asyncio
+
+from cockade import clock, compose
+from cockade.access.model import NewCredential
+from cockade.access.service import CACHE_S, AccessService
+from cockade.config import Config
+from cockade.errors import NotAuthenticated, SigningKeyInUse, SigningKeyNotFound
+from cockade.http.app import Services
+from tests.support import Org, make_org, migrated_database
+
+
+@pytest_asyncio.fixture(scope="module")
+async def apart(database_url: str) -> AsyncGenerator[Services]:
+    """A database of our own: keys belong to no org, so all other tests would share what is done to them."""
+    async with (
+        migrated_database(database_url) as url,
+        compose.running_services(url, Config(pool_size=4)) as services,
+    ):
+        yield services
+
+
+@pytest_asyncio.fixture(scope="module")
+async def org(apart: Services) -> AsyncGenerator[Org]:
+    made = await make_org(apart, f"keys-{time.time_ns()}")
+    async with made.client:
+        yield made
+
+
+def kid(token: str) -> str:
+    return jwt.get_unverified_header(token)["kid"]
+
+
+async def token_of(access: AccessService, credential: NewCredential) -> str:
+    return (await access.generate_token(credential.client_key, credential.client_secret)).access_token
+
+
+def another_process(services: Services) -> AccessService:
+    return AccessService(services.database, services.clock)
+
+
+async def test_a_new_key_signs_at_once_everywhere_and_the_old_one_still_verifies(
+    apart: Services, org: Org
+) -> None:
+    old = await token_of(apart.access, org.credential)
+    made = await apart.access.rotate_signing_key()
+    new = await token_of(another_process(apart), org.credential)
+    assert (kid(new), made.signs) == (made.key_id, True)
+    assert kid(old) != kid(new)
+    for token in (old, new):
+        assert (await another_process(apart).caller_of_token(token)).username == org.credential.username
+
+
+async def test_the_tokens_of_a_retired_key_end_and_all_others_stay(apart: Services, org: Org) -> None:
+    old = await token_of(apart.access, org.credential)
+    await apart.access.rotate_signing_key()
+    new = await token_of(apart.access, org.credential)
+    await apart.access.retire_signing_key(kid(old))
+    with pytest.raises(NotAuthenticated, match="not known here"):
+        await another_process(apart).caller_of_token(old)
+    await another_process(apart).caller_of_token(new)
+    assert kid(old) not in [key.key_id for key in await apart.access.list_signing_keys()]
+
+
+async def test_a_list_says_when_nobody_misses_a_key_any_more(apart: Services) -> None:
+    await apart.access.rotate_signing_key()
+    newest, next_newest, *_ = await apart.access.list_signing_keys()
+    assert (newest.signs, newest.last_token_ends_at) == (True, None)
+    assert next_newest.signs is False
+    assert next_newest.last_token_ends_at == newest.created_at + timedelta(hours=1)
+
+
+async def test_the_key_that_signs_cannot_be_retired(apart: Services) -> None:
+    made = await apart.access.rotate_signing_key()
+    with pytest.raises(SigningKeyInUse):
+        await apart.access.retire_signing_key(made.key_id)
+    with pytest.raises(SigningKeyNotFound):
+        await apart.access.retire_signing_key("none")
+
+
+async def test_a_key_from_a_clock_that_is_behind_signs_all_the_same(apart: Services) -> None:
+    behind = AccessService(apart.database, lambda: clock.now() - timedelta(days=1))
+    await apart.access.rotate_signing_key()
+    made = await behind.rotate_signing_key()
+    assert (await apart.access.list_signing_keys())[0].key_id == made.key_id
+
+
+async def test_what_is_revoked_ends_within_a_minute(apart: Services, org: Org) -> None:
+    """In a process that has verified it just before; its timer is moved, and nothing else."""
+    elapsed = [0.0]
+    access = AccessService(apart.database, apart.clock, timer=lambda: elapsed[0])
+    made = await apart.access.create_credential(org.caller.org_id, secrets.token_hex(6))
+    token = await token_of(access, made)
+    await access.caller_of_basic(made.username, made.secret)
+    await access.caller_of_token(token)
+    await apart.access.revoke_credential(made.username)
+    elapsed[0] = CACHE_S - 0.001
+    await access.caller_of_basic(made.username, made.secret)
+    await access.caller_of_token(token)
+    elapsed[0] = CACHE_S
+    assert CACHE_S <= 60
+    with pytest.raises(NotAuthenticated):
+        await access.caller_of_basic(made.username, made.secret)
+    with pytest.raises(NotAuthenticated):
+        await access.caller_of_token(token)
+
+
+async def test_the_tokens_of_a_retired_key_end_within_a_minute_too(apart: Services, org: Org) -> None:
+    now, elapsed = [clock.now()], [0.0]
+
+    def at() -> datetime:
+        return now[0]
+
+    access = AccessService(apart.database, at, timer=lambda: elapsed[0])
+    token = await token_of(access, org.credential)
+    await access.caller_of_token(token)
+    await apart.access.rotate_signing_key()
+    await apart.access.retire_signing_key(kid(token))
+    await access.caller_of_token(token)
+    elapsed[0] = CACHE_S
+    with pytest.raises(NotAuthenticated):
+        await access.caller_of_token(token)
