@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from bench import reference
 from cockade.storage.database import connect
-from cockade.storage.embedded import _packaged_binaries  # pyright: ignore[reportPrivateUsage]
+from cockade.storage.embedded import packaged_binaries  # pyright: ignore[reportPrivateUsage]
 from cockade.storage.sql import load
 from tests.acceptance.service import POLL_S, READY_S_MAX, STOP_S_MAX, free_port, query
 
@@ -73,7 +73,7 @@ def pgbench_tps(url: str, clients: int, seconds: float) -> float:
     query(url, SQL["create_yardstick"])
     options = ["-n", "-M", "prepared", "-c", clients, "-j", WORKERS, "-T", round(seconds), "-f", PGBENCH]
     ran = subprocess.run(
-        [_packaged_binaries() / "pgbench", *map(str, options), url],
+        [packaged_binaries() / "pgbench", *map(str, options), url],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = TPS.search(ran.stdout)

@@ -39,7 +39,6 @@ def services(url: str, settings: Config) -> Services:
         config=settings,
         clock=clock.now,
         database=database,
-        access=AccessService(database, clock.now),
         audit=AuditService(database),
         access=AccessService(database, clock.now, settings),
         calls=CallThrottle(database, clock.now, settings.calls_per_minute_max)

@@ -68,13 +68,13 @@ def session(world: World) -> Generator[requests.Session]:
         yield made
 
 
-@schema.parametrize()
+@schema.parametrize()  # pyright: ignore[reportUntypedFunctionDecorator]
 @settings(
     max_examples=CASES,
     derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]
 )
 def test_answers_are_as_they_are_documented(
     case: Case, world: World, session: requests.Session, service: Service

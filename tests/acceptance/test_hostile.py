@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 import httpx
@@ -45,7 +45,7 @@ def post(hasty: Service) -> bytes:
 
 
 @contextmanager
-def connection(service: Service) -> Iterator[socket.socket]:
+def connection(service: Service) -> Generator[socket.socket]:
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as line:
         yield line
 

@@ -33,9 +33,9 @@ from cockade.access.model import (
     SigningKey,
     Token,
 )
+from cockade.access.rules import key_states
 from cockade.audit import store as audit_store
 from cockade.audit.model import Action, CommandLine
-from cockade.access.rules import key_states
 from cockade.clock import Clock
 from cockade.config import Config
 from cockade.errors import (
@@ -178,8 +178,13 @@ class AccessService:
 
         async def body(tx: Tx) -> list[SigningKey]:
             await store.lock_signing_keys(tx)
-            await store.insert_signing_key(tx, secret, self._clock())
-            return await store.list_signing_keys(tx)
+            now = self._clock()
+            await store.insert_signing_key(tx, secret, now)
+            keys = await store.list_signing_keys(tx)
+            await audit_store.record(
+                tx, CommandLine(None), now, Action.SIGNING_KEY_ROTATE, keys[0].key_id, {}
+            )
+            return keys
 
         return key_states(await self._database.transaction("signing_key.rotate", body))[0]
 
@@ -194,6 +199,9 @@ class AccessService:
             if key_id == keys[0]:
                 raise SigningKeyInUse
             await store.delete_signing_key(tx, key_id)
+            await audit_store.record(
+                tx, CommandLine(None), self._clock(), Action.SIGNING_KEY_RETIRE, key_id, {}
+            )
 
         await self._database.transaction("signing_key.retire", body)
 
@@ -205,7 +213,7 @@ class AccessService:
         if known := self._recall(key):
             return known
         async with self._turn():
-            if known := self._recall(key):  # proved while this one waited
+            if known := self._find_verified(key):  # proved while this one waited
                 return known
             credential = await self._prove(
                 f"basic\0{username}",
@@ -330,13 +338,13 @@ class AccessService:
         return hmac.digest(self._cache_key, proof.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
     def _recall(self, key: bytes) -> Caller | None:
-        """The caller whom this proof proved within the last minute."""
+        """The caller whom this proof proved within the last minute; counted once per call."""
+        known = self._find_verified(key)
+        metrics.count_proof(is_known=known is not None)
+        return known
+
+    def _find_verified(self, key: bytes) -> Caller | None:
         known = self._verified.get(key)
-        is_known = known is not None and known[0] > time.monotonic()
-        metrics.count_proof(is_known=is_known)
-        if known is not None and is_known:
-            return known[1]
-        caller, for_s = await prove()
         return known[1] if known is not None and known[0] > self._timer() else None
 
     def _remember(self, key: bytes, caller: Caller, for_s: float) -> Caller:

@@ -21,6 +21,8 @@ class Action(StrEnum):
     ORG_CREATE = "org.create"
     CREDENTIAL_CREATE = "credential.create"
     CREDENTIAL_REVOKE = "credential.revoke"
+    SIGNING_KEY_ROTATE = "signing_key.rotate"
+    SIGNING_KEY_RETIRE = "signing_key.retire"
     BADGE_CREATE = "badge.create"
     BADGE_UPDATE = "badge.update"
     BADGE_ACTIVATE = "badge.activate"

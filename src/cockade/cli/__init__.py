@@ -7,8 +7,7 @@ import sys
 import typer
 
 from cockade import __version__
-from cockade.cli import audit, credential, db, demo, org, serve
-from cockade.cli import credential, db, demo, org, serve, signing_key
+from cockade.cli import audit, credential, db, demo, org, serve, signing_key
 from cockade.errors import CockadeError
 
 app = typer.Typer(

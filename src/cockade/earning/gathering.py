@@ -62,10 +62,15 @@ class Asked:
         """Nor any of these."""
         return {(self.caller.org_id, self.badge_id, customer) for customer in self.command.customers}
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nobody left to tell."""
+        return self.outcome is not None and self.outcome.done()
+
     def settle(self, result: RequestOutcome | BaseException | None) -> None:
         """Tell whoever waits, if anybody still does."""
         assert self.outcome is not None
-        if self.outcome.done():
+        if self.is_settled:
             return
         if isinstance(result, BaseException):
             self.outcome.set_exception(result)
@@ -101,7 +106,8 @@ class Gathering:
             lot = asyncio.create_task(self._carry_out_waiting(), context=Context())
             self._lots.add(lot)
             lot.add_done_callback(self._lots.discard)
-        return await asked.outcome
+        with self._database.spending():
+            return await asked.outcome
 
     async def _carry_out_waiting(self) -> None:
         while lot := self._next_lot():
@@ -115,6 +121,8 @@ class Gathering:
         wanted: set[tuple[OrgId, BadgeId, CustomerId]] = set()
         while self._waiting and len(lot) < REQUESTS_MAX:
             asked = self._waiting.popleft()
+            if asked.is_settled:  # whoever asked has gone
+                continue
             if asked.id in ids or not wanted.isdisjoint(asked.wanted):
                 stays.append(asked)
                 continue

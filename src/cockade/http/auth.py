@@ -37,8 +37,8 @@ class Authentication(AbstractAuthenticationMiddleware):
         return AuthenticationResult(user=caller, auth=None)
 
 
-def readers_only_read(connection: Connection, _: BaseRouteHandler) -> None:
-    """A guard: a read-only credential changes nothing."""
+async def readers_only_read(connection: Connection, _: BaseRouteHandler) -> None:
+    """A guard: a read-only credential changes nothing. Not a plain function, which would be called in a thread."""
     if connection.scope.get("method") in READING:
         return
     caller: Caller = connection.user

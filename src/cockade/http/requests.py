@@ -62,8 +62,7 @@ class Exchange:
         trace_id: str | None = None,
     ) -> None:
         self._scope = scope or {}
-    def __init__(self, header: str | None, arrived_at: datetime, headers: Headers = ()) -> None:
-        self.headers = headers
+        self.headers: Headers = ()
         """What the answer carries beside its handler's own."""
         self.arrived_at = arrived_at
         """When the request came in; answers that only tell what is, tell it as of then."""
@@ -237,8 +236,8 @@ class ExchangeLayer:
             scope["path"] = scope["raw_path"].decode("latin-1")
         trace_id = trace_id_of(_header(scope, TRACE_HEADER))
         exchange = Exchange(_header(scope, REQUEST_ID_HEADER), self._clock(), scope, trace_id)
+        exchange.headers = headers_of(scope)
         logs.follow(exchange)
-        exchange = Exchange(_header(scope), self._clock(), headers_of(scope))
         scope["cockade.exchange"] = exchange  # type: ignore[typeddict-unknown-key]
         started, status = time.perf_counter(), 0
 
