@@ -116,10 +116,14 @@ ENTRIES: dict[str, Entry] = {
     "getCustomField": Entry(),
     "listCustomFields": Entry(),
     "putIdentifiers": Entry(),
+    "eraseCustomer": Entry(),
+    "mergeCustomers": Entry(),
+    "listAudit": Entry(),
     "generateToken": Entry(public=True),
     "issueToken": Entry(public=True),
     "healthz": Entry(public=True),
     "readyz": Entry(public=True),
+    "metrics": Entry(public=True),
 }
 
 

@@ -14,6 +14,7 @@ import pytest_asyncio
 from cockade import clock, compose
 from cockade.access.model import NewCredential
 from cockade.access.service import CACHE_S, AccessService
+from cockade.audit.model import COMMAND_LINE, Action, EntryFilter
 from cockade.config import Config
 from cockade.errors import NotAuthenticated, SigningKeyInUse, SigningKeyNotFound
 from cockade.http.app import Services
@@ -70,6 +71,17 @@ async def test_the_tokens_of_a_retired_key_end_and_all_others_stay(apart: Servic
         await another_process(apart).caller_of_token(old)
     await another_process(apart).caller_of_token(new)
     assert kid(old) not in [key.key_id for key in await apart.access.list_signing_keys()]
+
+
+async def test_changes_of_keys_are_in_the_audit_trail(apart: Services) -> None:
+    retired = (await apart.access.list_signing_keys())[0].key_id
+    made = await apart.access.rotate_signing_key()
+    await apart.access.retire_signing_key(retired)
+    entries = await apart.audit.list_entries(EntryFilter(), None, 2)
+    assert [(entry.action, entry.subject, entry.username, entry.org_id) for entry in entries] == [
+        (Action.SIGNING_KEY_RETIRE, retired, COMMAND_LINE, None),
+        (Action.SIGNING_KEY_ROTATE, made.key_id, COMMAND_LINE, None),
+    ]
 
 
 async def test_a_list_says_when_nobody_misses_a_key_any_more(apart: Services) -> None:

@@ -31,9 +31,9 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "badge_count": ADDED_TO,
     # request: ids that a refusal gives back are deleted in the transaction that took them
     "request": (*ADDED_TO, "delete"),
-    # earning and enrolment: an entry of a ledger is revoked and never otherwise changed
-    "earned_badge": ("select", "insert", "update (revoked_at, counted_at)"),
-    "enrolment": ("select", "insert", "update (revoked_at)"),
+    # earning and enrolment: an entry of a ledger is revoked, moved to another customer, or erased with its customer
+    "earned_badge": ("select", "insert", "update (revoked_at, counted_at, customer_id, ordinal)", "delete"),
+    "enrolment": ("select", "insert", "update (revoked_at, customer_id, ordinal)", "delete"),
     # limit
     "tally": (*ADDED_TO, "delete"),
     # catalogue
@@ -41,7 +41,9 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "custom_field": ADDED_TO,
     "org_meta": ADDED_TO,
     # customer
-    "customer_identifier": ADDED_TO,
+    "customer_identifier": (*ADDED_TO, "delete"),
+    # audit: nobody changes the trail
+    "audit_entry": ("select", "insert"),
     # storage
     "schema_migration": ("select",),
 }
