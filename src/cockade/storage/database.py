@@ -205,7 +205,9 @@ class Database:
         begin = "BEGIN" if lock_timeout_ms is None else f"BEGIN; SET LOCAL lock_timeout = {lock_timeout_ms}"
         budget, started_s = _budget.get() or _Budget(self._config.call_s_max), _now_s()
         try:
-            return await self._attempt_often(name, body, begin, started_s + budget.left_s - ROLLBACK_TIMEOUT_S)
+            return await self._attempt_often(
+                name, body, begin, started_s + budget.left_s - ROLLBACK_TIMEOUT_S
+            )
         finally:
             budget.left_s -= _now_s() - started_s
 
