@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
 from cockade.config import Config
@@ -34,6 +35,10 @@ def _add_exchange(_: object, __: str, line: MutableMapping[str, Any]) -> Mutable
     return line if exchange is None else {**exchange.log_fields(), **line}
 
 
+def _encode(event: Any, **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
 def configure(config: Config) -> None:
     """Send structlog's and the standard library's events the same way."""
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
@@ -45,7 +50,7 @@ def configure(config: Config) -> None:
     ]
     if config.log_format == "json":
         shared.append(structlog.processors.format_exc_info)
-        renderer: Any = structlog.processors.JSONRenderer()
+        renderer: Any = structlog.processors.JSONRenderer(serializer=_encode)
     else:
         # Plain tracebacks: the prettier ones show local variables, and so secrets.
         plain = structlog.dev.plain_traceback

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -335,7 +334,9 @@ class AccessService:
             self._turns.release()
 
     def _key(self, proof: str) -> bytes:
-        return hmac.digest(self._cache_key, proof.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return hashlib.blake2b(
+            proof.encode("utf-8", "surrogatepass"), key=self._cache_key, digest_size=32
+        ).digest()
 
     def _recall(self, key: bytes) -> Caller | None:
         """The caller whom this proof proved within the last minute; counted once per call."""

@@ -34,7 +34,7 @@ from cockade.errors import CockadeError
 from cockade.holding.service import HoldingService
 from cockade.http import errors
 from cockade.http.addresses import Proxies
-from cockade.http.auth import TOKEN_HEADER, Authentication, readers_only_read
+from cockade.http.auth import TOKEN_HEADER, Authentication
 from cockade.http.docs import DocsPage
 from cockade.http.intake import Room
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
@@ -175,7 +175,6 @@ def _authenticated(path: str, *, include_in_schema: bool) -> Router:
     return Router(
         path,
         route_handlers=HANDLERS,
-        guards=[readers_only_read],
         middleware=[DefineMiddleware(Authentication)],
         security=[{"basic": []}, {"token": []}],
         include_in_schema=include_in_schema,

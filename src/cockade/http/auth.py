@@ -7,7 +7,6 @@ import binascii
 from typing import Any
 
 from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from cockade.access.model import AccessGroup, Caller
@@ -27,23 +26,19 @@ class Authentication(AbstractAuthenticationMiddleware):
     """Puts the caller into every request of the routes that it stands before."""
 
     async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
-        """Raises NotAuthenticated where there is no proof, a wrong one, or there are two different ones."""
+        """Raises NotAuthenticated where there is no proof, a wrong one, or there are two different ones.
+
+        And NotAllowed where a read-only credential would change something.
+        """
         access: AccessService = connection.app.state.access
         caller = await _caller(access, connection)
         exchange = exchange_of(connection.scope)
         exchange.caller = caller
         if (calls := connection.app.state.calls) is not None:
             await _count(calls, caller, exchange)
+        if caller.access_group is AccessGroup.READ_ONLY and connection.scope.get("method") not in READING:
+            raise NotAllowed
         return AuthenticationResult(user=caller, auth=None)
-
-
-async def readers_only_read(connection: Connection, _: BaseRouteHandler) -> None:
-    """A guard: a read-only credential changes nothing. Not a plain function, which would be called in a thread."""
-    if connection.scope.get("method") in READING:
-        return
-    caller: Caller = connection.user
-    if caller.access_group is AccessGroup.READ_ONLY:
-        raise NotAllowed
 
 
 async def _count(calls: CallThrottle, caller: Caller, exchange: Exchange) -> None:

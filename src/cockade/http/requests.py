@@ -25,6 +25,7 @@ from msgspec import Struct
 from cockade import logs, metrics
 from cockade.access.model import Caller
 from cockade.clock import Clock
+from cockade.config import Config
 from cockade.errors import MALFORMED, BodyEncoded, BodyTooSlow, Fault, InvalidInput
 from cockade.http import body
 from cockade.http.headers import Headers, headers_of
@@ -155,7 +156,7 @@ class ApiRequest(Request[Caller, None, State]):
         if self.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
             raise BodyEncoded
         try:
-            async with asyncio.timeout(self.app.state.config.body_s_max):
+            async with asyncio.timeout(self.config.body_s_max):
                 return b"".join(await self._chunks())
         except TimeoutError:
             raise BodyTooSlow from None
@@ -189,6 +190,11 @@ class ApiRequest(Request[Caller, None, State]):
         annotation = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         kind: type[JsonBody[Any] | JsonRows[Any]] = get_origin(annotation)
         return kind(await self.body(), get_args(annotation)[0])
+
+    @property
+    def config(self) -> Config:
+        """The service's. Not a dependency, as the framework makes a task for each where there are two."""
+        return self.app.state.config
 
     @property
     def exchange(self) -> Exchange:

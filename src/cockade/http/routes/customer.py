@@ -10,7 +10,6 @@ from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from cockade import errors
-from cockade.config import Config
 from cockade.customer.service import CustomerService
 from cockade.http.customers import (
     EXAMPLE,
@@ -54,10 +53,9 @@ async def put_identifiers(
         JsonBody[IdentifiersBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE)])
     ],
     customers: NamedDependency[CustomerService],
-    config: NamedDependency[Config],
 ) -> Envelope[IdentifiersAnswer]:
     """All of them or none."""
-    owned = data.read(lambda body, faults: to_identifiers(body, config, faults))
+    owned = data.read(lambda body, faults: to_identifiers(body, request.config, faults))
     return Envelope(identifiers_answer(await customers.put_identifiers(request.user, owned)))
 
 

@@ -10,7 +10,6 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, QueryParameter
 
 from cockade import errors, ids
-from cockade.config import Config
 from cockade.earning.service import EarningService
 from cockade.http.body import Faults
 from cockade.http.earnings import (
@@ -81,13 +80,12 @@ async def earn_bulk(
     request: ApiRequest,
     data: Annotated[JsonBody[EarnBulkBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE)])],
     earning: NamedDependency[EarningService],
-    config: NamedDependency[Config],
     answer: AnswerParameter = AnswerShape.ISSUED,
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """One call, any number of customers."""
 
     def convert(body: EarnBulkBody, faults: Faults) -> tuple[BulkCommand, list[ErrorDetail]]:
-        command = to_command(body, request.exchange, config, faults)
+        command = to_command(body, request.exchange, request.config, faults)
         return command, repeats(body.customer_ids or [], command.customers)
 
     command, warnings = data.read(convert)

@@ -10,7 +10,6 @@ from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from cockade import errors
-from cockade.config import Config
 from cockade.enrolment.model import RevokeIssue
 from cockade.enrolment.service import EnrolmentService
 from cockade.http.body import Faults
@@ -48,12 +47,11 @@ async def issue_bulk(
         JsonBody[IssueBulkBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE_ISSUE)])
     ],
     enrolments: NamedDependency[EnrolmentService],
-    config: NamedDependency[Config],
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """One call, any number of customers."""
 
     def convert(body: IssueBulkBody, faults: Faults) -> tuple[BulkCommand, list[ErrorDetail]]:
-        return to_issue_command(body, request.exchange, config, faults)
+        return to_issue_command(body, request.exchange, request.config, faults)
 
     command, warnings = data.read(convert)
     outcome = await enrolments.issue_bulk(request.user, command)
@@ -75,11 +73,10 @@ async def revoke_issue(
         JsonBody[RevokeIssueBody], Body(examples=[Example(summary="One customer", value=EXAMPLE_REVOKE)])
     ],
     enrolments: NamedDependency[EnrolmentService],
-    config: NamedDependency[Config],
 ) -> Envelope[RevokeIssueAnswer]:
     """Enrolments that end now."""
 
     def convert(body: RevokeIssueBody, faults: Faults) -> RevokeIssue:
-        return to_revocation(body, config, faults)
+        return to_revocation(body, request.config, faults)
 
     return Envelope(revocation_answer(*await enrolments.revoke(request.user, data.read(convert))))

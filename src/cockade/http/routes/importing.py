@@ -11,7 +11,6 @@ from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from cockade import errors
-from cockade.config import Config
 from cockade.earning.service import EarningService
 from cockade.errors import InvalidInput
 from cockade.http.body import Faults
@@ -52,10 +51,9 @@ async def import_customer_badges(
     request: ApiRequest,
     data: Rows,
     earning: NamedDependency[EarningService],
-    config: NamedDependency[Config],
 ) -> Answers:
     """History, in one call."""
-    return await _import(request, data, earning, config)
+    return await _import(request, data, earning)
 
 
 @put(
@@ -70,18 +68,15 @@ async def import_customer_badges_by_put(
     request: ApiRequest,
     data: Rows,
     earning: NamedDependency[EarningService],
-    config: NamedDependency[Config],
 ) -> Answers:
     """History, in one call."""
-    return await _import(request, data, earning, config)
+    return await _import(request, data, earning)
 
 
-async def _import(
-    request: ApiRequest, data: JsonRows[ImportBody], earning: EarningService, config: Config
-) -> Answers:
+async def _import(request: ApiRequest, data: JsonRows[ImportBody], earning: EarningService) -> Answers:
     faults = Faults()
     batch = request_id_of(request.exchange, None, faults)
     if faults:
         raise InvalidInput(faults)
-    rows = await data.read(to_row, config.customers_max)
+    rows = await data.read(to_row, request.config.customers_max)
     return answer_import(await earning.import_history(request.user, batch, rows))
