@@ -319,13 +319,20 @@ async def _issue_inside(forger: Forger, name: str, why: str) -> None:
 
 
 async def forget_a_revocation(forger: Forger) -> None:
-    done = forger.first(Revocation, lambda each: each.answer.fate is Fate.ACKNOWLEDGED)
-    key, event = await forger.connection.fetchrow(
-        "update earned_badge set revoked_at = null where request_key = $1 and line = $2"
-        " returning badge_key, valid_from",
-        *_place(done.earned_id),
-    )
-    await forger.recount(key, [event])
+    """Of a customer who has not earned the badge again since: else she would hold two as well."""
+    for done in forger.diary.of(Revocation):
+        if done.answer.fate is not Fate.ACKNOWLEDGED:
+            continue
+        row = await forger.connection.fetchrow(
+            "update earned_badge e set revoked_at = null where request_key = $1 and line = $2 and not exists"
+            " (select from earned_badge o where o.badge_key = e.badge_key and o.customer_id = e.customer_id"
+            " and o.revoked_at is null) returning badge_key, valid_from",
+            *_place(done.earned_id),
+        )
+        if row is not None:
+            await forger.recount(row[0], [row[1]])
+            return
+    raise AssertionError("whoever was revoked has earned again")
 
 
 async def revoke_unasked(forger: Forger) -> None:

@@ -14,7 +14,8 @@ import pytest
 from tests.acceptance.service import Service, earn_bulk, make_badge, query, running
 
 STATEMENT = re.compile(r"^\S+ \S+ \S+ \[(\d+)\] LOG:  (?:statement|execute [^:]*): (.*)$", re.MULTILINE)
-FEW, MANY = 2, 10_000
+FEW, MANY = 102, 10_000
+"""Fewer may share a transaction with other calls; see `cockade.earning.gathering`."""
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ LIMITS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("limits", [{}, LIMITS], ids=["without limits", "with limits"])
-def test_one_customer_and_ten_thousand_take_the_same_number_of_statements(
+def test_a_hundred_customers_and_ten_thousand_take_the_same_number_of_statements(
     logging_service: Service, record_property: Callable[[str, object], None], limits: dict[str, Any]
 ) -> None:
     shown = logging_service.first_credential()
@@ -68,9 +69,9 @@ def test_one_customer_and_ten_thousand_take_the_same_number_of_statements(
         assert earn_bulk(client, badge_id, [1]).status_code == 200
         first, counts = 2, dict[str, list[int]]()
         for situation, held, size in (
-            ("none held", 0, 1),
+            ("none held", 0, FEW),
             ("none held", 0, MANY),
-            ("all held", 1, 1),
+            ("all held", FEW, FEW),
             ("all held", MANY, MANY),
             ("half held", FEW // 2, FEW),
             ("half held", MANY // 2, MANY),

@@ -86,6 +86,14 @@ class Plain(Struct, frozen=True):
     ordinals: Sequence[int]
 
 
+class NothingPlain(Exception):
+    """Nothing of a lot can be carried out together: its transaction is undone."""
+
+    def __init__(self, results: list[RequestOutcome | RequestIdUsed | None]) -> None:
+        self.results = results
+        super().__init__()
+
+
 class Gathering:
     """The small requests of this process that wait to be carried out."""
 
@@ -139,6 +147,8 @@ class Gathering:
                 lambda tx: _issue_together(tx, lot, self._clock),
                 lock_timeout_ms=LOCK_TIMEOUT_MS,
             )
+        except NothingPlain as found:
+            results = found.results
         except (DuplicateRow, Busy, OutcomeUnknown):
             results = [None] * len(lot)
         except BaseException as error:
@@ -159,8 +169,9 @@ async def _issue_together(
     keys = await request_store.begin_many(tx, [(*asked.id, asked.kind) for asked in lot], now)
     begun = [(asked, key) for asked, key in zip(lot, keys, strict=True) if key is not None]
     plain = {item.asked.id: item for item in await _find_plain(tx, begun, now)}
-    if plain:
-        await _write(tx, list(plain.values()))
+    if not plain:
+        raise NothingPlain([RequestIdUsed(reference="requestId") if key is None else None for key in keys])
+    await _write(tx, list(plain.values()))
     if left_out := [asked.id for asked, _ in begun if asked.id not in plain]:
         await request_store.forget_many(tx, left_out)
     for item in plain.values():

@@ -93,6 +93,11 @@ class RequestService:
             metrics.collisions.inc()
             log.info("collision", action=name, request_id=request_id)
             return await self._settled(name, lambda tx: attempt(tx, alone=True))
+        except Unavailable as error:
+            # Nothing was changed by this try. What became of an earlier one, nobody could be asked.
+            if earlier_keys and not isinstance(error, OutcomeUnknown):
+                raise OutcomeUnknown from error
+            raise
 
     async def _settled(self, name: str, attempt: Callable[[Tx], Awaitable[AnOutcome]]) -> AnOutcome:
         """The attempt's outcome, also where its commit was not answered."""
