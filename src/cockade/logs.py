@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -36,7 +38,12 @@ def _add_exchange(_: object, __: str, line: MutableMapping[str, Any]) -> Mutable
 
 
 def _encode(event: Any, **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    """One line of ASCII: beyond it are characters that end lines for some readers, and that command terminals."""
+    with suppress(UnicodeEncodeError):
+        line = msgspec.json.encode(event, enc_hook=repr)
+        if line.isascii():
+            return line.decode()
+    return json.dumps(event, default=repr)
 
 
 def configure(config: Config) -> None:

@@ -187,6 +187,10 @@ class Service:
         """All that it has logged since it was first started."""
         return self.log_file.read_text()
 
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Its structured log lines that are whole; the last may be being written."""
+        return [msgspec.json.decode(line) for line in self.log().split("\n")[:-1] if line.startswith("{")]
+
     def printed(self) -> str:
         """What it printed on standard output since its last start."""
         return self._printed_file.read_text()

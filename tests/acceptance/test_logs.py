@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import msgspec
 
 from tests.acceptance.service import Service, make_badge
 
@@ -19,8 +18,7 @@ def lines_of(service: Service, request_id: str) -> list[dict[str, Any]]:
     """What was logged for a request; it is written when the answer has been sent."""
     deadline = time.monotonic() + WAIT_S_MAX
     while True:
-        lines = [msgspec.json.decode(line) for line in service.log().splitlines() if line.startswith("{")]
-        found = [line for line in lines if line.get("request_id") == request_id]
+        found = [line for line in service.log_lines() if line.get("request_id") == request_id]
         if any(line["event"] == "request" for line in found):
             return found
         assert time.monotonic() < deadline, service.log()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from structlog.contextvars import merge_contextvars
 
 from cockade import logs
@@ -51,3 +53,11 @@ async def test_what_a_line_says_itself_stands() -> None:
 
 async def test_a_line_outside_of_requests_is_left_alone() -> None:
     assert line() == {"event": "x"}
+
+
+@pytest.mark.parametrize("told", ["a\u2028b", "a\x85b", "\x1b[2J\x9b2J", "é\nü", "\ud800", "plain"])
+def test_what_callers_send_ends_no_line_and_commands_no_terminal(told: str) -> None:
+    written = logs._encode({"event": "x", "path": told})
+    assert written.isascii()
+    assert written.isprintable()
+    assert json.loads(written) == {"event": "x", "path": told}
