@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_origin
 from urllib.parse import quote
 
 import structlog
-from litestar import Request
+from litestar import Request, Response
 from litestar.datastructures import State
+from litestar.enums import MediaType
 from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.plugins import OpenAPISchemaPlugin
@@ -69,7 +71,7 @@ class Exchange:
         """When the request came in; answers that only tell what is, tell it as of then."""
         self.trace_id = trace_id
         """Of the caller's trace, where it sent one."""
-        self.request_id = header or uuid.uuid4().hex
+        self.request_id = header or token_hex(16)
         """The request id that is used and echoed."""
         self.caller: Caller | None = None
         self.codes: list[int] | None = None
@@ -153,7 +155,7 @@ class ApiRequest(Request[Caller, None, State]):
         return self._whole
 
     async def _receive(self) -> bytes:
-        if self.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
+        if (_header(self.scope, b"content-encoding") or "").strip().lower() not in ("identity", ""):
             raise BodyEncoded
         try:
             async with asyncio.timeout(self.config.body_s_max):
@@ -200,6 +202,23 @@ class ApiRequest(Request[Caller, None, State]):
     def exchange(self) -> Exchange:
         """See `Exchange`."""
         return exchange_of(self.scope)
+
+
+class JsonAnswer(Response[Any]):
+    """An answer that is JSON already, and is sent as it stands."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body, media_type=MediaType.JSON)
+
+    def to_asgi_response(self, *_: Any, status_code: int | None = None, **__: Any) -> ASGIApp:  # pyright: ignore
+        """Called by the framework, whose own would encode, look up and copy before it comes to the same."""
+        return partial(_send_json, self.content, status_code or 200)
+
+
+async def _send_json(body: bytes, status: int, _: Scope, __: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def exchange_of(scope: Any) -> Exchange:
