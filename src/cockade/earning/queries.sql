@@ -4,7 +4,7 @@
 -- towards windows. All in one statement, so that a limit is not judged by one moment and named by another, and in one row:
 -- each column of what was found is one value, its numbers end to end, which a client reads at once.
 with every as materialized (
-    select customer_id, ordinal, request_key, line, valid_from, valid_until, revoked_at is null as counts
+    select customer_id, ordinal, request_key, line, valid_from, valid_until, revoked_at is null as counts, counted_at
     from earned_badge
     where badge_key = $1 and customer_id = any($2::bigint[]))
 select *
@@ -18,13 +18,13 @@ from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal)
             from every where counts and valid_from < $4 and valid_until > $3
             order by customer_id, valid_until desc, ordinal desc) last) standing,
      (select string_agg(int8send(customer_id), ''), string_agg(timestamptz_send(counted_at), '')
-      from (select customer_id, counted_at from earned_badge
-            where badge_key = $1 and customer_id = any($2::bigint[])
-              and counted_at >= $5::timestamptz and counted_at < $6::timestamptz
+      from (select customer_id, counted_at from every
+            where counted_at >= $5::timestamptz and counted_at < $6::timestamptz
             order by customer_id, counted_at) event) counted;
 
 -- name: find_last_ordinals
--- The same without what needs all that they ever had: of each customer one row is read, and those within the windows.
+-- The same without what needs all that they ever had: of each customer one row is read, her first eight where there are
+-- windows, and of the others those within the windows.
 select *
 from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal), '')
       from (select asked.customer_id, last.ordinal
@@ -34,7 +34,11 @@ from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal)
                                 order by e.ordinal desc limit 1) last) each) held,
      (select string_agg(int8send(customer_id), ''), string_agg(timestamptz_send(counted_at), '')
       from (select customer_id, counted_at from earned_badge
-            where badge_key = $1 and customer_id = any($2::bigint[])
+            where badge_key = $1 and customer_id = any($2::bigint[]) and ordinal <= 8 and $3::timestamptz is not null
+              and counted_at >= $3::timestamptz and counted_at < $4::timestamptz
+            union all
+            select customer_id, counted_at from earned_badge
+            where badge_key = $1 and customer_id = any($2::bigint[]) and ordinal > 8
               and counted_at >= $3::timestamptz and counted_at < $4::timestamptz
             order by customer_id, counted_at) event) counted;
 

@@ -56,8 +56,14 @@ limit $16 offset $17;
 -- Of customer $1 the event dates that count towards windows, each badge within its own range (half open), ascending.
 select w.badge_key, array_agg(e.counted_at order by e.counted_at)
 from unnest($2::integer[], $3::timestamptz[], $4::timestamptz[]) as w (badge_key, opens, closes)
-join earned_badge e on e.badge_key = w.badge_key and e.customer_id = $1
-                   and e.counted_at >= w.opens and e.counted_at < w.closes
+cross join lateral (
+    select counted_at from earned_badge
+    where badge_key = w.badge_key and customer_id = $1 and ordinal <= 8
+      and counted_at >= w.opens and counted_at < w.closes
+    union all
+    select counted_at from earned_badge
+    where badge_key = w.badge_key and customer_id = $1 and ordinal > 8
+      and counted_at >= w.opens and counted_at < w.closes) e
 group by w.badge_key;
 
 -- name: list_earned

@@ -1,0 +1,157 @@
+"""The statements that every call runs find their rows by an index, in a ledger of any size, and go on doing so.
+
+The planner is left as it is, and the plans are those that a server keeps for prepared statements and those that it makes
+for values that it knows. The ledger here is a temporary table in the place of the real one, with the same indexes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from cockade.config import Config
+from cockade.earning.store import SQL as EARNING
+from cockade.enrolment.store import SQL as ENROLMENT
+from cockade.holding.store import SQL as HOLDING
+from cockade.storage.database import Connection, connect, session_settings
+
+BADGES = 120
+CUSTOMERS = 2000
+BADGE = BADGES // 2
+TABLES = ("earned_badge", "enrolment")
+FROM, UNTIL = "'2024-05-01Z'", "'2024-06-01Z'"
+NOTHING = "null, null, null, null, null, null, null, null, null"
+
+
+class Asked(NamedTuple):
+    """A statement, its values as SQL writes them, and the columns that must lead to its rows."""
+
+    statement: str
+    values: str
+    by: set[str]
+
+
+def customers(count: int) -> str:
+    """A list of so many, most of whom have the badge."""
+    return "'{" + ",".join(str(customer) for customer in range(1, count + 1)) + "}'"
+
+
+def hot(count: int) -> dict[str, Asked]:
+    """What an earnBulk and an issueBulk for so many customers ask, and a revokeIssue."""
+    one_each = {"badge_key", "customer_id"}
+    audience = customers(count)
+    badges = "'{" + ",".join([str(BADGE)] * count) + "}'"
+    return {
+        "find_holders": Asked(
+            EARNING["find_holders"], f"{BADGE}, {audience}, {FROM}, {UNTIL}, null, null", one_each
+        ),
+        "find_last_ordinals": Asked(
+            EARNING["find_last_ordinals"], f"{BADGE}, {audience}, {FROM}, {UNTIL}", one_each
+        ),
+        "find_last_ordinals_of_many": Asked(
+            EARNING["find_last_ordinals_of_many"], f"{badges}, {audience}", one_each
+        ),
+        "find_enrollees": Asked(
+            ENROLMENT["find_enrollees"], f"{BADGE}, {audience}, {FROM}, {UNTIL}", one_each
+        ),
+        "find_holding": Asked(ENROLMENT["find_holding"], f"{BADGE}, {audience}, {FROM}", one_each),
+        "revoke_all": Asked(ENROLMENT["revoke_all"], f"{BADGE}, {audience}, {FROM}", one_each),
+    }
+
+
+SINGLE = {
+    "revoke": Asked(EARNING["revoke"], f"{BADGE}, 7, 1, 7, {FROM}", {"badge_key", "customer_id"}),
+    "list_states": Asked(
+        HOLDING["list_states"],
+        f"1001, 7, {FROM}, {NOTHING}, 'LIVE', 'RANK', 1, 10, 0",
+        {"badge_key", "customer_id"},
+    ),
+    "list_earned": Asked(HOLDING["list_earned"], f"{BADGE}, 7, 10, 1001", {"badge_key", "customer_id"}),
+    "list_holders": Asked(
+        HOLDING["list_holders"], f"{BADGE}, 7, 1, null, {FROM}, 10, 1001", {"badge_key"}
+    ),
+    "count_states": Asked(HOLDING["count_states"], f"{BADGE}, 7, {FROM}", {"badge_key", "customer_id"}),
+    "list_counted": Asked(
+        HOLDING["list_counted"], f"7, '{{{BADGE}}}', array[{FROM}]::timestamptz[], array[{UNTIL}]::timestamptz[]",
+        {"badge_key", "customer_id"},
+    ),
+}  # fmt: skip
+
+
+@pytest_asyncio.fixture
+async def connection(database_url: str) -> AsyncGenerator[Connection]:
+    """With an empty ledger of its own, and the planner as the server has it."""
+    connection = await connect(database_url)
+    try:
+        for table in TABLES:
+            await connection.execute(f"create temp table {table} (like public.{table} including all)")
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def fill(connection: Connection) -> None:
+    """240,000 rows, of which a fifth count towards windows, in the order in which badges are issued."""
+    for table in TABLES:
+        await connection.execute(
+            f"insert into {table} (customer_id, request_key, valid_from, valid_until, badge_key, ordinal, line)"
+            f" select c, b, at, at + interval '90 days', b, 1, c from generate_series(1, {BADGES}) b,"
+            f" generate_series(1, {CUSTOMERS}) c, lateral (select timestamptz '2024-01-01Z' + b * interval '1 day') t (at)"
+        )
+    await connection.execute("update earned_badge set counted_at = valid_from where badge_key % 5 = 0")
+    for table in TABLES:
+        await connection.execute(f"analyze {table}")
+
+
+async def plan_of(connection: Connection, asked: Asked, mode: str) -> dict[str, Any]:
+    """The plan of a prepared statement: `force_generic_plan`, for any values, or `force_custom_plan`, for these."""
+    await connection.execute(f"set plan_cache_mode = {mode}")
+    await connection.execute(f"prepare asked as {asked.statement}")
+    plan = await connection.fetchval(f"explain (format json) execute asked ({asked.values})")
+    await connection.execute("deallocate asked")
+    return json.loads(plan)[0]["Plan"]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The node and all below it."""
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def require_index(name: str, plan: dict[str, Any], by: set[str]) -> None:
+    """Wherever a ledger is read, an index leads there by these columns."""
+    reading = [
+        node for node in nodes(plan) if node.get("Relation Name") in TABLES and "Scan" in node["Node Type"]
+    ]
+    assert reading, name
+    for node in reading:
+        leading = [node, *node.get("Plans", [])] if node["Node Type"] == "Bitmap Heap Scan" else [node]
+        condition = " ".join(part.get("Index Cond", "") for part in leading)
+        assert all(column in condition for column in by), (name, node)
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+async def test_hot_statements_go_by_an_index_in_a_large_ledger(connection: Connection, mode: str) -> None:
+    await fill(connection)
+    for count in (1, 100, 1000):
+        for name, asked in hot(count).items():
+            require_index(f"{name} of {count}", await plan_of(connection, asked, mode), asked.by)
+    for name, asked in SINGLE.items():
+        require_index(name, await plan_of(connection, asked, mode), asked.by)
+
+
+async def test_plans_that_are_made_while_the_ledger_is_empty_go_by_an_index_too(
+    connection: Connection,
+) -> None:
+    """Services keep them for as long as they run."""
+    for name, value in session_settings(Config()).items():
+        await connection.execute("select set_config($1, $2, false)", name, value)
+    for table in TABLES:
+        await connection.execute(f"vacuum analyze {table}")
+    for name, asked in (hot(100) | SINGLE).items():
+        require_index(name, await plan_of(connection, asked, "force_generic_plan"), asked.by)
