@@ -57,6 +57,16 @@ class Config(Struct, frozen=True, kw_only=True):
     """How long a wrong secret counts."""
     calls_per_minute_max: Positive | None = None
     """Calls that each credential may make in a minute; unset: as many as it likes."""
+    event_days: Positive = 30
+    """How far the feed of events goes back; what is older is deleted."""
+    webhook_networks: str = ""
+    """Private networks that webhooks may be delivered to, separated by commas; to those also without TLS."""
+    webhook_timeout_s: Positive = 10
+    """How long a receiver may take to answer."""
+    webhook_give_up_h: Positive = 72
+    """A webhook whose next event could not be delivered for so long is disabled."""
+    webhook_log_days: Positive = 7
+    """How long attempts stay in the delivery log."""
     trusted_proxies: str = ""
     """Networks of the proxies that may say whom they speak for, separated by commas."""
     proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"

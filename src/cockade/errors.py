@@ -7,6 +7,7 @@ CockadeError
 ├── Refused                   the request is well formed, and the rules refuse it as a whole
 │   ├── BadgeNotFound 404 · RequestNotFound 404 · OrgNotFound 404 · CredentialNotFound 404 · CustomerNotFound 404
 │   ├── GroupNotFound 404 · CustomFieldNotFound 404 · OrgMetaNotFound 404
+│   ├── WebhookNotFound 404 · TooManyWebhooks 409
 │   ├── SigningKeyNotFound 404 · SigningKeyInUse 409
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
 │   ├── BadgeChanged 409 · CustomFieldNameTaken 409 · OrgMetaExists 409
@@ -187,6 +188,20 @@ class OrgMetaExists(Refused):
 
     code = 409
     message = "The org has its org meta already; change it with PUT /orgMeta."
+
+
+class WebhookNotFound(Refused):
+    """No such webhook in the caller's org."""
+
+    code = 404
+    message = "There is no such webhook."
+
+
+class TooManyWebhooks(Refused):
+    """The org has as many webhooks as an org may have."""
+
+    code = 409
+    message = "The org has as many webhooks as it may have; delete one first."
 
 
 class NotToBeIssued(Refused):

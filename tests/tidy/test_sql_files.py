@@ -19,6 +19,7 @@ OWNERS = {
     "badge": "badge",
     "badge_claim": "badge",
     "request": "request",
+    "outbox": "request",
     "earned_badge": "earning",
     "tally": "limit",
     "badge_count": "badge",
@@ -28,6 +29,8 @@ OWNERS = {
     "org_meta": "catalogue",
     "customer_identifier": "customer",
     "audit_entry": "audit",
+    "webhook": "webhook",
+    "webhook_attempt": "webhook",
     "schema_migration": "storage",
 }
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)

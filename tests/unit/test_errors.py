@@ -61,6 +61,13 @@ CONTRACT = [
     ),
     (errors.CustomFieldNameTaken, 409, 409, "This name is already used by another custom field."),
     (errors.OrgMetaExists, 409, 409, "The org has its org meta already; change it with PUT /orgMeta."),
+    (errors.WebhookNotFound, 404, 404, "There is no such webhook."),
+    (
+        errors.TooManyWebhooks,
+        409,
+        409,
+        "The org has as many webhooks as it may have; delete one first.",
+    ),
     (errors.NotToBeIssued, 400, 400, "The badge is earned directly (EARN): nobody is enrolled in it."),
     (errors.CustomerLimitReached, 817, 409, "Customer earn limit reached."),
     (errors.BadgeLimitReached, 818, 409, "Badge earn limit reached."),

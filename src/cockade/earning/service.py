@@ -35,8 +35,16 @@ from cockade.limit import rules as limit_rules
 from cockade.limit import service as limit_service
 from cockade.limit import store as limit_store
 from cockade.limit.model import FixedValue
-from cockade.request.model import BulkCommand, ImportOutcome, RefusalReason, RequestKind, RequestOutcome
+from cockade.request.model import (
+    BulkCommand,
+    ImportOutcome,
+    Ledger,
+    RefusalReason,
+    RequestKind,
+    RequestOutcome,
+)
 from cockade.request.service import Crowded, RequestService, Turn, counted
+from cockade.request.store import tell_revoked
 from cockade.storage.database import Database, Tx
 
 REFUSED: dict[RefusalReason, type[Refused]] = {
@@ -137,6 +145,8 @@ class EarningService:
             if is_capped:
                 await limit_store.add(tx, {(hold.badge_key, event_at): -1})
             await badge_store.add_count(tx, hold.badge_key, earned=-1)
+            revoked = [(customer, *place)]
+            await tell_revoked(tx, caller.org_id, Ledger.EARNED_BADGE, hold.badge_key, revoked, now)
             subject = ids.earned_badge_id(*place)
             details = {"customerId": customer}
             await record(tx, caller, now, Action.EARNING_REVOKE, subject, details, badge_id=found_id)

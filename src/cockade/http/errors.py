@@ -39,6 +39,8 @@ STATUS: dict[type[CockadeError], int] = {
     errors.BadgeChanged: 409,
     errors.CustomFieldNameTaken: 409,
     errors.OrgMetaExists: 409,
+    errors.WebhookNotFound: 404,
+    errors.TooManyWebhooks: 409,
     errors.NotToBeIssued: 400,
     errors.CustomerLimitReached: 409,
     errors.BadgeLimitReached: 409,

@@ -38,6 +38,13 @@ class RequestKind(StrEnum):
     IMPORT = "IMPORT"
 
 
+class Ledger(StrEnum):
+    """Where an entry stands that was revoked."""
+
+    EARNED_BADGE = "earned_badge"
+    ENROLMENT = "enrolment"
+
+
 class EarnedStatus(StrEnum):
     """An instant against the validity `[valid_from, valid_until)` of an earned badge."""
 

@@ -31,6 +31,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "badge_count": ADDED_TO,
     # request: ids that a refusal gives back are deleted in the transaction that took them
     "request": (*ADDED_TO, "delete"),
+    "outbox": ("select", "insert", "update (position, customers)", "delete"),  # for a time only
     # earning and enrolment: an entry of a ledger is revoked, moved to another customer, or erased with its customer
     "earned_badge": ("select", "insert", "update (revoked_at, counted_at, customer_id, ordinal)", "delete"),
     "enrolment": ("select", "insert", "update (revoked_at, customer_id, ordinal)", "delete"),
@@ -44,10 +45,13 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "customer_identifier": (*ADDED_TO, "delete"),
     # audit: nobody changes the trail
     "audit_entry": ("select", "insert"),
+    # webhook
+    "webhook": (*ADDED_TO, "delete"),
+    "webhook_attempt": ("select", "insert", "delete"),  # for a time only
     # storage
     "schema_migration": ("select",),
 }
-SEQUENCES = ("request_number",)
+SEQUENCES = ("request_number", "outbox_position")
 
 
 async def grant(connection: Connection, role: str) -> list[str]:

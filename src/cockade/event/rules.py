@@ -1,0 +1,220 @@
+"""Pure decisions about events (`docs/api/events.md`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from itertools import islice
+
+from cockade import ids, times
+from cockade.event.model import (
+    LAST_LINE,
+    BatchData,
+    EarnedData,
+    EnrolledData,
+    Event,
+    EventKind,
+    FailureCount,
+    Place,
+    RevokedData,
+    Revocation,
+    Source,
+    Wanted,
+)
+from cockade.ids import CustomerId
+from cockade.request.model import ImportOutcome, Ledger, Outcome, OwnerType, RequestKind, RequestOutcome
+
+KINDS: dict[RequestKind | None, tuple[EventKind | None, EventKind | None]] = {
+    RequestKind.EARN: (EventKind.EARNED, None),
+    RequestKind.EARN_BULK: (EventKind.EARNED, EventKind.BATCH_COMPLETED),
+    RequestKind.ISSUE_BULK: (EventKind.ENROLLED, EventKind.BATCH_COMPLETED),
+    RequestKind.IMPORT: (EventKind.EARNED, EventKind.BATCH_COMPLETED),
+    None: (EventKind.REVOKED, None),
+}
+"""What is told of each customer of a request of this kind, and what of the request as a whole."""
+
+NOBODY = CustomerId(0)
+"""Stands where a customer was erased: nothing is told of her."""
+_PLACE_CHARS = 24
+
+
+def write_place(place: Place) -> str:
+    """The place as callers keep it."""
+    return f"{place.position:016x}{place.line:08x}"
+
+
+def read_place(text: str) -> Place | None:
+    """The place that `write_place` wrote, or None where it did not."""
+    if len(text) != _PLACE_CHARS or ids.read_id(text) != text:
+        return None
+    place = Place(int(text[:16], 16), int(text[16:], 16))
+    return place if place.position < 2**63 and place.line <= LAST_LINE else None
+
+
+def are_lines_wanted(source: Source, wanted: Wanted) -> bool:
+    """Whether events of its customers may be wanted."""
+    return KINDS[source.kind][0] in wanted.kinds and _may_be_of(source, wanted)
+
+
+def is_whole_wanted(source: Source, wanted: Wanted) -> bool:
+    """Whether the event of the request as a whole may be wanted."""
+    return KINDS[source.kind][1] in wanted.kinds and _may_be_of(source, wanted)
+
+
+def _may_be_of(source: Source, wanted: Wanted) -> bool:
+    return wanted.badge_ids is None or source.badge_id is None or source.badge_id in wanted.badge_ids
+
+
+def nearest(sources: Sequence[Source], wanted: Wanted, lines_max: int) -> list[Source]:
+    """The first of those that tell something wanted: together they have so many lines at most, but one there is."""
+    near: list[Source] = []
+    lines = 0
+    for source in sources:
+        if are_lines_wanted(source, wanted) or is_whole_wanted(source, wanted):
+            lines += source.lines_max
+            if near and lines > lines_max:
+                break
+            near.append(source)
+    return near
+
+
+def told_lines(told: Outcome | Revocation, begin: int, count: int, wanted: Wanted) -> list[int]:
+    """The first so many lines from `begin` on that there is an event of."""
+    customers = told.audience if isinstance(told, RequestOutcome) else told.customers
+    refused = set[int]() if isinstance(told, Revocation) else {refusal.line for refusal in told.refusals}
+    badge_ids = told.badge_ids if isinstance(told, ImportOutcome) and wanted.badge_ids is not None else None
+    lines = (
+        line
+        for line in range(begin, len(customers))
+        if line not in refused
+        and customers[line] != NOBODY
+        and (badge_ids is None or badge_ids[line] in (wanted.badge_ids or ()))
+    )
+    return list(islice(lines, count))
+
+
+def line_events(told: Outcome | Revocation, lines: Sequence[int], event_dates: Sequence[datetime]) -> list[Event]:
+    """The events of these lines; the dates are of an import's, which it does not know itself."""
+    match told:
+        case RequestOutcome(kind=RequestKind.ISSUE_BULK):
+            return [_enrolled(told, line) for line in lines]
+        case RequestOutcome():
+            return [_earned(told, line) for line in lines]
+        case ImportOutcome():
+            return [_imported(told, line, at) for line, at in zip(lines, event_dates, strict=True)]
+        case Revocation():
+            return [_revoked(told, line) for line in lines]
+
+
+def whole_event(told: Outcome) -> Event:
+    """The event of the request as a whole."""
+    match told:
+        case RequestOutcome():
+            codes = Counter(int(refusal.reason) for refusal in told.refusals)
+            data = _batch(told, told.kind, len(told.audience), codes, told.badge_id, told.owner_type, told.reference_id)
+        case ImportOutcome():
+            codes = Counter(refusal.faults[0].code for refusal in told.refusals)
+            import_kind, owner = RequestKind.IMPORT, OwnerType.HISTORICAL_IMPORT
+            data = _batch(told, import_kind, len(told.customers), codes, None, owner, None)
+    return _event(told, LAST_LINE, EventKind.BATCH_COMPLETED, data)
+
+
+def is_of(told: Outcome, badge_ids: Collection[str] | None) -> bool:
+    """Whether the request was about one of these badges."""
+    if badge_ids is None:
+        return True
+    own = told.badge_ids if isinstance(told, ImportOutcome) else [told.badge_id]
+    return any(badge_id in badge_ids for badge_id in own)
+
+
+def _earned(told: RequestOutcome, line: int) -> Event:
+    data = EarnedData(
+        customer_id=told.audience[line],
+        badge_meta_id=told.badge_id,
+        earned_badge_id=ids.earned_badge_id(told.request_key, line),
+        earn_event_date=times.epoch(told.event_at),
+        earn_event_date_iso=times.iso(told.event_at),
+        expires_on=times.epoch(told.valid_until),
+        expires_on_iso=times.iso(told.valid_until),
+        owner_type=told.owner_type,
+        reference_id=told.reference_id,
+        request_id=told.request_id,
+    )
+    return _event(told, line, EventKind.EARNED, data)
+
+
+def _enrolled(told: RequestOutcome, line: int) -> Event:
+    data = EnrolledData(
+        customer_id=told.audience[line],
+        badge_meta_id=told.badge_id,
+        issued_id=ids.earned_badge_id(told.request_key, line),
+        issue_event_date=times.epoch(told.event_at),
+        issue_event_date_iso=times.iso(told.event_at),
+        expires_on=times.epoch(told.valid_until),
+        expires_on_iso=times.iso(told.valid_until),
+        owner_type=told.owner_type,
+        reference_id=told.reference_id,
+        request_id=told.request_id,
+    )
+    return _event(told, line, EventKind.ENROLLED, data)
+
+
+def _imported(told: ImportOutcome, line: int, event_at: datetime) -> Event:
+    data = EarnedData(
+        customer_id=told.customers[line],
+        badge_meta_id=told.badge_ids[line],
+        earned_badge_id=ids.earned_badge_id(told.request_key, line),
+        earn_event_date=times.epoch(event_at),
+        earn_event_date_iso=times.iso(event_at),
+        expires_on=times.epoch(told.valid_untils[line]),
+        expires_on_iso=times.iso(told.valid_untils[line]),
+        owner_type=OwnerType.HISTORICAL_IMPORT,
+        reference_id=None,
+        request_id=told.request_id,
+    )
+    return _event(told, line, EventKind.EARNED, data)
+
+
+def _revoked(told: Revocation, line: int) -> Event:
+    revoked_id = ids.earned_badge_id(told.request_keys[line], told.lines[line])
+    is_earned = told.ledger is Ledger.EARNED_BADGE
+    data = RevokedData(
+        customer_id=told.customers[line],
+        badge_meta_id=told.badge_id,
+        earned_badge_id=revoked_id if is_earned else None,
+        issued_id=None if is_earned else revoked_id,
+        revoked_on=times.epoch(told.at),
+        revoked_on_iso=times.iso(told.at),
+    )
+    return _event(told, line, EventKind.REVOKED, data)
+
+
+def _batch(
+    told: Outcome,
+    kind: RequestKind,
+    total: int,
+    codes: Counter[int],
+    badge_id: str | None,
+    owner_type: OwnerType,
+    reference_id: str | None,
+) -> BatchData:
+    return BatchData(
+        request_id=told.request_id,
+        request_kind=kind,
+        badge_meta_id=badge_id,
+        owner_type=owner_type,
+        reference_id=reference_id,
+        total_count=total,
+        earned_count=total - codes.total(),
+        failed_count=codes.total(),
+        failures=[FailureCount(error_code=code, count=count) for code, count in sorted(codes.items())],
+    )
+
+
+def _event(
+    told: Outcome | Revocation, line: int, kind: EventKind, data: EarnedData | EnrolledData | RevokedData | BatchData
+) -> Event:
+    """Ids are made as those of earned badges are: keys of requests and revocations are all different."""
+    at = told.at if isinstance(told, Revocation) else told.decided_at
+    return Event(id=ids.earned_badge_id(told.request_key, line), type=kind, timestamp=times.iso(at), data=data)

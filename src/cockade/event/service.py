@@ -1,0 +1,124 @@
+"""The feed of events: giving what happened its place in it, and reading it.
+
+A request or revocation leaves one row in the outbox, in its own transaction. Once that is committed, the row gets its
+position, from one process at a time: so whoever reads up to a position has read all there will ever be up to it, however
+late some transaction commits. Events of customers are made of what the request stored, when they are read.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from cockade.clock import Clock
+from cockade.event import rules, store
+from cockade.event.model import LAST_LINE, Entry, Event, Page, Place, Revocation, Source, Wanted
+from cockade.ids import OrgId, RequestKey
+from cockade.request import store as request_store
+from cockade.request.model import ImportOutcome, Outcome
+from cockade.storage.database import Database, Tx
+
+PLACED_AT_ONCE = 10_000
+SOURCES_AT_ONCE = 100
+"""A page is made of so many requests and revocations at most; one that is large is read piece by piece."""
+FORGOTTEN_AT_ONCE = 1_000
+EVERYTHING = Wanted()
+
+
+class EventService:
+    """Use cases of `event`."""
+
+    def __init__(self, database: Database, clock: Clock, kept_days: int) -> None:
+        self._database = database
+        self._clock = clock
+        self._kept = timedelta(days=kept_days)
+
+    async def place(self) -> int:
+        """Give positions to all that was committed and has none; answers how many got one, 0 where somebody else does it."""
+
+        async def body(tx: Tx) -> int:
+            # The next statement has a snapshot of its own: it sees what the one who had the lock before has placed.
+            is_alone = await request_store.try_lock_outbox(tx)
+            return await request_store.place(tx, PLACED_AT_ONCE) if is_alone else 0
+
+        placed = 0
+        while count := await self._database.transaction("event.place", body):
+            placed += count
+        return placed
+
+    async def forget(self) -> int:
+        """Take what is older than it is kept for out of the feed, a little of each org; answers how much it was."""
+        before = self._clock() - self._kept
+        return await self._database.transaction(
+            "event.forget", lambda tx: request_store.forget_told(tx, before, FORGOTTEN_AT_ONCE)
+        )
+
+    async def find_end(self, org_id: OrgId) -> Place:
+        """Where the org's feed ends now: what happens from now on comes behind it."""
+        return await self._database.transaction("event.find_end", lambda tx: store.find_end(tx, org_id))
+
+    async def read(self, org_id: OrgId, after: Place, count: int, wanted: Wanted = EVERYTHING) -> Page:
+        """So many events at most, in order, the first one being that behind `after`.
+
+        A page may have fewer, and even none, although there are more.
+        """
+
+        async def body(tx: Tx) -> Page:
+            first = after.position + (1 if after.line == LAST_LINE else 0)
+            # One more, to see whether there is more.
+            sources = await store.list_sources(tx, org_id, first, SOURCES_AT_ONCE + 1)
+            has_more = len(sources) > SOURCES_AT_ONCE
+            near = rules.nearest(sources[:SOURCES_AT_ONCE], wanted, count)
+            loaded = await _load(tx, org_id, near)
+            entries: list[Entry] = []
+            end = after
+            for source in sources[:SOURCES_AT_ONCE]:
+                if near and source.position > near[-1].position:
+                    return Page(entries, end, has_more=True)
+                begin = after.line + 1 if source.position == after.position else 0
+                room = count - len(entries)
+                told = loaded.get(source.request_key)
+                found = await _expand(tx, source, told, begin, room + 1, wanted) if told else []
+                entries += [Entry(Place(source.position, line), event) for line, event in found[:room]]
+                if len(found) > room:
+                    return Page(entries, entries[-1].place if found[:room] else end, has_more=True)
+                end = Place(source.position, LAST_LINE)
+            return Page(entries, end, has_more)
+
+        return await self._database.transaction("event.read", body)
+
+
+async def _load(tx: Tx, org_id: OrgId, sources: list[Source]) -> dict[RequestKey, Outcome | Revocation]:
+    """What the requests and revocations were."""
+    found: list[Outcome | Revocation] = []
+    if keys := [source.request_key for source in sources if source.kind is not None]:
+        found += await request_store.find_by_keys(tx, org_id, keys)
+    if positions := [source.position for source in sources if source.kind is None]:
+        found += await store.find_revocations(tx, org_id, positions)
+    return {told.request_key: told for told in found}
+
+
+async def _expand(
+    tx: Tx, source: Source, told: Outcome | Revocation, begin: int, count: int, wanted: Wanted
+) -> list[tuple[int, Event]]:
+    """Its first so many wanted events from this line on."""
+    lines = rules.told_lines(told, begin, count, wanted) if rules.are_lines_wanted(source, wanted) else []
+    found = await _line_events(tx, told, lines)
+    is_whole_wanted = rules.is_whole_wanted(source, wanted)
+    if is_whole_wanted and not isinstance(told, Revocation) and rules.is_of(told, wanted.badge_ids):
+        found.append((LAST_LINE, rules.whole_event(told)))
+    return found[:count]
+
+
+async def _line_events(tx: Tx, told: Outcome | Revocation, lines: list[int]) -> list[tuple[int, Event]]:
+    if not isinstance(told, ImportOutcome):
+        return list(zip(lines, rules.line_events(told, lines, []), strict=True))
+    dates = await store.list_event_dates(
+        tx,
+        told.request_key,
+        [told.badge_keys[line] for line in lines],
+        [told.customers[line] for line in lines],
+        lines,
+    )
+    there = [line for line in lines if line in dates]
+    events = rules.line_events(told, there, [dates[line] for line in there])
+    return list(zip(there, events, strict=True))
