@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cockade import clock, config, logs
 from cockade.access.service import AccessService
 from cockade.audit.service import AuditService
@@ -25,6 +27,7 @@ from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
 from cockade.throttle.service import CallThrottle
+from cockade.worker import Background
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -64,6 +67,19 @@ async def running_services(url: str, settings: Config) -> AsyncGenerator[Service
         yield composed
     finally:
         await composed.database.close()
+
+
+@asynccontextmanager
+async def running_background(url: str, settings: Config) -> AsyncGenerator[dict[str, Background]]:
+    """What `cockade worker` does, by name; all of it shares a pool of its own, so that calls are left theirs."""
+    own = msgspec.structs.replace(settings, pool_size=settings.background_pool_size)
+    async with running_services(url, own) as composed:
+        yield background(composed)
+
+
+def background(_: Services) -> dict[str, Background]:
+    """One line for each service that works in the background."""
+    return {}
 
 
 def app() -> ASGIApp:
