@@ -31,6 +31,10 @@ class Config(Struct, frozen=True, kw_only=True):
     """Everything that the embedded server keeps."""
     pool_size: Positive = 10
     """Database connections per worker process."""
+    background: Literal["auto", "on", "off"] = "auto"
+    """Whether `cockade serve` runs a background worker too; auto: where the database is the embedded one."""
+    background_pool_size: Positive = 4
+    """Database connections of a background worker, however much there is to do."""
     pool_wait_s_max: Positive = 10
     """How long a call waits for a free connection before it is answered 503."""
     call_s_max: Annotated[int, Meta(ge=3)] = 30

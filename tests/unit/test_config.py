@@ -14,6 +14,8 @@ from cockade.storage.database import session_settings
 DEFAULTS = {
     "database_url": None,
     "pool_size": 10,
+    "background": "auto",
+    "background_pool_size": 4,
     "pool_wait_s_max": 10,
     "call_s_max": 30,
     "statement_timeout_s": 60,

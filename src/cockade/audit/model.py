@@ -14,7 +14,7 @@ from cockade.ids import BadgeId, OrgId
 COMMAND_LINE = "command line"
 """The username in entries of changes that were made there; no credential is called so."""
 
-WORKER = "worker"
+WORKER = "cockade worker"
 """Likewise of changes that the worker made by itself."""
 
 

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from cockade import __version__
-from cockade.cli import audit, credential, db, demo, org, serve, signing_key
+from cockade.cli import audit, credential, db, demo, org, serve, signing_key, worker
 from cockade.errors import CockadeError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 app.command("audit")(audit.audit)
 app.add_typer(org.app, name="org")
