@@ -153,7 +153,9 @@ class Event(Struct, frozen=True, kw_only=True):
         ),
     ]
     type: EventKind
-    timestamp: Annotated[str, Meta(description="When it happened, ISO 8601.", examples=["2026-11-25T20:15:00Z"])]
+    timestamp: Annotated[
+        str, Meta(description="When it happened, ISO 8601.", examples=["2026-11-25T20:15:00Z"])
+    ]
     data: EarnedData | EnrolledData | RevokedData | BatchData
 
 

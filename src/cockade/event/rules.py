@@ -17,8 +17,8 @@ from cockade.event.model import (
     EventKind,
     FailureCount,
     Place,
-    RevokedData,
     Revocation,
+    RevokedData,
     Source,
     Wanted,
 )
@@ -94,7 +94,9 @@ def told_lines(told: Outcome | Revocation, begin: int, count: int, wanted: Wante
     return list(islice(lines, count))
 
 
-def line_events(told: Outcome | Revocation, lines: Sequence[int], event_dates: Sequence[datetime]) -> list[Event]:
+def line_events(
+    told: Outcome | Revocation, lines: Sequence[int], event_dates: Sequence[datetime]
+) -> list[Event]:
     """The events of these lines; the dates are of an import's, which it does not know itself."""
     match told:
         case RequestOutcome(kind=RequestKind.ISSUE_BULK):
@@ -112,7 +114,9 @@ def whole_event(told: Outcome) -> Event:
     match told:
         case RequestOutcome():
             codes = Counter(int(refusal.reason) for refusal in told.refusals)
-            data = _batch(told, told.kind, len(told.audience), codes, told.badge_id, told.owner_type, told.reference_id)
+            data = _batch(
+                told, told.kind, len(told.audience), codes, told.badge_id, told.owner_type, told.reference_id
+            )
         case ImportOutcome():
             codes = Counter(refusal.faults[0].code for refusal in told.refusals)
             import_kind, owner = RequestKind.IMPORT, OwnerType.HISTORICAL_IMPORT
@@ -213,8 +217,13 @@ def _batch(
 
 
 def _event(
-    told: Outcome | Revocation, line: int, kind: EventKind, data: EarnedData | EnrolledData | RevokedData | BatchData
+    told: Outcome | Revocation,
+    line: int,
+    kind: EventKind,
+    data: EarnedData | EnrolledData | RevokedData | BatchData,
 ) -> Event:
     """Ids are made as those of earned badges are: keys of requests and revocations are all different."""
     at = told.at if isinstance(told, Revocation) else told.decided_at
-    return Event(id=ids.earned_badge_id(told.request_key, line), type=kind, timestamp=times.iso(at), data=data)
+    return Event(
+        id=ids.earned_badge_id(told.request_key, line), type=kind, timestamp=times.iso(at), data=data
+    )

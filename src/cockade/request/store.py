@@ -119,7 +119,10 @@ async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | None:
 
 async def find_by_keys(tx: Tx, org_id: OrgId, request_keys: Sequence[RequestKey]) -> list[Outcome]:
     """As find, of several, by the keys that the ledger knows requests by."""
-    return [await _read_outcome(tx, row) for row in await tx.rows(SQL["find_requests_by_key"], org_id, request_keys)]
+    return [
+        await _read_outcome(tx, row)
+        for row in await tx.rows(SQL["find_requests_by_key"], org_id, request_keys)
+    ]
 
 
 async def _read_outcome(tx: Tx, row: Row) -> Outcome:

@@ -218,7 +218,9 @@ class Delivery:
         is_ours = await self._database.transaction("webhook.record_progress", body)
         if progress.disabled_reason is not None and is_ours:
             reason = progress.disabled_reason
-            log.warning("a webhook was disabled", action="webhook.disable", webhook=claimed.webhook_id, reason=reason)
+            log.warning(
+                "a webhook was disabled", action="webhook.disable", webhook=claimed.webhook_id, reason=reason
+            )
         return is_ours
 
 

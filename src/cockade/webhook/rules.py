@@ -52,7 +52,11 @@ def url_fault(url: str, networks: Networks) -> str | None:
         address = ip_address(host)
     except ValueError:
         return None  # a name: where it leads is looked at with every delivery
-    return None if may_connect(address, networks, is_plain=parts.scheme == "http") else "This address is private."
+    return (
+        None
+        if may_connect(address, networks, is_plain=parts.scheme == "http")
+        else "This address is private."
+    )
 
 
 def may_connect(address: IPv4Address | IPv6Address, networks: Networks, *, is_plain: bool) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import httpcore
 import standardwebhooks
@@ -36,11 +36,11 @@ class NotAllowed(Exception):
     """The receiver's name leads to no address that may be connected to."""
 
 
-class _Guard(httpcore.AnyIOBackend):
+class _Guard(httpcore.AsyncNetworkBackend):
     """Connects to allowed addresses only."""
 
     def __init__(self, networks: Networks, lookups: ThreadPoolExecutor, *, is_plain: bool) -> None:
-        super().__init__()
+        self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
         self._networks = networks
         self._lookups = lookups
         self._is_plain = is_plain
@@ -66,10 +66,10 @@ class _Guard(httpcore.AnyIOBackend):
             raise NotAllowed
         for address in allowed[:-1]:
             try:
-                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return await super().connect_tcp(allowed[-1], port, timeout, local_address, socket_options)
+        return await self._inner.connect_tcp(allowed[-1], port, timeout, local_address, socket_options)
 
 
 def _look_up(host: str, port: int) -> list[str]:
@@ -121,7 +121,12 @@ class Sender:
             return answer(None, error="The receiver's address is private (COCKADE_WEBHOOK_NETWORKS).")
         except (TimeoutError, httpcore.TimeoutException):
             return answer(None, error=f"The receiver did not answer within {self._timeout_s:g} seconds.")
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol,
+            OSError,
+        ) as error:
             return answer(None, error=f"The receiver cannot be reached: {_reason(error)}.")
         return answer(status, retry_after=retry_after)
 

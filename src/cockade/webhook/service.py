@@ -14,7 +14,7 @@ from cockade.audit.rules import changes
 from cockade.audit.store import record
 from cockade.clock import Clock
 from cockade.config import Config
-from cockade.errors import Fault, InvalidInput, MALFORMED, OrgNotFound, TooManyWebhooks, WebhookNotFound
+from cockade.errors import MALFORMED, Fault, InvalidInput, OrgNotFound, TooManyWebhooks, WebhookNotFound
 from cockade.event import store as event_store
 from cockade.ids import OrgId, WebhookId
 from cockade.storage.database import Database, Tx
@@ -137,7 +137,12 @@ class WebhookService:
         now = self._clock()
         event_id = ids.new_id(int(now.timestamp()), secrets.token_bytes(8))
         body = msgspec.json.encode(
-            {"id": event_id, "type": TEST_KIND, "timestamp": times.iso(now), "data": {"webhookId": webhook_id}}
+            {
+                "id": event_id,
+                "type": TEST_KIND,
+                "timestamp": times.iso(now),
+                "data": {"webhookId": webhook_id},
+            }
         )
         sender = Sender(self._networks, self._timeout_s)
         try:

@@ -77,9 +77,7 @@ async def lock(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook | None:
     return await find(tx, org_id, webhook_id)
 
 
-async def update(
-    tx: Tx, webhook: Webhook, now: datetime, username: str, *, has_other_place: bool
-) -> None:
+async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, has_other_place: bool) -> None:
     """Make it what this says; its lease ends."""
     await tx.execute(
         SQL["update_webhook"],
@@ -99,7 +97,13 @@ async def update(
 
 
 async def rotate_secret(
-    tx: Tx, org_id: OrgId, webhook_id: WebhookId, secret: str, old_until: datetime, now: datetime, username: str
+    tx: Tx,
+    org_id: OrgId,
+    webhook_id: WebhookId,
+    secret: str,
+    old_until: datetime,
+    now: datetime,
+    username: str,
 ) -> bool:
     """Sign with another secret, and with the one before until then; False where there is no such webhook."""
     found = await tx.value(SQL["rotate_secret"], org_id, webhook_id, secret, old_until, now, username)
@@ -136,9 +140,7 @@ async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) 
     ]
 
 
-async def record_progress(
-    tx: Tx, claimed: Claimed, lease: str, progress: Progress, until: datetime
-) -> bool:
+async def record_progress(tx: Tx, claimed: Claimed, lease: str, progress: Progress, until: datetime) -> bool:
     """Say where it is, and keep it until then; False where it is somebody else's by now."""
     found = await tx.value(
         SQL["record_progress"],
@@ -163,9 +165,7 @@ async def release(tx: Tx, claimed: Claimed, lease: str) -> None:
 
 async def log_attempts(tx: Tx, org_id: OrgId, webhook_id: WebhookId, attempts: Sequence[Attempt]) -> None:
     """Write them to the delivery log."""
-    rows = [
-        (org_id, webhook_id, *(getattr(attempt, name) for name in _ATTEMPT)) for attempt in attempts
-    ]
+    rows = [(org_id, webhook_id, *(getattr(attempt, name) for name in _ATTEMPT)) for attempt in attempts]
     await tx.copy_records("webhook_attempt", ("org_id", "webhook_id", *_ATTEMPT), rows)
 
 
