@@ -92,6 +92,8 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
     answers = [_made(earn_bulk(client, badge, CUSTOMERS[:10], requestId=f"of {badge}")) for badge in badges]
     identifiers = [{"customerId": 1, "type": "email", "value": "a@example.org"}]
     _made(client.put("/customers/identifiers", json={"identifiers": identifiers}))
+    hook = {"url": "https://localhost/hooks"}  # resolved to a private address, so that nothing is sent
+    webhook_id = _made(client.post("/webhooks", json=hook))["id"]
     earned = [
         {"badgeMetaId": badge, "customerId": entry["customerId"], "earnedBadgeId": entry["issuedId"]}
         for badge, answer in zip(badges, answers, strict=True)
@@ -103,6 +105,8 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
         "id": [*badges, badges[0].upper()],
         **{key: [group_id] for key in ("group_id", "groupId", "badgeGroupId")},
         "field_id": [field_id],
+        "webhook_id": [webhook_id],
+        "url": [hook["url"]],
         **{key: [*map(str, CUSTOMERS), "a@example.org"] for key in ("customer_id", "customerId")},
         **{key: [CUSTOMERS, CUSTOMERS[5:15], [1], ["2", 3]] for key in ("customerIds", "customers")},
         "earnedBadgeId": [each["earnedBadgeId"] for each in earned],
@@ -132,6 +136,7 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
         ],
         "/customers/identifiers": [{"identifiers": identifiers}],
         "/orgMeta": [{"tags": [{"key": "size"}]}],
+        "/webhooks": [hook],
     }
     return known, sound
 

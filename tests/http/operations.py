@@ -39,6 +39,7 @@ class Scene(Struct, kw_only=True):
     """Of a badge that customers are enrolled in first."""
     group_id: str
     field_id: str
+    webhook_id: str
     earned_badge_id: str
     request_id: str
     customer: int = CUSTOMER
@@ -77,6 +78,10 @@ async def unclaim(org: Org, scene: Scene) -> None:
 
 async def have_org_meta(org: Org, _: Scene) -> None:
     await org.client.post("/orgMeta", json={"tags": []})
+
+
+async def place_events(org: Org, _: Scene) -> None:
+    await org.services.events.place()
 
 
 MIGRATION = {"X-CAP-BADGES-MIGRATION": "migration"}
@@ -119,6 +124,15 @@ ENTRIES: dict[str, Entry] = {
     "eraseCustomer": Entry(),
     "mergeCustomers": Entry(),
     "listAudit": Entry(),
+    "listEvents": Entry(prepare=place_events),
+    "createWebhook": Entry(status=201),
+    "listWebhooks": Entry(),
+    "getWebhook": Entry(),
+    "updateWebhook": Entry(),
+    "deleteWebhook": Entry(),
+    "rotateWebhookSecret": Entry(),
+    "testWebhook": Entry(),  # to a private address, which is refused
+    "listDeliveries": Entry(),
     "generateToken": Entry(public=True),
     "issueToken": Entry(public=True),
     "healthz": Entry(public=True),
@@ -185,6 +199,8 @@ def _example(parameter: dict[str, Any], scene: Scene, operation: Operation) -> A
         return scene.email
     if parameter["name"] == "field_id":
         return scene.field_id
+    if parameter["name"] == "webhook_id":
+        return scene.webhook_id
     return _replaced(examples[0]["value"], scene, operation)
 
 
@@ -253,6 +269,7 @@ async def set_the_scene(org: Org, word: str) -> Scene:
         enrolled_badge_id=enrolled,
         group_id=(await _post(org, "/group", {"name": f"{word} {secrets.token_hex(6)}"}))["id"],
         field_id=(await _post(org, "/customField", field))["id"],
+        webhook_id=(await _post(org, "/webhooks", {"url": f"https://localhost/{word}"}))["id"],
         earned_badge_id=earned.json()["data"]["issuedBadges"][0]["issuedId"],
         request_id=request_id,
     )
@@ -271,6 +288,7 @@ def scene_of_nowhere() -> Scene:
         enrolled_badge_id=secrets.token_hex(12),
         group_id=secrets.token_hex(12),
         field_id=secrets.token_hex(12),
+        webhook_id=secrets.token_hex(12),
         earned_badge_id=secrets.token_hex(12),
         request_id=secrets.token_hex(12),
         customer=700000001,

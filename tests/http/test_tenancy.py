@@ -172,6 +172,7 @@ def bare(answer: httpx.Response, scene: Scene, org: Org) -> tuple[int, str]:
     text = re.sub(rf'"(orgId|subject)":"?{org.caller.org_id}\b"?', "<org>", text)
     for number, name in enumerate(scene.names()):
         text = text.replace(name, f"<{number}>")
+    text = re.sub(r'whsec_[^"]+', "<secret>", text)
     text = re.sub(r"fresh-[0-9a-f]{16}", "<request id>", text)
     text = re.sub(r'\b[0-9a-f]{24}\b|(?<="id":)\d+', "<id>", text)  # entries of the audit trail are counted
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)

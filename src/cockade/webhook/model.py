@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from cockade.event.model import EventKind, Place
 from cockade.ids import BadgeId, OrgId, WebhookId
 
-WEBHOOKS_MAX = 20
+WEBHOOKS_MAX = 100
 """So many an org may have."""
 URL_CHARS_MAX = 2000
 TEST_KIND = "webhookTest"
