@@ -38,9 +38,9 @@ PAGE = 200
 """Events of a round."""
 LANES_AT_ONCE = 8
 """So many POSTs to one receiver are under way at a time, of different customers."""
-ROUND_S_MAX = 20.0
+ROUND_S_MAX = 5.0
 """After so long no further POST is begun in a round, so that it is recorded before the lease ends."""
-LEASE_S_MIN = 60.0
+LEASE_SLACK_S = 5.0
 SWEEP_S = 60.0
 """How often what is old is deleted, and the backlog counted."""
 FORGOTTEN_AT_ONCE = 10_000
@@ -74,7 +74,7 @@ class Delivery:
         self._give_up = timedelta(hours=settings.webhook_give_up_h)
         self._log_kept = timedelta(days=settings.webhook_log_days)
         self._lease = secrets.token_hex(8)
-        self._lease_time = timedelta(seconds=max(LEASE_S_MIN, ROUND_S_MAX + 2.0 * self._timeout_s))
+        self._lease_time = timedelta(seconds=ROUND_S_MAX + self._timeout_s + LEASE_SLACK_S)
 
     async def deliver_forever(self, stop: asyncio.Event) -> None:
         """Until the event is set; then rounds that are under way end, and are recorded."""

@@ -13,7 +13,7 @@ from cockade.errors import SetupError
 from cockade.event.model import Entry, EventKind, Page, Place
 from cockade.webhook.model import URL_CHARS_MAX, Answer, Attempt, Claimed, Progress, Secrets, Verdict
 
-BACKOFF_S = 1.0
+BACKOFF_S = 0.5
 BACKOFF_S_MAX = 15 * 60.0
 RETRY_AFTER_S_MAX = 60 * 60.0
 """A receiver may ask to be left alone for so long at a time."""
