@@ -41,12 +41,14 @@ class Reply(Struct, frozen=True):
 
 
 TAKEN = Reply()
+Behaviour = Callable[[int, dict[str, Any]], Reply]
+"""How the POST of this number, from 0, that tells this event is answered."""
 
 
 class Receiver:
     """Listens from `start` to `stop`, and may be started again on its port."""
 
-    def __init__(self, behave: Callable[[int], Reply] = lambda _: TAKEN) -> None:
+    def __init__(self, behave: Behaviour = lambda _number, _event: TAKEN) -> None:
         self._behave = behave
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
@@ -96,7 +98,7 @@ class Receiver:
     def answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         """Behave."""
         with self._lock:
-            reply, self._seen = self._behave(self._seen), self._seen + 1
+            reply, self._seen = self._behave(self._seen, msgspec.json.decode(body)), self._seen + 1
         time.sleep(reply.after_s)
         if self._server is None:  # it has been stopped meanwhile
             reply = Reply(status=None)

@@ -16,7 +16,7 @@ import standardwebhooks
 
 from tests.acceptance.service import Service, earn_bulk, make_badge
 from tests.acceptance.test_operations import error_codes, told
-from tests.receiver import TAKEN, Receiver, Reply
+from tests.receiver import TAKEN, Behaviour, Receiver, Reply
 
 WAIT_S_MAX = 60.0
 
@@ -117,11 +117,11 @@ def deaf_port() -> Generator[int]:
         yield listening.getsockname()[1]
 
 
-def moody(seed: int) -> Callable[[int], Reply]:
+def moody(seed: int) -> Behaviour:
     """Half of the time it fails, in one of several ways, and now and then it hangs."""
     chance = random.Random(seed)
 
-    def behave(number: int) -> Reply:
+    def behave(number: int, _: dict[str, Any]) -> Reply:
         if number in (20, 90):
             return Reply(after_s=2.0)
         if chance.random() < 0.5:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-import httpx
 import pytest
 
 from cockade.event.model import EventKind
@@ -230,7 +229,3 @@ def test_every_kind_is_shown_here() -> None:
         "badgeRevoked",
         "badgeBatchCompleted",
     }
-
-
-async def hook(org: Org, **fields: Any) -> httpx.Response:
-    return await org.client.post("/webhooks", json={"url": "https://hooks.example.org/x", **fields})
