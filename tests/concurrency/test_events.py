@@ -94,7 +94,7 @@ async def test_who_earns_again_after_a_revocation_is_told_of_in_that_order(org: 
     assert (await again).refusals == []
     await org.services.events.place()
     page = await org.services.events.read(org.caller.org_id, START, 1000)
-    told = [(entry.event.type, entry.event.id[:16]) for entry in page.entries if entry.place.line == 0]
+    told = [(entry.event.kind, entry.event.id[:16]) for entry in page.entries if entry.place.line == 0]
     assert [kind for kind, _ in told] == ["badgeEarned", "badgeRevoked", "badgeEarned"]
     assert [told[0][1], told[2][1]] == [
         f"{key:016x}" for key in (first.request_key, (await again).request_key)

@@ -175,7 +175,7 @@ def test_what_is_not_wanted_takes_no_room() -> None:
 def test_a_request_as_a_whole_is_counted_by_error() -> None:
     event = rules.whole_event(request([1, 2, 3, 4], refused=(1, 3)))
     data: Any = event.data
-    assert (event.id, event.type) == ("fffffffffffffffe7fffffff", EventKind.BATCH_COMPLETED)
+    assert (event.id, event.kind) == ("fffffffffffffffe7fffffff", EventKind.BATCH_COMPLETED)
     assert (data.total_count, data.earned_count, data.failed_count) == (4, 2, 2)
     assert [(each.error_code, each.count) for each in data.failures] == [(1040, 2)]
     assert rules.whole_event(imported([ONE, TWO], refused=(1,))).data.badge_meta_id is None

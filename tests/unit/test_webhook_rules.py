@@ -179,7 +179,7 @@ class Told(msgspec.Struct):
     """As an event, as far as these rules look."""
 
     id: str
-    type: EventKind
+    kind: EventKind
     data: Any
 
 

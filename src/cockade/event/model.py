@@ -142,8 +142,8 @@ class BatchData(Struct, frozen=True, kw_only=True, rename="camel"):
     failures: Annotated[list[FailureCount], Meta(description="Those who did not, by error code.")]
 
 
-class Event(Struct, frozen=True, kw_only=True):
-    """Something that happened, as it is told."""
+class Event(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Something that happened, as it is told; each kind is a struct of its own, which its `type` tells."""
 
     id: Annotated[
         str,
@@ -152,18 +152,48 @@ class Event(Struct, frozen=True, kw_only=True):
             examples=["661681a535bc684e9e72553a"],
         ),
     ]
-    type: EventKind
     timestamp: Annotated[
         str, Meta(description="When it happened, ISO 8601.", examples=["2026-11-25T20:15:00Z"])
     ]
-    data: EarnedData | EnrolledData | RevokedData | BatchData
+
+    @property
+    def kind(self) -> EventKind:
+        """Of which kind it is."""
+        return EventKind(str(self.__struct_config__.tag))
+
+
+class BadgeEarned(Event, frozen=True, kw_only=True, tag=EventKind.EARNED.value):
+    """A customer earned a badge."""
+
+    data: EarnedData
+
+
+class BadgeEnrolled(Event, frozen=True, kw_only=True, tag=EventKind.ENROLLED.value):
+    """A customer was enrolled in a badge."""
+
+    data: EnrolledData
+
+
+class BadgeRevoked(Event, frozen=True, kw_only=True, tag=EventKind.REVOKED.value):
+    """An earned badge or an enrolment was taken back."""
+
+    data: RevokedData
+
+
+class BadgeBatchCompleted(Event, frozen=True, kw_only=True, tag=EventKind.BATCH_COMPLETED.value):
+    """A request of many customers was carried out."""
+
+    data: BatchData
+
+
+AnyEvent = BadgeEarned | BadgeEnrolled | BadgeRevoked | BadgeBatchCompleted
 
 
 class Entry(NamedTuple):
     """An event and its place in the feed."""
 
     place: Place
-    event: Event
+    event: AnyEvent
 
 
 class Page(NamedTuple):

@@ -10,10 +10,14 @@ from itertools import islice
 from cockade import ids, times
 from cockade.event.model import (
     LAST_LINE,
+    AnyEvent,
+    BadgeBatchCompleted,
+    BadgeEarned,
+    BadgeEnrolled,
+    BadgeRevoked,
     BatchData,
     EarnedData,
     EnrolledData,
-    Event,
     EventKind,
     FailureCount,
     Place,
@@ -96,7 +100,7 @@ def told_lines(told: Outcome | Revocation, begin: int, count: int, wanted: Wante
 
 def line_events(
     told: Outcome | Revocation, lines: Sequence[int], event_dates: Sequence[datetime]
-) -> list[Event]:
+) -> list[AnyEvent]:
     """The events of these lines; the dates are of an import's, which it does not know itself."""
     match told:
         case RequestOutcome(kind=RequestKind.ISSUE_BULK):
@@ -109,7 +113,7 @@ def line_events(
             return [_revoked(told, line) for line in lines]
 
 
-def whole_event(told: Outcome) -> Event:
+def whole_event(told: Outcome) -> BadgeBatchCompleted:
     """The event of the request as a whole."""
     match told:
         case RequestOutcome():
@@ -121,7 +125,7 @@ def whole_event(told: Outcome) -> Event:
             codes = Counter(refusal.faults[0].code for refusal in told.refusals)
             import_kind, owner = RequestKind.IMPORT, OwnerType.HISTORICAL_IMPORT
             data = _batch(told, import_kind, len(told.customers), codes, None, owner, None)
-    return _event(told, LAST_LINE, EventKind.BATCH_COMPLETED, data)
+    return BadgeBatchCompleted(**_head(told, LAST_LINE), data=data)
 
 
 def is_of(told: Outcome, badge_ids: Collection[str] | None) -> bool:
@@ -132,7 +136,7 @@ def is_of(told: Outcome, badge_ids: Collection[str] | None) -> bool:
     return any(badge_id in badge_ids for badge_id in own)
 
 
-def _earned(told: RequestOutcome, line: int) -> Event:
+def _earned(told: RequestOutcome, line: int) -> BadgeEarned:
     data = EarnedData(
         customer_id=told.audience[line],
         badge_meta_id=told.badge_id,
@@ -145,10 +149,10 @@ def _earned(told: RequestOutcome, line: int) -> Event:
         reference_id=told.reference_id,
         request_id=told.request_id,
     )
-    return _event(told, line, EventKind.EARNED, data)
+    return BadgeEarned(**_head(told, line), data=data)
 
 
-def _enrolled(told: RequestOutcome, line: int) -> Event:
+def _enrolled(told: RequestOutcome, line: int) -> BadgeEnrolled:
     data = EnrolledData(
         customer_id=told.audience[line],
         badge_meta_id=told.badge_id,
@@ -161,10 +165,10 @@ def _enrolled(told: RequestOutcome, line: int) -> Event:
         reference_id=told.reference_id,
         request_id=told.request_id,
     )
-    return _event(told, line, EventKind.ENROLLED, data)
+    return BadgeEnrolled(**_head(told, line), data=data)
 
 
-def _imported(told: ImportOutcome, line: int, event_at: datetime) -> Event:
+def _imported(told: ImportOutcome, line: int, event_at: datetime) -> BadgeEarned:
     data = EarnedData(
         customer_id=told.customers[line],
         badge_meta_id=told.badge_ids[line],
@@ -177,10 +181,10 @@ def _imported(told: ImportOutcome, line: int, event_at: datetime) -> Event:
         reference_id=None,
         request_id=told.request_id,
     )
-    return _event(told, line, EventKind.EARNED, data)
+    return BadgeEarned(**_head(told, line), data=data)
 
 
-def _revoked(told: Revocation, line: int) -> Event:
+def _revoked(told: Revocation, line: int) -> BadgeRevoked:
     revoked_id = ids.earned_badge_id(told.request_keys[line], told.lines[line])
     is_earned = told.ledger is Ledger.EARNED_BADGE
     data = RevokedData(
@@ -191,7 +195,7 @@ def _revoked(told: Revocation, line: int) -> Event:
         revoked_on=times.epoch(told.at),
         revoked_on_iso=times.iso(told.at),
     )
-    return _event(told, line, EventKind.REVOKED, data)
+    return BadgeRevoked(**_head(told, line), data=data)
 
 
 def _batch(
@@ -216,14 +220,7 @@ def _batch(
     )
 
 
-def _event(
-    told: Outcome | Revocation,
-    line: int,
-    kind: EventKind,
-    data: EarnedData | EnrolledData | RevokedData | BatchData,
-) -> Event:
+def _head(told: Outcome | Revocation, line: int) -> dict[str, str]:
     """Ids are made as those of earned badges are: keys of requests and revocations are all different."""
     at = told.at if isinstance(told, Revocation) else told.decided_at
-    return Event(
-        id=ids.earned_badge_id(told.request_key, line), type=kind, timestamp=times.iso(at), data=data
-    )
+    return {"id": ids.earned_badge_id(told.request_key, line), "timestamp": times.iso(at)}

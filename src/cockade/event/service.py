@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from cockade.clock import Clock
 from cockade.event import rules, store
-from cockade.event.model import LAST_LINE, Entry, Event, Page, Place, Revocation, Source, Wanted
+from cockade.event.model import LAST_LINE, AnyEvent, Entry, Page, Place, Revocation, Source, Wanted
 from cockade.ids import OrgId, RequestKey
 from cockade.request import store as request_store
 from cockade.request.model import ImportOutcome, Outcome
@@ -99,7 +99,7 @@ async def _load(tx: Tx, org_id: OrgId, sources: list[Source]) -> dict[RequestKey
 
 async def _expand(
     tx: Tx, source: Source, told: Outcome | Revocation, begin: int, count: int, wanted: Wanted
-) -> list[tuple[int, Event]]:
+) -> list[tuple[int, AnyEvent]]:
     """Its first so many wanted events from this line on."""
     lines = rules.told_lines(told, begin, count, wanted) if rules.are_lines_wanted(source, wanted) else []
     found = await _line_events(tx, told, lines)
@@ -109,7 +109,7 @@ async def _expand(
     return found[:count]
 
 
-async def _line_events(tx: Tx, told: Outcome | Revocation, lines: list[int]) -> list[tuple[int, Event]]:
+async def _line_events(tx: Tx, told: Outcome | Revocation, lines: list[int]) -> list[tuple[int, AnyEvent]]:
     if not isinstance(told, ImportOutcome):
         return list(zip(lines, rules.line_events(told, lines, []), strict=True))
     dates = await store.list_event_dates(

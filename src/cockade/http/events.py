@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from cockade import ids, times
 from cockade.errors import MALFORMED, Fault, InvalidInput, WebhookNotFound
 from cockade.event import rules as event_rules
-from cockade.event.model import EarnedData, Event, EventKind, Page, Place
+from cockade.event.model import AnyEvent, BadgeEarned, EarnedData, EventKind, Page, Place
 from cockade.http.body import Faults
 from cockade.http.catalogue import RecordAnswer
 from cockade.http.wire import NO_NUL, time_fields
@@ -48,7 +48,7 @@ EXAMPLE_WEBHOOK_CHANGE = {"isActive": False}
 class EventPage(Struct, frozen=True, kw_only=True, rename="camel"):
     """A stretch of the feed, in order."""
 
-    events: list[Event]
+    events: list[AnyEvent]
     next: Annotated[
         str,
         Meta(
@@ -61,9 +61,8 @@ class EventPage(Struct, frozen=True, kw_only=True, rename="camel"):
 
 EXAMPLE_PAGE = EventPage(
     events=[
-        Event(
+        BadgeEarned(
             id="661681a535bc684e9e72553a",
-            type=EventKind.EARNED,
             timestamp="2026-11-25T20:15:00Z",
             data=EarnedData(
                 customer_id=62090013,

@@ -171,7 +171,7 @@ class Delivery:
         attempt = Attempt(
             at=now,
             event_id=event.id,
-            kind=event.type,
+            kind=event.kind,
             status=answer.status,
             error=rules.error_of(answer),
             duration_ms=answer.duration_ms,

@@ -129,7 +129,7 @@ def lanes(entries: Iterable[Entry], delivered: Set[str]) -> list[list[Entry]]:
     """What is still to be delivered, by customer: lanes go side by side, and within a lane each waits for the one before."""
     by_customer: dict[int, list[Entry]] = {}
     for entry in entries:
-        if entry.event.id not in delivered and entry.event.type is not EventKind.BATCH_COMPLETED:
+        if entry.event.id not in delivered and entry.event.kind is not EventKind.BATCH_COMPLETED:
             customer = getattr(entry.event.data, "customer_id", 0)
             by_customer.setdefault(customer, []).append(entry)
     return list(by_customer.values())
@@ -140,12 +140,12 @@ def whole_lanes(entries: Sequence[Entry], delivered: Set[str]) -> list[list[Entr
     waiting = {
         entry.place.position
         for entry in entries
-        if entry.event.id not in delivered and entry.event.type is not EventKind.BATCH_COMPLETED
+        if entry.event.id not in delivered and entry.event.kind is not EventKind.BATCH_COMPLETED
     }
     return [
         [entry]
         for entry in entries
-        if entry.event.type is EventKind.BATCH_COMPLETED
+        if entry.event.kind is EventKind.BATCH_COMPLETED
         and entry.event.id not in delivered
         and entry.place.position not in waiting
     ]

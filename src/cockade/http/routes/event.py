@@ -54,7 +54,7 @@ PathWebhook = Annotated[
     ),
 ]
 FINDING = (errors.WebhookNotFound, errors.InvalidInput)
-CHANGING = (errors.WebhookNotFound, errors.NotAllowed)
+CHANGING = (*FINDING, errors.NotAllowed)
 
 
 @get(
@@ -144,7 +144,7 @@ async def get_webhook(
     description="Fields that are absent stay as they are. `isActive` switches it off and on; `after` makes it go on from "
     "another place in the feed, earlier or later.",
     tags=["Events"],
-    responses=documented(*FINDING, errors.NotAllowed, *BODIES),
+    responses=documented(*CHANGING, *BODIES),
 )
 async def update_webhook(
     request: ApiRequest,
