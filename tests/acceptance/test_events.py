@@ -71,7 +71,7 @@ def test_list_events(client: httpx.Client, start: str) -> None:
     assert error_codes(client.get("/events", params={"after": "nowhere"}), 400) == [400]
 
 
-def test_webhooks(client: httpx.Client, start: str) -> None:
+def test_webhooks(service: Service, client: httpx.Client, start: str) -> None:
     with Receiver() as receiver:
         made = make_webhook(client, receiver.url, events=["badgeBatchCompleted"], description="Shop")
         path = f"/webhooks/{made['id']}"
@@ -104,6 +104,10 @@ def test_webhooks(client: httpx.Client, start: str) -> None:
         )
         assert again["events"] == ["badgeEarned"]
         wait_until(lambda: len(receiver.taken()) == 6)  # from the beginning, of the other kind
+        assert (
+            'cockade_webhook_deliveries_total{outcome="delivered"}'
+            in httpx.get(f"{service.origin}/metrics").text
+        )
         assert told(client.delete(path)) == {"id": made["id"], "isDeleted": True}
         assert error_codes(client.get(path), 404) == [404]
 

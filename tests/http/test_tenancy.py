@@ -173,7 +173,7 @@ def bare(answer: httpx.Response, scene: Scene, org: Org) -> tuple[int, str]:
     for number, name in enumerate(scene.names()):
         text = text.replace(name, f"<{number}>")
     text = re.sub(r'whsec_[^"]+', "<secret>", text)
-    text = re.sub(r"fresh-[0-9a-f]{16}", "<request id>", text)
+    text = re.sub(r"fresh-[0-9a-f]{16}|\b[0-9a-f]{32}\b", "<request id>", text)
     text = re.sub(r'\b[0-9a-f]{24}\b|(?<="id":)\d+', "<id>", text)  # entries of the audit trail are counted
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
     return answer.status_code, re.sub(r"\b\d{9,}(\.\d+)?\b", "<time>", text)
