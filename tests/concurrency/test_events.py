@@ -10,6 +10,7 @@ from cockade import clock
 from cockade.earning.service import _issue
 from cockade.event.model import START, Place
 from cockade.event.service import EventService
+from cockade.ids import BadgeId, CustomerId
 from cockade.request import store as request_store
 from cockade.request.model import BulkCommand, OwnerType, RequestKind, RequestOutcome
 from cockade.request.service import Turn
@@ -21,8 +22,8 @@ from tests.support import REFERENCE, Org
 def command(badge_id: str, customers: list[int]) -> BulkCommand:
     return BulkCommand(
         request_id=secrets.token_hex(8),
-        badge_id=badge_id,
-        customers=customers,
+        badge_id=BadgeId(badge_id),
+        customers=[CustomerId(customer) for customer in customers],
         event_at=None,
         owner_type=OwnerType.LOYALTY,
         reference_id=REFERENCE,
