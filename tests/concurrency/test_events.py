@@ -102,6 +102,33 @@ async def test_who_earns_again_after_a_revocation_is_told_of_in_that_order(org: 
     ]
 
 
+async def test_while_one_gives_places_nobody_else_does(org: Org) -> None:
+    """And nobody waits for it: it may take as long as it likes."""
+    badge_id = await org.make_badge()
+    events, database = org.services.events, org.services.database
+    given, gate = asyncio.Event(), asyncio.Event()
+
+    async def place_slowly(tx: Tx) -> None:
+        assert await request_store.try_lock_outbox(tx)
+        await request_store.place(tx, 10_000)
+        given.set()
+        await gate.wait()
+
+    await org.services.earning.earn_bulk(org.caller, command(badge_id, [1]))
+    slow = asyncio.create_task(database.transaction("test.place", place_slowly))
+    try:
+        await given.wait()
+        await org.services.earning.earn_bulk(org.caller, command(badge_id, [2]))
+        async with asyncio.timeout(10):
+            assert await events.place() == 0
+        assert (await read_on(events, org, START))[0] == []
+    finally:
+        gate.set()
+        await slow
+    await events.place()
+    assert (await read_on(events, org, START))[0] == [1, None, 2, None]
+
+
 async def test_readers_see_everything_once_while_many_write_and_several_give_places(org: Org) -> None:
     badge_id = await org.make_badge()
     events, is_done = org.services.events, asyncio.Event()
