@@ -20,6 +20,8 @@ LIMITS = [
     {"constraintType": "CUSTOMER_BADGE_ROLLING_WINDOW", "maxEarnForDays": 2, "rollForDays": 30},
 ]
 LIMIT = {"constraintType": "BADGE_FIXED_WINDOW", "maxEarnLimit": 50, "durationType": "DAYS"}
+HOOK = {"url": "https://localhost/hooks"}
+"""Nobody listens there."""
 SETTLED = 0.6
 """So often a value is exchanged for one that is there; else it stays whatever was thought up."""
 SOUND = 0.5
@@ -34,6 +36,8 @@ class World(Struct, frozen=True):
     username: str
     secret: str
     known: Mapping[str, list[Any]]
+    doomed: Mapping[str, list[Any]]
+    """Likewise for calls that delete, so that they leave the others something."""
     sound: Mapping[str, list[dict[str, Any]]]
     """Bodies that would be taken, by path."""
 
@@ -43,15 +47,17 @@ def make_world(service: Service) -> World:
     made = service.make_org(f"fuzz-{time.time_ns()}")
     with service.client(made["username"], made["secret"]) as client:
         known, sound = _fill(client)
+        doomed = {"webhook_id": [_make_webhook(client) for _ in range(3)]}
     known |= {"key": [made["clientKey"]], "secret": [made["clientSecret"]]}
-    return World(made["username"], made["secret"], known, sound)
+    return World(made["username"], made["secret"], known, doomed, sound)
 
 
 def settle(case: Case, world: World) -> None:
     """Exchange much of what the case names for what is there; the same case is always changed alike."""
+    known = {**world.known, **world.doomed} if case.method == "DELETE" else world.known
     chance = random.Random(repr((case.path_parameters, case.query, case.headers, case.body)))
     for part in (case.path_parameters, case.query, case.headers, case.body):
-        _settle(part, world.known, chance)
+        _settle(part, known, chance)
     for path, bodies in world.sound.items():
         if case.path.endswith(path) and isinstance(case.body, dict) and chance.random() < SOUND:
             left = {
@@ -92,8 +98,6 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
     answers = [_made(earn_bulk(client, badge, CUSTOMERS[:10], requestId=f"of {badge}")) for badge in badges]
     identifiers = [{"customerId": 1, "type": "email", "value": "a@example.org"}]
     _made(client.put("/customers/identifiers", json={"identifiers": identifiers}))
-    hook = {"url": "https://localhost/hooks"}  # resolved to a private address, so that nothing is sent
-    webhook_id = _made(client.post("/webhooks", json=hook))["id"]
     earned = [
         {"badgeMetaId": badge, "customerId": entry["customerId"], "earnedBadgeId": entry["issuedId"]}
         for badge, answer in zip(badges, answers, strict=True)
@@ -105,8 +109,8 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
         "id": [*badges, badges[0].upper()],
         **{key: [group_id] for key in ("group_id", "groupId", "badgeGroupId")},
         "field_id": [field_id],
-        "webhook_id": [webhook_id],
-        "url": [hook["url"]],
+        "webhook_id": [_make_webhook(client)],
+        "url": [HOOK["url"]],
         **{key: [*map(str, CUSTOMERS), "a@example.org"] for key in ("customer_id", "customerId")},
         **{key: [CUSTOMERS, CUSTOMERS[5:15], [1], ["2", 3]] for key in ("customerIds", "customers")},
         "earnedBadgeId": [each["earnedBadgeId"] for each in earned],
@@ -136,9 +140,13 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
         ],
         "/customers/identifiers": [{"identifiers": identifiers}],
         "/orgMeta": [{"tags": [{"key": "size"}]}],
-        "/webhooks": [hook],
+        "/webhooks": [HOOK],
     }
     return known, sound
+
+
+def _make_webhook(client: httpx.Client) -> str:
+    return _made(client.post("/webhooks", json=HOOK))["id"]
 
 
 def _without_name(body: dict[str, Any]) -> dict[str, Any]:
