@@ -23,6 +23,7 @@ from cockade.enrolment.service import EnrolmentService
 from cockade.errors import SetupError
 from cockade.holding.service import HoldingService
 from cockade.http.app import Services, create_app
+from cockade.job.service import JobService
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
@@ -53,6 +54,7 @@ def services(url: str, settings: Config) -> Services:
         earning=EarningService(database, clock.now),
         enrolments=EnrolmentService(database, clock.now),
         holdings=HoldingService(database),
+        jobs=JobService(database, clock.now, settings),
         rewriting=RewritingService(database, clock.now),
         requests=RequestService(database, clock.now),
     )
@@ -77,9 +79,9 @@ async def running_background(url: str, settings: Config) -> AsyncGenerator[dict[
         yield background(composed)
 
 
-def background(_: Services) -> dict[str, Background]:
+def background(services: Services) -> dict[str, Background]:
     """One line for each service that works in the background."""
-    return {}
+    return {"jobs": services.jobs.run}
 
 
 def app() -> ASGIApp:

@@ -10,6 +10,7 @@ import msgspec
 from cockade.ids import BadgeId, BadgeKey, CustomerId, OrgId, RequestKey
 from cockade.request.model import (
     ImportOutcome,
+    JobRequest,
     Outcome,
     OwnerType,
     Refusal,
@@ -107,12 +108,14 @@ async def decide(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
             )
 
 
-async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | None:
+async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | JobRequest | None:
     """What the request did, or None where the id was never used or its request was refused as a whole."""
     row = await tx.row(SQL["find_request"], org_id, request_id)
     if row is None:
         return None
     kind = RequestKind(row[2])
+    if kind is RequestKind.JOB:
+        return JobRequest(request_key=RequestKey(row[1]))
     return await _import_outcome(tx, row) if kind is RequestKind.IMPORT else _outcome(kind, row)
 
 
