@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from cockade.errors import SetupError
 
 PREFIX = "COCKADE_"
+OF_CLIENTS = {"COCKADE_URL", "COCKADE_USERNAME", "COCKADE_SECRET"}
+"""What commands are told that call a service; no setting of the service itself."""
 Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -105,4 +107,4 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Config:
 def unknown(environment: Mapping[str, str]) -> list[str]:
     """The COCKADE_ variables that no setting is named by: perhaps misspelt."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Config)}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known | OF_CLIENTS)

@@ -69,7 +69,7 @@ def added(counts: Counts, chunk: StagedChunk, outcome: JobOutcome) -> Counts:
 
 
 def advanced(job: Job, chunk: StagedChunk, outcome: JobOutcome, now: datetime) -> Job:
-    """The job after its next chunk, from how long it has been since the one before."""
+    """The job after its next chunk; its rate from how long it has been since the one before."""
     lines = len(chunk.numbers)
     latest = lines / max((now - job.touched_at).total_seconds(), 1e-3)
     return msgspec.structs.replace(

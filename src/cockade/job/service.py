@@ -384,7 +384,7 @@ class JobService:
             turn = Turn(request_key=key, now=now, alone=alone, is_dry_run=job.is_dry_run)
             outcome = await _issue(tx, job, chunk, turn)
             await store.decide_chunk(tx, key, chunk.number, outcome, now)
-            job = rules.advanced(job, chunk, outcome, now)
+            job = rules.advanced(job, chunk, outcome, self._clock())
             await store.advance(tx, job)
             return job, outcome
 
