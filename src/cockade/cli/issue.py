@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from cockade.cli.jobs import Answer, JobClient, Rejected, Wish
 from cockade.cli.output import show
 from cockade.customer.model import IdentifierKind
+from cockade.errors import SetupError
 from cockade.request.model import OwnerType
 
 REFUSED = 3
@@ -30,35 +31,40 @@ LINE_S = 5.0
 GOING_ON = ("queued", "running")
 RESUMABLE = ("paused", "failed")
 
+AudienceOption = Annotated[
+    Path,
+    typer.Option(exists=True, dir_okay=False, readable=True, help="CSV, or NDJSON by its name; .gz too."),
+]
+ColumnOption = Annotated[
+    str | None, typer.Option(help="The column with the customers; else the only one, customerId or id.")
+]
+IdentifierOption = Annotated[
+    IdentifierKind | None, typer.Option(help="What the column has, where that is no customer id.")
+]
+RequestIdOption = Annotated[
+    str | None, typer.Option(help="Else made of the file and the options: the same again is the same job.")
+]
+RefusedOption = Annotated[
+    Path | None, typer.Option(help="Where refused lines are written; else beside the audience.")
+]
+
 
 def issue(
     badge: Annotated[str, typer.Option(help="The badge's id.")],
     owner: Annotated[OwnerType, typer.Option(help="The module that issues.")],
     reference: Annotated[str, typer.Option(help="The reference of its claim on the badge.")],
-    audience: Annotated[
-        Path,
-        typer.Option(exists=True, dir_okay=False, readable=True, help="CSV, or NDJSON by its name; .gz too."),
-    ],
-    column: Annotated[
-        str | None, typer.Option(help="The column with the customers; else the only one, customerId or id.")
-    ] = None,
-    identifier: Annotated[
-        IdentifierKind | None, typer.Option(help="What the column has, where that is no customer id.")
-    ] = None,
+    audience: AudienceOption,
+    column: ColumnOption = None,
+    identifier: IdentifierOption = None,
     event_date: Annotated[str | None, typer.Option(help="When it was earned; else now.")] = None,
-    request_id: Annotated[
-        str | None,
-        typer.Option(help="Else made of the file and the options: the same again is the same job."),
-    ] = None,
+    request_id: RequestIdOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would happen; change nothing.")
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the job if it is paused or failed.")
     ] = False,
-    refused: Annotated[
-        Path | None, typer.Option(help="Where refused lines are written; else beside the audience.")
-    ] = None,
+    refused: RefusedOption = None,
     url: Annotated[str, typer.Option(envvar="COCKADE_URL", help="Of the service.")] = "http://127.0.0.1:8080",
     username: Annotated[str, typer.Option(envvar="COCKADE_USERNAME")] = "",
     secret: Annotated[
@@ -68,27 +74,25 @@ def issue(
     """Issue a badge to an audience that is a file, with a running service.
 
     Interrupt it and run it again as you like: the same command finds the job that it has begun, which goes on meanwhile.
-    Exit status: 0 all were issued to; 3 some were refused, see the file of refused lines; 4 the job is paused, cancelled
-    or has failed; 1 it could not be started; 130 interrupted.
+    Exit status: 0 all were issued to; 3 some were not, see the file of refused lines; 4 the job is paused, cancelled or
+    has failed; 1 it could not be started; 130 interrupted.
     """
+    given = {"column": column, "identifier": identifier and identifier.value, "earnEventDate": event_date}
     parameters = {"badgeMetaId": badge, "ownerType": owner.value, "referenceId": reference}
-    parameters |= {} if column is None else {"column": column}
-    parameters |= {} if identifier is None else {"identifier": identifier.value}
-    parameters |= {} if event_date is None else {"earnEventDate": event_date}
+    parameters |= {name: value for name, value in given.items() if value is not None}
     parameters["requestId"] = request_id or _request_id(audience, parameters)
     parameters |= {"dryRun": "true"} if dry_run else {}
     wish = Wish(audience=audience, parameters=parameters, is_dry_run=dry_run)
     place = refused or audience.with_name(f"{audience.name.partition('.')[0]}.refused{_suffix(wish)}")
-    with showing_progress() as shown:
-        client = JobClient(url, username, secret, shown.wait)
+    with showing_progress() as shown, JobClient(url, username, secret, shown.wait) as client:
         try:
             job = _begun(client, wish, shown, resume=resume)
             status = _followed(client, job, shown, place)
+        except Rejected as error:
+            raise SetupError(error.text) from error
         except KeyboardInterrupt:
             shown.say("Interrupted. A job that has begun goes on; the same command shows it again.")
             status = INTERRUPTED
-        finally:
-            client.close()
     raise typer.Exit(status)
 
 

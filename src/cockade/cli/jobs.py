@@ -27,12 +27,13 @@ USED = 809
 Answer = dict[str, Any]
 
 
-class Rejected(SetupError):
+class Rejected(Exception):
     """The service refuses what was asked."""
 
     def __init__(self, errors: list[Answer]) -> None:
         self.codes = [error["code"] for error in errors]
-        super().__init__("; ".join(f"{error['message']} ({error['code']})" for error in errors))
+        self.text = "; ".join(f"{error['message']} ({error['code']})" for error in errors)
+        super().__init__(self.text)
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -62,8 +63,10 @@ class JobClient:
         self._on_wait = on_wait
         self._has_answered = False
 
-    def close(self) -> None:
-        """Let the connections go."""
+    def __enter__(self) -> JobClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def find(self, wish: Wish) -> Answer | None:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Annotated, Any
 
 import msgspec
@@ -390,10 +391,9 @@ def _columns(form: Form, value: str, text: str | None, reason: str) -> list[str]
         fields[form.place] = value
     else:
         fields = sent_fields(form, text)
-    if len(fields) == len(form.columns):
-        pairs = zip(form.columns, fields, strict=True)
-        fields = [field for column, field in pairs if column.lower() != REASON_COLUMN]
-    return [*fields, reason]
+    fields += [""] * (len(form.columns) - len(fields))
+    pairs = zip_longest(form.columns, fields, fillvalue="")
+    return [*(field for column, field in pairs if column.lower() != REASON_COLUMN), reason]
 
 
 def _json_line(form: Form, value: str, text: str | None, reason: str) -> str:

@@ -7,6 +7,7 @@ more: what there is to do, and what is done already, stands in the tables of who
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
@@ -33,7 +34,7 @@ Handler = Callable[[int, asyncio.Event], Awaitable[None]]
 CONNECT_TIMEOUT_S = 5.0
 POLL = timedelta(seconds=2)
 """How often the queue is looked at though nobody has notified us."""
-SILENCE_MAX = timedelta(seconds=10)
+SILENCE_MAX = timedelta(seconds=6)
 """A worker that has said nothing about a task for so long is taken for dead, and the task is given to another."""
 
 # All of it said here: the library would read what is not from variables like CHANNEL and FUNCTION.
@@ -49,6 +50,9 @@ SETTINGS = DBSettings(
     trigger="tg_pgqueuer_changed",
     schedules_table="pgqueuer_schedules",
 )
+
+# When the connection is lost it logs a traceback for each thing that it wanted to say; we say once that it is lost.
+logging.getLogger("pgqueuer").setLevel(logging.CRITICAL)
 
 
 class Unfinished(Exception):

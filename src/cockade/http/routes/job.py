@@ -46,15 +46,70 @@ JobPathId = Annotated[
     ),
 ]
 ONE_JOB = {200: example("A job at a quarter", Envelope[JobAnswer], EXAMPLE)}
-CHANGING = documented(errors.JobNotFound, errors.JobEnded, errors.NotAllowed) | ONE_JOB
+
+# What a call that begins a job says beside its audience. All are texts to the framework, which would report one that is
+# wrong and hide the others: they are read from the query together, like a body.
+BadgeParameter = Annotated[
+    str | None,
+    QueryParameter(
+        name="badgeMetaId",
+        description="The badge's id. Mandatory.",
+        examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
+    ),
+]
+OwnerParameter = Annotated[
+    str | None,
+    QueryParameter(
+        name="ownerType",
+        description="The module that issues. Mandatory.",
+        examples=[Example(summary="Loyalty", value="Loyalty")],
+    ),
+]
+ReferenceParameter = Annotated[
+    str | None,
+    QueryParameter(
+        name="referenceId",
+        description="The reference of that owner's claim. Mandatory.",
+        examples=[Example(summary="A claim", value="123457")],
+    ),
+]
+RequestIdParameter = Annotated[
+    str | None, QueryParameter(name="requestId", description="Your unique id of this request.")
+]
+EventParameter = Annotated[
+    str | None, QueryParameter(name="earnEventDate", description="When it was earned; now when absent.")
+]
+ColumnParameter = Annotated[
+    str | None, QueryParameter(description="The column, or field, that names the customer.")
+]
+IdentifierParameter = Annotated[
+    str | None,
+    QueryParameter(
+        description="The column holds these identifiers rather than customer ids.",
+        schema_extra={"enum": [kind.value for kind in IdentifierKind], "type": "string"},
+    ),
+]
+DryRunParameter = Annotated[
+    str | None,
+    QueryParameter(
+        name="dryRun",
+        description="Decide only, and change nothing.",
+        schema_extra={"enum": ["true", "false"], "type": "string"},
+    ),
+]
+
+CREATING = (
+    "The fields of earnBulk are query parameters, and the audience is the body: CSV or NDJSON, gzip if it says so, of any "
+    "length, one customer on each line. When 202 is answered, the audience is staged and the job is on its way."
+)
+CHANGING = documented(errors.InvalidInput, errors.JobNotFound, errors.JobEnded, errors.NotAllowed) | ONE_JOB
 
 
 @post(
     JOBS,
     operation_id="createJob",
     summary="Issue a badge to an audience that is a file",
-    description="The fields of earnBulk are query parameters, and the audience is the body: CSV or NDJSON, gzip if it says "
-    "so, of any length, one customer on each line. When 202 is answered, the audience is staged and the job is on its way.",
+    description=CREATING,
     status_code=202,
     tags=["Jobs"],
     request_max_body_size=None,
@@ -65,48 +120,16 @@ CHANGING = documented(errors.JobNotFound, errors.JobEnded, errors.NotAllowed) | 
 async def create_job(
     request: ApiRequest,
     jobs: NamedDependency[JobService],
-    badge_meta_id: Annotated[
-        str | None,
-        QueryParameter(
-            name="badgeMetaId",
-            description="The badge's id. Mandatory.",
-            examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
-        ),
-    ] = None,
-    owner_type: Annotated[
-        str | None,
-        QueryParameter(
-            name="ownerType",
-            description="The module that issues. Mandatory.",
-            examples=[Example(summary="Loyalty", value="Loyalty")],
-        ),
-    ] = None,
-    reference_id: Annotated[
-        str | None,
-        QueryParameter(
-            name="referenceId",
-            description="The reference of that owner's claim. Mandatory.",
-            examples=[Example(summary="A claim", value="123457")],
-        ),
-    ] = None,
-    request_id: Annotated[
-        str | None, QueryParameter(name="requestId", description="Your unique id of this request.")
-    ] = None,
-    earn_event_date: Annotated[
-        str | None, QueryParameter(name="earnEventDate", description="When it was earned; now when absent.")
-    ] = None,
-    column: Annotated[
-        str | None, QueryParameter(description="The column, or field, that names the customer.")
-    ] = None,
-    identifier: Annotated[
-        IdentifierKind | None,
-        QueryParameter(description="The column holds these identifiers rather than customer ids."),
-    ] = None,
-    dry_run: Annotated[
-        bool, QueryParameter(name="dryRun", description="Decide only, and change nothing.")
-    ] = False,
+    badge_meta_id: BadgeParameter = None,
+    owner_type: OwnerParameter = None,
+    reference_id: ReferenceParameter = None,
+    request_id: RequestIdParameter = None,
+    earn_event_date: EventParameter = None,
+    column: ColumnParameter = None,
+    identifier: IdentifierParameter = None,
+    dry_run: DryRunParameter = None,
 ) -> Response[Envelope[JobAnswer]]:
-    """The parameters are read from the query all at once, so that one answer lists all that is wrong with them."""
+    """The audience is staged while it arrives."""
     try:
         command = to_command(request)
         job = await jobs.start(request.user, command, pieces(request))
@@ -145,7 +168,7 @@ async def list_jobs(
     operation_id="getJob",
     summary="How far a job is",
     tags=["Jobs"],
-    responses=documented(errors.JobNotFound) | ONE_JOB,
+    responses=documented(errors.InvalidInput, errors.JobNotFound) | ONE_JOB,
 )
 async def get_job(
     request: ApiRequest, jobs: NamedDependency[JobService], job_id: JobPathId
@@ -207,7 +230,7 @@ async def cancel_job(
     "a code and a message.",
     tags=["Jobs"],
     media_type="text/csv",
-    responses=documented(errors.JobNotFound, errors.FilesGone),
+    responses=documented(errors.InvalidInput, errors.JobNotFound, errors.FilesGone),
 )
 async def get_job_results(
     request: ApiRequest, jobs: NamedDependency[JobService], job_id: JobPathId
@@ -224,7 +247,7 @@ async def get_job_results(
     description="As they were sent, in the same columns, with the reason in one more: an audience that can be sent again.",
     tags=["Jobs"],
     media_type="text/csv",
-    responses=documented(errors.JobNotFound, errors.FilesGone),
+    responses=documented(errors.InvalidInput, errors.JobNotFound, errors.FilesGone),
 )
 async def get_job_refused(
     request: ApiRequest, jobs: NamedDependency[JobService], job_id: JobPathId
