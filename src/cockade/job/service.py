@@ -74,7 +74,7 @@ STALE_S = 3600.0
 FORGOTTEN_S = 60.0
 """A job that has not moved for so long, and is not in the queue, is put there again."""
 SWEEP_S = 30.0
-FAILURES_MAX = 5
+FAILURES_MAX = 3
 """So often one chunk is tried where the reason is none that passes."""
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 5.0
 

@@ -34,7 +34,7 @@ Handler = Callable[[int, asyncio.Event], Awaitable[None]]
 CONNECT_TIMEOUT_S = 5.0
 POLL = timedelta(seconds=2)
 """How often the queue is looked at though nobody has notified us."""
-SILENCE_MAX = timedelta(seconds=6)
+SILENCE_MAX = timedelta(seconds=4)
 """A worker that has said nothing about a task for so long is taken for dead, and the task is given to another."""
 
 # All of it said here: the library would read what is not from variables like CHANNEL and FUNCTION.
