@@ -24,6 +24,7 @@ from cockade.errors import SetupError
 from cockade.event.service import EventService
 from cockade.holding.service import HoldingService
 from cockade.http.app import Services, create_app
+from cockade.job.service import JobService
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
@@ -57,6 +58,7 @@ def services(url: str, settings: Config) -> Services:
         enrolments=EnrolmentService(database, clock.now),
         events=EventService(database, clock.now, settings.event_days),
         holdings=HoldingService(database),
+        jobs=JobService(database, clock.now, settings),
         rewriting=RewritingService(database, clock.now),
         requests=RequestService(database, clock.now),
         webhooks=WebhookService(database, clock.now, settings),
@@ -82,10 +84,10 @@ async def running_background(url: str, settings: Config) -> AsyncGenerator[dict[
         yield background(composed)
 
 
-def background(composed: Services) -> dict[str, Background]:
+def background(services: Services) -> dict[str, Background]:
     """One line for each service that works in the background."""
-    delivery = Delivery(composed.database, composed.clock, composed.events, composed.config)
-    return {"deliver": delivery.deliver_forever}
+    delivery = Delivery(services.database, services.clock, services.events, services.config)
+    return {"jobs": services.jobs.run, "webhooks": delivery.deliver_forever}
 
 
 def app() -> ASGIApp:

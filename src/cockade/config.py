@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from cockade.errors import SetupError
 
 PREFIX = "COCKADE_"
+OF_CLIENTS = {"COCKADE_URL", "COCKADE_USERNAME", "COCKADE_SECRET"}
+"""What commands are told that call a service; no setting of the service itself."""
 Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -51,6 +53,14 @@ class Config(Struct, frozen=True, kw_only=True):
     """The largest request body."""
     bodies_bytes_max: Positive = 64 * 1024 * 1024
     """Bytes of large request bodies that a worker process holds at a time; further ones wait."""
+    audience_bytes_max: Positive = 4 * 1024 * 1024 * 1024
+    """The largest audience of a job, unpacked."""
+    job_chunk_customers: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+    """Customers that a job decides about in one transaction."""
+    job_gap_ms: Annotated[int, Meta(ge=0)] = 0
+    """How long a job rests between two of these, for the sake of others."""
+    job_sent_days: Positive = 30
+    """How long the files of a job that has ended can be had; what it decided is kept."""
     body_s_max: Positive = 60
     """How long a request body may take to arrive before it is answered 408."""
     guesses_per_name_max: Positive = 10
@@ -107,4 +117,4 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Config:
 def unknown(environment: Mapping[str, str]) -> list[str]:
     """The COCKADE_ variables that no setting is named by: perhaps misspelt."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Config)}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known | OF_CLIENTS)

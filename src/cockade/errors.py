@@ -10,6 +10,7 @@ CockadeError
 │   ├── WebhookNotFound 404 · TooManyWebhooks 409
 │   ├── SigningKeyNotFound 404 · SigningKeyInUse 409
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
+│   ├── JobNotFound 404 · JobEnded 409 · AudienceStopped 409 · FilesGone 410
 │   ├── BadgeChanged 409 · CustomFieldNameTaken 409 · OrgMetaExists 409
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
 │   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
@@ -160,6 +161,34 @@ class OrgMetaNotFound(Refused):
 
     code = 404
     message = "The org has no org meta yet; create it with POST /orgMeta."
+
+
+class JobNotFound(Refused):
+    """No such job in the caller's org."""
+
+    code = 404
+    message = "There is no such job."
+
+
+class JobEnded(Refused):
+    """A job cannot be paused, resumed or cancelled as it stands."""
+
+    code = 409
+    message = "The job's state does not allow that."
+
+
+class FilesGone(Refused):
+    """The files of a job are kept for some time only."""
+
+    code = 410
+    message = "The files of this job are no longer kept; its counts are."
+
+
+class AudienceStopped(Refused):
+    """Somebody began to send the audience anew, or cancelled the job, before all of it was there."""
+
+    code = 409
+    message = "The audience was not taken: the job was cancelled, or its audience is being sent anew."
 
 
 class CustomerNotFound(Refused):

@@ -28,6 +28,9 @@ EMAIL = "a@example.org"
 """The identifier of the examples."""
 BADGE, THING, EARNED = "653de334b3cda7078c7c68eb", "0123456789abcdef01234567", "661681a535bc684e9e72553a"
 """The ids of the examples: a badge; a group or custom field; an earned badge."""
+JOB = "6746e2a100000001"
+"""The id of the examples: a job."""
+JOBS = "/customer/earnBulk/jobs"
 BY_IDENTIFIER = "X-CAP-CUSTOMER-IDENTIFIER"
 
 
@@ -42,6 +45,7 @@ class Scene(Struct, kw_only=True):
     webhook_id: str
     earned_badge_id: str
     request_id: str
+    job_id: str
     customer: int = CUSTOMER
     other_customer: int = OTHER_CUSTOMER
     email: str = EMAIL
@@ -84,6 +88,10 @@ async def place_events(org: Org, _: Scene) -> None:
     await org.services.events.place()
 
 
+async def pause(org: Org, scene: Scene) -> None:
+    await org.client.put(f"{JOBS}/{scene.job_id}/pause")
+
+
 MIGRATION = {"X-CAP-BADGES-MIGRATION": "migration"}
 
 ENTRIES: dict[str, Entry] = {
@@ -95,6 +103,14 @@ ENTRIES: dict[str, Entry] = {
     "revokeEarn": Entry(),
     "issueBulk": Entry(badge="enrolled_badge_id"),
     "revokeIssue": Entry(badge="enrolled_badge_id"),
+    "createJob": Entry(status=202),
+    "listJobs": Entry(),
+    "getJob": Entry(),
+    "pauseJob": Entry(),
+    "resumeJob": Entry(prepare=pause),
+    "cancelJob": Entry(),
+    "getJobResults": Entry(),
+    "getJobRefused": Entry(),
     "importCustomerBadges": Entry(),
     "importCustomerBadgesByPut": Entry(),
     "getCustomerBadges": Entry(),
@@ -176,14 +192,21 @@ class Operation(Struct, kw_only=True):
             if item["in"] == "query" and values[name] is not None
         }
         headers = {**self.entry.headers, **({BY_IDENTIFIER: "email"} if self.by_identifier else {})}
-        body = self._body(scene)
-        content = None if body is None else msgspec.json.encode(body)
+        content, kind = self._content(scene)
+        headers |= {} if kind is None else {"Content-Type": kind}
         return client.build_request(self.method, ROOT + path, params=sent, content=content, headers=headers)
 
-    def _body(self, scene: Scene) -> Any:
+    def _content(self, scene: Scene) -> tuple[bytes | None, str | None]:
+        """The body, and what it is where it is not JSON."""
         if "requestBody" not in self.described:
-            return None
-        schema = self.described["requestBody"]["content"]["application/json"]["schema"]
+            return None, None
+        kinds = self.described["requestBody"]["content"]
+        if "text/csv" in kinds:
+            example: str = next(iter(kinds["text/csv"]["examples"].values()))["value"]
+            return example.replace(str(CUSTOMER), str(scene.customer)).encode(), "text/csv"
+        return msgspec.json.encode(self._body(kinds["application/json"]["schema"], scene)), None
+
+    def _body(self, schema: dict[str, Any], scene: Scene) -> Any:
         body = _replaced(schema["examples"][0], scene, self)
         if not isinstance(body, dict):
             return body
@@ -215,6 +238,7 @@ def _replaced(value: Any, scene: Scene, operation: Operation) -> Any:
         THING: scene.group_id,
         EARNED: scene.earned_badge_id,
         "1234": scene.request_id,
+        JOB: scene.job_id,
         CUSTOMER: scene.customer,
         OTHER_CUSTOMER: scene.other_customer,
         str(CUSTOMER): str(scene.customer),
@@ -263,6 +287,11 @@ async def set_the_scene(org: Org, word: str) -> Scene:
     )
     email = {"customerId": CUSTOMER, "type": "email", "value": EMAIL}
     await org.client.put("/customers/identifiers", json={"identifiers": [email]})
+    asked = {"badgeMetaId": badge_id, **TRIGGER, "requestId": f"{word} {secrets.token_hex(6)}"}
+    job = await org.client.post(
+        JOBS, params=asked, content=b"id\n700000009\n", headers={"Content-Type": "text/csv"}
+    )
+    assert job.status_code == 202, job.text
     field = {"name": f"{word} {secrets.token_hex(6)}", "dataType": "STRING", "isMandatory": False}
     return Scene(
         badge_id=badge_id,
@@ -272,6 +301,7 @@ async def set_the_scene(org: Org, word: str) -> Scene:
         webhook_id=(await _post(org, "/webhooks", {"url": f"https://localhost/{word}"}))["id"],
         earned_badge_id=earned.json()["data"]["issuedBadges"][0]["issuedId"],
         request_id=request_id,
+        job_id=job.json()["data"]["jobId"],
     )
 
 
@@ -291,6 +321,7 @@ def scene_of_nowhere() -> Scene:
         webhook_id=secrets.token_hex(12),
         earned_badge_id=secrets.token_hex(12),
         request_id=secrets.token_hex(12),
+        job_id=secrets.token_hex(8),
         customer=700000001,
         other_customer=700000002,
         email="nobody@example.org",

@@ -10,6 +10,7 @@ import pytest
 from cockade.event.model import EventKind
 from cockade.http.app import Services
 from tests.http.answers import failure, success
+from tests.http.test_jobs import finish, start
 from tests.support import TRIGGER, Org
 
 EXPIRED = {"startOn": "2023-01-01T00:00:00Z"}
@@ -125,6 +126,41 @@ async def test_an_import_is_told_with_the_dates_of_its_rows(org: Org) -> None:
     dates = [event["data"]["earnEventDateISO"] for event in events[:2]]
     assert dates == ["2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z"]
     assert events[2]["data"]["failures"] == [{"errorCode": 1054, "count": 1}]
+
+
+async def test_a_job_is_told_part_by_part_and_when_it_is_completed(org: Org) -> None:
+    """Parts have three lines here: somebody holds it already, one stands there twice, one is nobody."""
+    badge_id = await org.make_badge()
+    success(await org.earn_bulk(badge_id, [2]))
+    _, after = await feed(org)
+    job = await finish(org, await start(org, badge_id, [1, 2, 3, "x", 1, 2, 4, 5]))
+    ledger = {earned["customerId"]: earned["earnedBadgeId"] for earned in await holders_of(org, badge_id)}
+    events, _ = await feed(org, after)
+    assert told(events) == [
+        *[("badgeEarned", customer) for customer in (1, 3, 4, 5)],
+        ("badgeBatchCompleted", None),
+    ]
+    assert [event["id"] for event in events[:4]] == [ledger[customer] for customer in (1, 3, 4, 5)]
+    assert {event["data"]["requestId"] for event in events} == {job.request_id}
+    batch = events[4]["data"]
+    assert (batch["requestKind"], batch["totalCount"], batch["earnedCount"], batch["failedCount"]) == (
+        "JOB",
+        8,
+        4,
+        4,
+    )
+    assert batch["failures"] == [
+        {"errorCode": 400, "count": 1},
+        {"errorCode": 409, "count": 2},
+        {"errorCode": 1040, "count": 1},
+    ]
+    assert await feed(org, after, limit=1) == (events, (await feed(org, after))[1])
+
+
+async def holders_of(org: Org, badge_id: str) -> list[dict[str, Any]]:
+    return success(await org.client.get(f"/badgeMeta/{badge_id}/customers", params={"size": 100}))[
+        "customers"
+    ]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])

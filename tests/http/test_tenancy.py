@@ -40,7 +40,9 @@ Headers = list[tuple[str, str]]
 
 WORD = "victim"
 """Stands in the name of everything that the victim has, and so in no answer to anybody else."""
-OF_NO_ORG = {"signing_key", "schema_migration", "guess", "known_address"}
+OF_NO_ORG = {"signing_key", "schema_migration", "guess", "known_address"} | {
+    f"pgqueuer{word}" for word in ("", "_log", "_statistics", "_schedules")
+}
 """Tables whose rows belong to no org."""
 WITHOUT_PROOF = ("revoked", "none", "wrong secret", "expired token", "two different")
 COLUMNS = ("own default", "own read-only", "other org", *WITHOUT_PROOF)
@@ -162,6 +164,8 @@ def _belongs(table: str, columns: list[str]) -> str:
         return "t.org_id = $1"
     if "credential_id" in columns:
         return "t.credential_id in (select credential_id from credential where org_id = $1)"
+    if "job_key" in columns:
+        return "t.job_key in (select job_key from job where org_id = $1)"
     assert "badge_key" in columns, f"Whose rows are in {table}? Say so here, or that it is of no org."
     return "t.badge_key in (select badge_key from badge where org_id = $1)"
 

@@ -53,6 +53,15 @@ CONTRACT = [
     (errors.CustomFieldNotFound, 404, 404, "There is no such custom field."),
     (errors.OrgMetaNotFound, 404, 404, "The org has no org meta yet; create it with POST /orgMeta."),
     (errors.CustomerNotFound, 404, 404, "No customer has this identifier."),
+    (errors.JobNotFound, 404, 404, "There is no such job."),
+    (errors.JobEnded, 409, 409, "The job's state does not allow that."),
+    (errors.FilesGone, 410, 410, "The files of this job are no longer kept; its counts are."),
+    (
+        errors.AudienceStopped,
+        409,
+        409,
+        "The audience was not taken: the job was cancelled, or its audience is being sent anew.",
+    ),
     (
         errors.BadgeChanged,
         409,

@@ -9,9 +9,10 @@ import pytest
 
 from cockade.errors import Fault
 from cockade.event import rules
-from cockade.event.model import LAST_LINE, EventKind, Place, Revocation, Source, Wanted
+from cockade.event.model import LAST_LINE, CompletedJob, EventKind, Part, Place, Revocation, Source, Wanted
 from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
 from cockade.request.model import (
+    WHOLE,
     ImportOutcome,
     Ledger,
     OwnerType,
@@ -67,6 +68,18 @@ REVOKED = Revocation(
     request_keys=[RequestKey(7), RequestKey(8)],
     lines=[3, 4],
 )
+PART = Part(
+    request_key=KEY,
+    at=AT,
+    request_id="job",
+    badge_key=BadgeKey(1),
+    badge_id=ONE,
+    owner_type=OwnerType.LOYALTY,
+    reference_id="123457",
+    first_line=10_000,
+    customers=[CustomerId(5), rules.NOBODY, CustomerId(5), CustomerId(6)],
+    refused=frozenset([2]),
+)
 ALL = Wanted()
 
 
@@ -116,6 +129,8 @@ def test_written_places_are_in_the_order_of_the_feed() -> None:
         (imported([ONE, TWO, ONE]), 0, 9, Wanted(badge_ids=frozenset([ONE])), [0, 2]),
         (imported([ONE, TWO, ONE], refused=(0,)), 0, 9, Wanted(badge_ids=frozenset([ONE])), [2]),
         (REVOKED, 0, 9, ALL, [0]),
+        (PART, 0, 9, ALL, [0, 3]),
+        (PART, 1, 9, ALL, [3]),
     ],
 )
 def test_the_lines_that_there_is_an_event_of(
@@ -128,8 +143,10 @@ def test_every_kind_of_request_says_what_is_told_of_it() -> None:
     assert set(rules.KINDS) == {*RequestKind, None}
 
 
-def source(kind: RequestKind | None, badge_id: BadgeId | None = ONE, lines: int = 10) -> Source:
-    return Source(position=1, request_key=KEY, kind=kind, badge_id=badge_id, lines_max=lines)
+def source(
+    kind: RequestKind | None, badge_id: BadgeId | None = ONE, lines: int = 10, part: int | None = None
+) -> Source:
+    return Source(position=1, request_key=KEY, kind=kind, part=part, badge_id=badge_id, lines_max=lines)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +160,8 @@ def source(kind: RequestKind | None, badge_id: BadgeId | None = ONE, lines: int 
         (source(RequestKind.ISSUE_BULK), Wanted(frozenset([EventKind.EARNED])), False, False),
         (source(RequestKind.EARN_BULK, TWO), Wanted(badge_ids=frozenset([ONE])), False, False),
         (source(RequestKind.IMPORT, None), Wanted(badge_ids=frozenset([ONE])), True, True),
+        (source(RequestKind.JOB, part=0), ALL, True, False),
+        (source(RequestKind.JOB, part=WHOLE), ALL, False, True),
     ],
 )
 def test_what_nobody_wants_is_not_looked_at(of: Source, wanted: Wanted, lines: bool, whole: bool) -> None:
@@ -182,11 +201,35 @@ def test_a_request_as_a_whole_is_counted_by_error() -> None:
 
 
 def test_what_was_revoked_is_told_by_its_own_id_and_the_event_has_another() -> None:
-    [event] = rules.line_events(REVOKED, [0], [])
+    event = rules.line_event(REVOKED, 0)
     data: Any = event.data
     assert (data.issued_id, data.earned_badge_id) == ("000000000000000700000003", None)
     assert event.id == "fffffffffffffffe00000000"
     assert event.timestamp == data.revoked_on_iso == "2026-11-25T20:15:00Z"
+
+
+def test_lines_of_a_job_count_through_all_of_its_parts() -> None:
+    [where] = rules.in_ledger(PART, [3])
+    event = rules.read_event(PART, 3, (AT, UNTIL))
+    assert where == (1, 6, 10_003)
+    assert event.id == event.data.earned_badge_id == f"fffffffffffffffe{10_003:08x}"
+    assert (event.data.customer_id, event.data.request_id) == (6, "job")
+
+
+def test_a_job_as_a_whole_is_counted_by_error() -> None:
+    job = CompletedJob(
+        request_key=KEY,
+        at=AT,
+        request_id="job",
+        badge_id=ONE,
+        owner_type=OwnerType.LOYALTY,
+        reference_id="123457",
+        lines=10,
+        failures={1040: 2, 400: 1},
+    )
+    data = rules.whole_event(job).data
+    assert (data.total_count, data.earned_count, data.failed_count) == (10, 7, 3)
+    assert [(each.error_code, each.count) for each in data.failures] == [(400, 1), (1040, 2)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from cockade import __version__
-from cockade.cli import audit, credential, db, demo, org, serve, signing_key, webhook, worker
+from cockade.cli import audit, credential, db, demo, issue, org, serve, signing_key, webhook, worker
 from cockade.errors import CockadeError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
+app.command("issue")(issue.issue)
 app.command("audit")(audit.audit)
 app.add_typer(org.app, name="org")
 app.add_typer(credential.app, name="credential")

@@ -9,8 +9,8 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from cockade.ids import LINE_MAX, BadgeId, CustomerId, RequestKey
-from cockade.request.model import Ledger, OwnerType, RequestKind
+from cockade.ids import LINE_MAX, BadgeId, BadgeKey, CustomerId, RequestKey
+from cockade.request.model import Ledger, Outcome, OwnerType, RequestKind
 
 LAST_LINE = LINE_MAX
 """Behind all lines of a request: the event of the request as a whole."""
@@ -58,6 +58,8 @@ class Source(Struct, frozen=True, kw_only=True):
     """The request's; a revocation has one of its own."""
     kind: RequestKind | None
     """None: a revocation."""
+    part: int | None
+    """Of a job: the number of the chunk, or WHOLE."""
     badge_id: BadgeId | None
     """None: an import, of which each line has a badge of its own."""
     lines_max: int
@@ -75,6 +77,43 @@ class Revocation(Struct, frozen=True, kw_only=True):
     request_keys: list[RequestKey]
     """With the lines: what was revoked."""
     lines: list[int]
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """What was decided of a job at one time."""
+
+    request_key: RequestKey
+    """The job's, and its request's."""
+    at: datetime
+    request_id: str
+    badge_key: BadgeKey
+    badge_id: BadgeId
+    owner_type: OwnerType
+    reference_id: str
+    first_line: int
+    """Where its first customer stands in the audience of the job."""
+    customers: list[CustomerId]
+    refused: frozenset[int]
+    """Lines of the part that earned nothing."""
+
+
+class CompletedJob(Struct, frozen=True, kw_only=True):
+    """A job that is completed."""
+
+    request_key: RequestKey
+    at: datetime
+    request_id: str
+    badge_id: BadgeId
+    owner_type: OwnerType
+    reference_id: str
+    lines: int
+    """In its audience."""
+    failures: dict[int, int]
+    """How many of them earned nothing, by code."""
+
+
+Told = Outcome | Revocation | Part | CompletedJob
+"""All that events are told of."""
 
 
 BadgeMetaId = Annotated[str, Meta(description="The badge's id.", examples=["653de334b3cda7078c7c68eb"])]

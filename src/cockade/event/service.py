@@ -11,10 +11,22 @@ from datetime import timedelta
 
 from cockade.clock import Clock
 from cockade.event import rules, store
-from cockade.event.model import LAST_LINE, AnyEvent, Entry, Page, Place, Revocation, Source, Wanted
-from cockade.ids import OrgId, RequestKey
+from cockade.event.model import (
+    LAST_LINE,
+    AnyEvent,
+    CompletedJob,
+    Entry,
+    Page,
+    Part,
+    Place,
+    Revocation,
+    Source,
+    Told,
+    Wanted,
+)
+from cockade.ids import OrgId
 from cockade.request import store as request_store
-from cockade.request.model import ImportOutcome, Outcome
+from cockade.request.model import ImportOutcome, RequestOutcome
 from cockade.storage.database import Database, Tx
 
 PLACED_AT_ONCE = 10_000
@@ -72,53 +84,67 @@ class EventService:
             entries: list[Entry] = []
             end = after
             for source in sources[:SOURCES_AT_ONCE]:
-                if near and source.position > near[-1].position:
+                if len(entries) == count or (near and source.position > near[-1].position):
                     return Page(entries, end, has_more=True)
                 begin = after.line + 1 if source.position == after.position else 0
-                room = count - len(entries)
-                told = loaded.get(source.request_key)
-                found = await _expand(tx, source, told, begin, room + 1, wanted) if told else []
-                entries += [Entry(Place(source.position, line), event) for line, event in found[:room]]
-                if len(found) > room:
-                    return Page(entries, entries[-1].place if found[:room] else end, has_more=True)
+                told = loaded.get(source.position)
+                if told is not None:
+                    found, reached = await _expand(tx, source, told, begin, count - len(entries), wanted)
+                    entries += found
+                    if reached is not None:
+                        return Page(entries, Place(source.position, reached), has_more=True)
                 end = Place(source.position, LAST_LINE)
             return Page(entries, end, has_more)
 
         return await self._database.transaction("event.read", body)
 
 
-async def _load(tx: Tx, org_id: OrgId, sources: list[Source]) -> dict[RequestKey, Outcome | Revocation]:
-    """What the requests and revocations were."""
-    found: list[Outcome | Revocation] = []
-    if keys := [source.request_key for source in sources if source.kind is not None]:
-        found += await request_store.find_by_keys(tx, org_id, keys)
-    if positions := [source.position for source in sources if source.kind is None]:
-        found += await store.find_revocations(tx, org_id, positions)
-    return {told.request_key: told for told in found}
+async def _load(tx: Tx, org_id: OrgId, sources: list[Source]) -> dict[int, Told]:
+    """What the requests and revocations were, by position; in a fixed number of statements, but for imports."""
+    keys = [source.request_key for source in sources if source.kind is not None and source.part is None]
+    outcomes = {told.request_key: told for told in await request_store.find_by_keys(tx, org_id, keys)}
+    found: dict[int, Told] = {
+        source.position: outcome
+        for source in sources
+        if isinstance(outcome := outcomes.get(source.request_key), RequestOutcome | ImportOutcome)
+    }
+    if revocations := [source.position for source in sources if source.kind is None]:
+        found |= await store.find_revocations(tx, org_id, revocations)
+    if parts := [source.position for source in sources if source.part is not None]:
+        found |= await store.find_parts(tx, org_id, parts)
+        found |= await store.find_completed_jobs(tx, org_id, parts)
+    return found
 
 
 async def _expand(
-    tx: Tx, source: Source, told: Outcome | Revocation, begin: int, count: int, wanted: Wanted
-) -> list[tuple[int, AnyEvent]]:
-    """Its first so many wanted events from this line on."""
-    lines = rules.told_lines(told, begin, count, wanted) if rules.are_lines_wanted(source, wanted) else []
-    found = await _line_events(tx, told, lines)
-    is_whole_wanted = rules.is_whole_wanted(source, wanted)
-    if is_whole_wanted and not isinstance(told, Revocation) and rules.is_of(told, wanted.badge_ids):
-        found.append((LAST_LINE, rules.whole_event(told)))
-    return found[:count]
+    tx: Tx, source: Source, told: Told, begin: int, room: int, wanted: Wanted
+) -> tuple[list[Entry], int | None]:
+    """Its first so many wanted events from this line on, and up to which line that was; None: it was all."""
+    are_wanted = rules.are_lines_wanted(source, wanted)
+    lines = rules.told_lines(told, begin, room + 1, wanted) if are_wanted else []
+    events = await _line_events(tx, told, lines[:room])
+    entries = [Entry(Place(source.position, line), event) for line, event in events]
+    if len(lines) > room:
+        return entries, lines[room - 1]
+    if rules.is_whole_wanted(source, wanted) and not isinstance(told, Revocation | Part):
+        if len(lines) == room:
+            return entries, lines[-1]
+        if rules.is_of(told, wanted.badge_ids):
+            entries.append(Entry(Place(source.position, LAST_LINE), rules.whole_event(told)))
+    return entries, None
 
 
-async def _line_events(tx: Tx, told: Outcome | Revocation, lines: list[int]) -> list[tuple[int, AnyEvent]]:
-    if not isinstance(told, ImportOutcome):
-        return list(zip(lines, rules.line_events(told, lines, []), strict=True))
-    dates = await store.list_event_dates(
-        tx,
-        told.request_key,
-        [told.badge_keys[line] for line in lines],
-        [told.customers[line] for line in lines],
-        lines,
-    )
-    there = [line for line in lines if line in dates]
-    events = rules.line_events(told, there, [dates[line] for line in there])
-    return list(zip(there, events, strict=True))
+async def _line_events(tx: Tx, told: Told, lines: list[int]) -> list[tuple[int, AnyEvent]]:
+    match told:
+        case RequestOutcome() | Revocation():
+            return [(line, rules.line_event(told, line)) for line in lines]
+        case ImportOutcome() | Part():
+            asked = rules.in_ledger(told, lines)
+            validities = await store.list_validities(tx, told.request_key, asked)
+            return [
+                (line, rules.read_event(told, line, validities[place[2]]))
+                for line, place in zip(lines, asked, strict=True)
+                if place[2] in validities
+            ]
+        case CompletedJob():
+            return []

@@ -51,9 +51,11 @@ from cockade.http.routes import (
     health,
     holding,
     importing,
+    job,
     requests,
     token,
 )
+from cockade.job.service import JobService
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
@@ -80,6 +82,14 @@ HANDLERS: list[ControllerRouterHandler] = [
     explanation.list_holders,
     explanation.explain,
     explanation.get_fixed_window_details,
+    job.create_job,
+    job.list_jobs,
+    job.get_job,
+    job.pause_job,
+    job.resume_job,
+    job.cancel_job,
+    job.get_job_results,
+    job.get_job_refused,
     importing.import_customer_badges,
     importing.import_customer_badges_by_put,
     requests.get_request,
@@ -136,6 +146,7 @@ class Services(Struct, frozen=True, kw_only=True):
     enrolments: EnrolmentService
     events: EventService
     holdings: HoldingService
+    jobs: JobService
     requests: RequestService
     rewriting: RewritingService
     webhooks: WebhookService

@@ -73,6 +73,10 @@ with renamed as (update request set audience = array_replace(audience, $2::bigin
               where org_id = $1 and customers is not null and $2::bigint = any(customers))
 select count(*) from renamed;
 
+-- name: tell_part
+-- In the transaction that decides a part of a job, or completes it.
+insert into outbox (org_id, at, request_key, part) values ($1, $2, $3, $4);
+
 -- name: tell_revoked
 -- In the transaction that revokes. Its key is of the same kind as a request's, so that both make ids of events.
 insert into outbox (org_id, at, request_key, badge_key, ledger, customers, request_keys, lines)

@@ -10,6 +10,7 @@ import msgspec
 from cockade.ids import BadgeId, BadgeKey, CustomerId, OrgId, RequestKey
 from cockade.request.model import (
     ImportOutcome,
+    JobRequest,
     Ledger,
     Outcome,
     OwnerType,
@@ -111,13 +112,15 @@ async def decide(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
             )
 
 
-async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | None:
+async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | JobRequest | None:
     """What the request did, or None where the id was never used or its request was refused as a whole."""
     row = await tx.row(SQL["find_request"], org_id, request_id)
     return None if row is None else await _read_outcome(tx, row)
 
 
-async def find_by_keys(tx: Tx, org_id: OrgId, request_keys: Sequence[RequestKey]) -> list[Outcome]:
+async def find_by_keys(
+    tx: Tx, org_id: OrgId, request_keys: Sequence[RequestKey]
+) -> list[Outcome | JobRequest]:
     """As find, of several, by the keys that the ledger knows requests by."""
     return [
         await _read_outcome(tx, row)
@@ -125,8 +128,10 @@ async def find_by_keys(tx: Tx, org_id: OrgId, request_keys: Sequence[RequestKey]
     ]
 
 
-async def _read_outcome(tx: Tx, row: Row) -> Outcome:
+async def _read_outcome(tx: Tx, row: Row) -> Outcome | JobRequest:
     kind = RequestKind(row[2])
+    if kind is RequestKind.JOB:
+        return JobRequest(request_key=RequestKey(row[1]))
     return await _import_outcome(tx, row) if kind is RequestKind.IMPORT else _outcome(kind, row)
 
 
@@ -170,6 +175,11 @@ async def rename(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) 
     So too in what is told of revocations.
     """
     return await tx.value(SQL["rename"], org_id, customer, into)
+
+
+async def tell_part(tx: Tx, org_id: OrgId, request_key: RequestKey, part: int, now: datetime) -> None:
+    """Say, in the transaction that decides it, which part of a job was: the number of a chunk, or WHOLE."""
+    await tx.execute(SQL["tell_part"], org_id, now, request_key, part)
 
 
 async def tell_revoked(

@@ -48,10 +48,17 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     # webhook
     "webhook": (*ADDED_TO, "delete"),
     "webhook_attempt": ("select", "insert", "delete"),  # for a time only
-    # storage
+    # job: a job whose audience never came is deleted, and so are chunks of old ones
+    "job": (*ADDED_TO, "delete"),
+    "job_chunk": (*ADDED_TO, "delete"),
+    # storage: the queue's library keeps its own tables
+    "pgqueuer": (*ADDED_TO, "delete"),
+    "pgqueuer_log": (*ADDED_TO, "delete"),
+    "pgqueuer_statistics": ADDED_TO,
+    "pgqueuer_schedules": ("select",),
     "schema_migration": ("select",),
 }
-SEQUENCES = ("request_number", "outbox_position")
+SEQUENCES = ("request_number", "outbox_position", "pgqueuer_id_seq", "pgqueuer_statistics_id_seq")
 
 
 async def grant(connection: Connection, role: str) -> list[str]:

@@ -11,6 +11,7 @@ create table outbox (
     position      bigint,                 -- in the feed; null until it was given one, which is after the commit
     at            timestamptz not null,
     request_key   bigint      not null,   -- the request's; a revocation has a key of its own
+    part          integer,                -- of a job: the number of the chunk that was decided; -1: all of it
     -- The rest is null but for revocations. The lists run side by side.
     badge_key     integer,
     ledger        text check (ledger in ('earned_badge', 'enrolment')),
