@@ -11,7 +11,7 @@ import httpx
 from msgspec import Struct
 from schemathesis import Case
 
-from tests.acceptance.service import Service, earn_bulk, make_badge
+from tests.acceptance.service import Service, earn_bulk, make_badge, query
 from tests.support import REFERENCE, TRIGGER, badge_body, earn_bulk_body
 
 CUSTOMERS = list(range(1, 21))
@@ -26,6 +26,7 @@ SETTLED = 0.6
 """So often a value is exchanged for one that is there; else it stays whatever was thought up."""
 SOUND = 0.5
 """So often a body becomes one that would be taken, but for what is left of it."""
+JOBS = 20
 LEFT = 0.2
 """So often a field of such a body is left as it was thought up."""
 
@@ -48,8 +49,27 @@ def make_world(service: Service) -> World:
     with service.client(made["username"], made["secret"]) as client:
         known, sound = _fill(client)
         doomed = {"webhook_id": [_make_webhook(client) for _ in range(3)]}
+        known["job_id"] = _paused_jobs(client, service, known["badge_id"][0])
     known |= {"key": [made["clientKey"]], "secret": [made["clientSecret"]]}
     return World(made["username"], made["secret"], known, doomed, sound)
+
+
+def _paused_jobs(client: httpx.Client, service: Service, badge_id: str) -> list[str]:
+    """Jobs that can be paused and resumed, though they have nothing left to do, and as many that are cancelled.
+
+    Cases of one operation choose the same as those of another, so whatever is resumed is completed when it is cancelled.
+    """
+    place, sent = "/customer/earnBulk/jobs", {"badgeMetaId": badge_id, **TRIGGER}
+    csv = {"Content-Type": "text/csv"}
+    jobs = [_made(client.post(place, params=sent, content="1", headers=csv)) for _ in range(JOBS)]
+    while _made(client.get(place, params={"size": JOBS}))["jobs"][0]["state"] != "completed":
+        time.sleep(0.05)
+    stop = (
+        "update job set finished_at = null, state = case job_key % 2 when 0 then 'paused' else 'cancelled' end"
+        " where badge_id = $1"
+    )
+    query(service.database_url, stop, badge_id)
+    return [job["jobId"] for job in jobs]
 
 
 def settle(case: Case, world: World) -> None:
@@ -58,6 +78,8 @@ def settle(case: Case, world: World) -> None:
     chance = random.Random(repr((case.path_parameters, case.query, case.headers, case.body)))
     for part in (case.path_parameters, case.query, case.headers, case.body):
         _settle(part, known, chance)
+    if case.path.endswith("/jobs") and isinstance(case.body, str) and chance.random() < SOUND:
+        case.body = "1\n2\nnobody\n"
     for path, bodies in world.sound.items():
         if case.path.endswith(path) and isinstance(case.body, dict) and chance.random() < SOUND:
             left = {

@@ -131,9 +131,12 @@ update job_chunk c set sent = null, flaws = '[]' from old where c.job_key = old.
 
 -- name: rename
 -- Another number in the place of customer $2 in the chunks of the org's jobs; what was sent of them may name her, and goes.
+-- She may stand there already: where something is left to decide, repeats are looked for again.
 with renamed as (update job_chunk c
                  set audience = array_replace(c.audience, $2::bigint, $3::bigint), sent = null
                  from job j
                  where j.job_key = c.job_key and j.org_id = $1 and $2::bigint = any(c.audience)
-                 returning c.job_key)
+                 returning c.job_key),
+     again as (update job set is_sorted = false
+               where job_key in (select job_key from renamed) and finished_at is null)
 select count(distinct job_key) from renamed;

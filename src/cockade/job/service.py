@@ -336,7 +336,7 @@ class JobService:
                     lines.append(here + first_line)
                     places.append((number, first_line))
             found = rules.repeated(np.concatenate(customers), np.concatenate(lines))
-            await self._note_repeats(job.job_key, found.tolist(), places)
+            await self._note_repeats(job, found.tolist(), places)
         await self._database.transaction(
             "job.sorted", lambda tx: store.set_sorted(tx, job.job_key, self._clock())
         )
@@ -346,19 +346,23 @@ class JobService:
             "job.sort", lambda tx: store.read_audience(tx, key, first, first + READ_TOGETHER)
         )
 
-    async def _note_repeats(
-        self, key: RequestKey, lines: Sequence[int], places: Sequence[tuple[int, int]]
-    ) -> None:
-        """Lines count through the whole audience; `places` are the numbers and first lines of its chunks."""
+    async def _note_repeats(self, job: Job, lines: Sequence[int], places: Sequence[tuple[int, int]]) -> None:
+        """Lines count through the whole audience; `places` are the numbers and first lines of its chunks.
+
+        What is decided already stays as it is.
+        """
         starts = [first_line for _, first_line in places]
         of_chunk: dict[int, list[int]] = {}
         for line in lines:
             number, first_line = places[bisect_right(starts, line) - 1]
-            of_chunk.setdefault(number, []).append(line - first_line)
+            if number >= job.next_chunk:
+                of_chunk.setdefault(number, []).append(line - first_line)
         for number, repeats in of_chunk.items():
             await self._database.transaction(
                 "job.repeats",
-                lambda tx, number=number, repeats=repeats: store.add_repeats(tx, key, number, repeats),
+                lambda tx, number=number, repeats=repeats: store.add_repeats(
+                    tx, job.job_key, number, repeats
+                ),
             )
 
     async def _decide(self, key: RequestKey, *, alone: bool) -> Job | None:
