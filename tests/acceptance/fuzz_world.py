@@ -132,7 +132,6 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
         **{key: [group_id] for key in ("group_id", "groupId", "badgeGroupId")},
         "field_id": [field_id],
         "webhook_id": [_make_webhook(client)],
-        "url": [HOOK["url"]],
         **{key: [*map(str, CUSTOMERS), "a@example.org"] for key in ("customer_id", "customerId")},
         **{key: [CUSTOMERS, CUSTOMERS[5:15], [1], ["2", 3]] for key in ("customerIds", "customers")},
         "earnedBadgeId": [each["earnedBadgeId"] for each in earned],
@@ -157,7 +156,7 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
         "/customer/revokeEarn": earned,
         "/customer/issueBulk": [{**enrolled, "customers": [customer]} for customer in CUSTOMERS],
         "/badgeMeta": [
-            _without_name(badge_body(customerConstraints=LIMITS)),
+            _without_name(badge_body(startOn=time.time(), customerConstraints=LIMITS)),
             {"id": badges[0], "name": "changed"},
         ],
         "/customers/identifiers": [{"identifiers": identifiers}],
