@@ -58,11 +58,13 @@ class EventService:
         return placed
 
     async def forget(self) -> int:
-        """Take what is older than it is kept for out of the feed, a little of each org; answers how much it was."""
-        before = self._clock() - self._kept
-        return await self._database.transaction(
+        """Take what is older than it is kept for out of the feed, a little of each org at a time; answers how much it was."""
+        before, forgotten = self._clock() - self._kept, 0
+        while count := await self._database.transaction(
             "event.forget", lambda tx: request_store.forget_told(tx, before, FORGOTTEN_AT_ONCE)
-        )
+        ):
+            forgotten += count
+        return forgotten
 
     async def find_end(self, org_id: OrgId) -> Place:
         """Where the org's feed ends now: what happens from now on comes behind it."""

@@ -77,27 +77,24 @@ class Delivery:
         self._lease_time = timedelta(seconds=ROUND_S_MAX + self._timeout_s + LEASE_SLACK_S)
 
     async def deliver_forever(self, stop: asyncio.Event) -> None:
-        """Until the event is set; then rounds that are under way end, and are recorded."""
+        """Until the event is set; then rounds that are under way end, and are recorded. Raises Unavailable, in a group."""
         sender = Sender(self._networks, self._timeout_s)
-        tasks: set[asyncio.Task[None]] = set()
-        loop, swept_s = asyncio.get_running_loop(), float("-inf")
         try:
-            while not stop.is_set():
-                await self._events.place()
-                for claimed in await self._claim(WEBHOOKS_AT_ONCE - len(tasks)):
-                    task = asyncio.create_task(self._serve(claimed, sender, stop))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
-                if loop.time() - swept_s > SWEEP_S:
-                    await self._sweep()
-                    swept_s = loop.time()
-                await _pause(stop, POLL_S)
-            await asyncio.gather(*tasks)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._sweep_often(stop))
+                await self._claim_often(group, sender, stop)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await sender.close()
+
+    async def _claim_often(self, group: asyncio.TaskGroup, sender: Sender, stop: asyncio.Event) -> None:
+        serving: set[asyncio.Task[None]] = set()
+        while not stop.is_set():
+            await self._events.place()
+            for claimed in await self._claim(WEBHOOKS_AT_ONCE - len(serving)):
+                task = group.create_task(self._serve(claimed, sender, stop))
+                serving.add(task)
+                task.add_done_callback(serving.discard)
+            await _pause(stop, POLL_S)
 
     async def _claim(self, count: int) -> list[Claimed]:
         if count <= 0:
@@ -108,12 +105,19 @@ class Delivery:
             lambda tx: store.claim(tx, self._lease, now, now + self._lease_time, count),
         )
 
+    async def _sweep_often(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self._sweep()
+            await _pause(stop, SWEEP_S)
+
     async def _sweep(self) -> None:
-        before = self._clock() - self._log_kept
+        """Delete what is old, and count what there is to do."""
         await self._events.forget()
-        await self._database.transaction(
+        before = self._clock() - self._log_kept
+        while await self._database.transaction(
             "webhook.forget_attempts", lambda tx: store.forget_attempts(tx, before, FORGOTTEN_AT_ONCE)
-        )
+        ):
+            pass
         backlog = await self._database.transaction("webhook.find_backlog", store.find_backlog)
         metrics.webhook_backlog.set(backlog.sources)
         metrics.webhooks_failing.set(backlog.failing)
@@ -147,6 +151,11 @@ class Delivery:
         except Unavailable as error:
             # The lease ends by itself; whoever has the webhook then goes on from what was recorded.
             log.warning("a round of deliveries was not recorded", action="webhook.deliver", cause=repr(error))
+        except Exception as error:
+            # The others go on; this one is tried again when its lease has ended.
+            log.error(
+                "unexpected error", action="webhook.deliver", webhook=claimed.webhook_id, exc_info=error
+            )
 
     async def _carry_out(self, claimed: Claimed, page: Page, sender: Sender, stop: asyncio.Event) -> Round:
         """Deliver what the page has, as far as the receiver takes it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -87,7 +86,7 @@ class Sender:
     def __init__(self, networks: Networks, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._lookups = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="webhook-lookup")
-        context = ssl.create_default_context()
+        context = httpcore.default_ssl_context()  # the system's authorities, and those that come with it
         self._pools = {
             scheme: httpcore.AsyncConnectionPool(
                 ssl_context=context,
