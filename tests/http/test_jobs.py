@@ -21,7 +21,7 @@ from cockade.ids import BadgeId, RequestKey
 from cockade.job.model import AudienceFormat, Form, Job, JobCommand, JobState
 from cockade.job.service import FORGOTTEN_S, STALE_S, JobService
 from cockade.request.model import OwnerType
-from cockade.storage.queue import Unfinished
+from cockade.worker import Unfinished
 from tests.support import REFERENCE, TRIGGER, Org
 
 JOBS = "/customer/earnBulk/jobs"
