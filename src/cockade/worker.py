@@ -12,6 +12,9 @@ import structlog
 Background = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set; then it finishes what it has begun, and returns."""
 
+Handler = Callable[[int, asyncio.Event], Awaitable[None]]
+"""Does the task of the queue with this number. When the event is set, it stops soon, and raises Unfinished."""
+
 PAUSE_S_MIN = 0.5
 PAUSE_S_MAX = 30.0
 """The pause before a service is started again doubles from one failure to the next, up to this."""
@@ -19,6 +22,10 @@ SOUND_S = 60.0
 """A service that has run for so long begins with the shortest pause again."""
 
 log = structlog.get_logger()
+
+
+class Unfinished(Exception):
+    """The task goes back to the queue, for any worker."""
 
 
 async def work(services: Mapping[str, Background], stop: asyncio.Event) -> None:

@@ -21,7 +21,7 @@ from cockade.ids import BadgeId, RequestKey
 from cockade.job.model import AudienceFormat, Form, Job, JobCommand, JobState
 from cockade.job.service import FORGOTTEN_S, STALE_S, JobService
 from cockade.request.model import OwnerType
-from cockade.storage.queue import Unfinished
+from cockade.worker import Unfinished
 from tests.support import REFERENCE, TRIGGER, Org
 
 JOBS = "/customer/earnBulk/jobs"
@@ -205,20 +205,29 @@ async def test_limits_are_met_in_the_order_of_the_lines_and_a_dry_run_says_so_be
 
 async def test_the_same_request_id_is_refused_unless_its_audience_never_came(org: Org) -> None:
     badge_id, jobs = await org.make_badge(), service(org)
-    arrived, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow() -> AsyncIterator[bytes]:
-        yield b"customerId\n1\n2\n3\n4\n" * 20
+    async def slow(lines: bytes, arrived: asyncio.Event, go_on: asyncio.Event) -> AsyncIterator[bytes]:
+        yield b"customerId\n" + lines * 40
         arrived.set()
         await go_on.wait()
-        yield b"5\n"
+        yield lines
 
-    first = asyncio.create_task(jobs.start(org.caller, command(badge_id, "twice"), slow()))
-    await arrived.wait()
-    second = await jobs.start(org.caller, command(badge_id, "twice"), pieces([6, 7]))
-    go_on.set()
+    async def send(lines: bytes, go_on: asyncio.Event) -> asyncio.Task[Job]:
+        arrived = asyncio.Event()
+        sending = asyncio.create_task(
+            jobs.start(org.caller, command(badge_id, "twice"), slow(lines, arrived, go_on))
+        )
+        await arrived.wait()
+        return sending
+
+    first_goes_on, second_goes_on = asyncio.Event(), asyncio.Event()
+    first = await send(b"1\n2\n", first_goes_on)
+    second_sent = await send(b"6\n7\n", second_goes_on)
+    first_goes_on.set()
     with pytest.raises(AudienceStopped):
         await first
+    second_goes_on.set()
+    second = await second_sent
     assert (await finish(org, second)).counts.issued == 2
     assert await holders(org, badge_id) == [6, 7]
     answer = await post(org, b"8\n", asked(badge_id, requestId="twice"))

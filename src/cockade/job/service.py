@@ -57,8 +57,7 @@ from cockade.request import store as request_store
 from cockade.request.model import WHOLE, BulkCommand, RequestKind, RequestOutcome
 from cockade.request.service import Crowded, Turn
 from cockade.storage.database import Body, Database, DuplicateRow, Tx
-from cockade.storage.queue import Unfinished
-from cockade.worker import pause
+from cockade.worker import Unfinished, pause
 
 T = TypeVar("T")
 log = structlog.get_logger()

@@ -22,10 +22,10 @@ from asyncpg.pool import PoolConnectionProxy
 from cockade import metrics
 from cockade.config import Config
 from cockade.errors import Busy, OutcomeUnknown, SetupError, Unavailable
-from cockade.storage import queue
 from cockade.storage.connection import Connection
 from cockade.storage.migrate import require_migrated
 from cockade.storage.packing import INT8_ARRAY_OID, Column, pack_array, pack_rows, unpack_array
+from cockade.worker import Handler
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -127,6 +127,8 @@ class Tx:
 
     async def put_task(self, task: str, number: int) -> None:
         """Have background work done once this has committed, see `cockade.storage.queue`."""
+        from cockade.storage import queue  # here, for importing its library takes a third of a second
+
         await queue.put(self._connection, task, number)
 
 
@@ -170,8 +172,10 @@ class Database:
         )
         metrics.pool_size.inc(self._config.pool_size)
 
-    async def work(self, handlers: Mapping[str, queue.Handler], stop: asyncio.Event) -> None:
+    async def work(self, handlers: Mapping[str, Handler], stop: asyncio.Event) -> None:
         """Do the tasks of the queue, see `cockade.storage.queue.work`."""
+        from cockade.storage import queue  # as above
+
         await queue.work(self._url, handlers, stop)
 
     async def close(self) -> None:

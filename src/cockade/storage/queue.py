@@ -24,12 +24,10 @@ from pgqueuer.queries import Queries
 
 from cockade.errors import Unavailable
 from cockade.storage.connection import Connection
+from cockade.worker import Handler, Unfinished
 
 if TYPE_CHECKING:
     from pgqueuer.models import Job
-
-Handler = Callable[[int, asyncio.Event], Awaitable[None]]
-"""Does the task with this number. When the event is set, it stops at once and raises Unfinished."""
 
 CONNECT_TIMEOUT_S = 5.0
 POLL = timedelta(seconds=2)
@@ -53,10 +51,6 @@ SETTINGS = DBSettings(
 
 # When the connection is lost it logs a traceback for each thing that it wanted to say; we say once that it is lost.
 logging.getLogger("pgqueuer").setLevel(logging.CRITICAL)
-
-
-class Unfinished(Exception):
-    """The task goes back to the queue, for any worker."""
 
 
 def queries(connection: Connection) -> Queries:
