@@ -46,7 +46,7 @@ def epoch(instant: datetime) -> float:
 
 def iso(instant: datetime) -> str:
     """UTC to the second, as in `2026-12-03T15:19:37Z`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def microseconds(instant: datetime) -> int:

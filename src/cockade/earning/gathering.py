@@ -36,8 +36,6 @@ CUSTOMERS_MAX = 100
 """A request with more customers is carried out alone."""
 LOCK_TIMEOUT_MS = 100
 """Where one of them has to wait for somebody else longer than that, all go alone, so that it holds up nobody."""
-LOTS_MAX = 2
-"""So many lots are under way at a time, so that one is prepared while the database works on the other."""
 
 
 class Asked:
@@ -101,7 +99,7 @@ class Gathering:
         self._database = database
         self._clock = clock
         self._waiting: deque[Asked] = deque()
-        self._lots: set[asyncio.Task[None]] = set()
+        self._lot: asyncio.Task[None] | None = None
 
     async def try_issue(self, asked: Asked) -> RequestOutcome | None:
         """The outcome, all of it durable, or None where the request has to go alone. Raises RequestIdUsed or Unavailable."""
@@ -109,11 +107,9 @@ class Gathering:
             return None
         asked.outcome = asyncio.get_running_loop().create_future()
         self._waiting.append(asked)
-        if len(self._lots) < LOTS_MAX:
+        if self._lot is None or self._lot.done():
             # In a context of its own: what it logs is of many requests, not of the one that happens to start it.
-            lot = asyncio.create_task(self._carry_out_waiting(), context=Context())
-            self._lots.add(lot)
-            lot.add_done_callback(self._lots.discard)
+            self._lot = asyncio.create_task(self._carry_out_waiting(), context=Context())
         with self._database.spending():
             return await asked.outcome
 

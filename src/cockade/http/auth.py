@@ -4,41 +4,49 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
-
-from litestar.connection import ASGIConnection
-from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from typing import TYPE_CHECKING
 
 from cockade.access.model import AccessGroup, Caller
 from cockade.access.service import AccessService
 from cockade.errors import NotAllowed, NotAuthenticated, TooManyCalls
-from cockade.http.addresses import address_of
+from cockade.http.addresses import Proxies, address_of
 from cockade.http.requests import Exchange, exchange_of
 from cockade.throttle.service import MINUTE_S, CallThrottle
 
-Connection = ASGIConnection[Any, Any, Any, Any]
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, Receive, Scope, Send
 
 TOKEN_HEADER = "X-CAP-API-OAUTH-TOKEN"
+_TOKEN_HEADER = TOKEN_HEADER.lower().encode()
 READING = {"GET", "HEAD", "OPTIONS"}
 
 
-class Authentication(AbstractAuthenticationMiddleware):
+class Authentication:
     """Puts the caller into every request of the routes that it stands before."""
 
-    async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises NotAuthenticated where there is no proof, a wrong one, or there are two different ones.
 
         And NotAllowed where a read-only credential would change something.
         """
-        access: AccessService = connection.app.state.access
-        caller = await _caller(access, connection)
-        exchange = exchange_of(connection.scope)
-        exchange.caller = caller
-        if (calls := connection.app.state.calls) is not None:
-            await _count(calls, caller, exchange)
-        if caller.access_group is AccessGroup.READ_ONLY and connection.scope.get("method") not in READING:
-            raise NotAllowed
-        return AuthenticationResult(user=caller, auth=None)
+        if scope.get("method") != "OPTIONS":
+            scope["user"] = await _authenticate(scope)
+        await self._app(scope, receive, send)
+
+
+async def _authenticate(scope: Scope) -> Caller:
+    state = scope["litestar_app"].state
+    caller = await _caller(state.access, scope, state.proxies)
+    exchange = exchange_of(scope)
+    exchange.caller = caller
+    if state.calls is not None:
+        await _count(state.calls, caller, exchange)
+    if caller.access_group is AccessGroup.READ_ONLY and scope.get("method") not in READING:
+        raise NotAllowed
+    return caller
 
 
 async def _count(calls: CallThrottle, caller: Caller, exchange: Exchange) -> None:
@@ -53,26 +61,28 @@ async def _count(calls: CallThrottle, caller: Caller, exchange: Exchange) -> Non
         raise TooManyCalls(retry_after_s=allowance.resets_in_s)
 
 
-async def _caller(access: AccessService, connection: Connection) -> Caller:
-    proofs = _proofs(connection)
+async def _caller(access: AccessService, scope: Scope, proxies: Proxies) -> Caller:
+    proofs = _proofs(scope)
     if len(proofs) > 1:
         raise NotAuthenticated("The request carries two different credentials; send one.")
     for scheme, proof in proofs:
         if scheme == "bearer":
             return await access.caller_of_token(proof)
         if scheme == "basic":
-            where = address_of(connection.scope, connection.app.state.proxies)
-            return await access.caller_of_basic(*read_basic(proof), where)
+            return await access.caller_of_basic(*read_basic(proof), address_of(scope, proxies))
     raise NotAuthenticated
 
 
-def _proofs(connection: Connection) -> set[tuple[str, str]]:
+def _proofs(scope: Scope) -> set[tuple[str, str]]:
     """Every credential that the request carries, as (scheme, proof); the same one twice is one."""
-    headers = [header.partition(" ") for header in connection.headers.getall("Authorization", [])]
-    tokens = connection.headers.getall(TOKEN_HEADER, [])
-    return {(scheme.lower(), proof.strip()) for scheme, _, proof in headers} | {
-        ("bearer", t.strip()) for t in tokens
-    }
+    found: set[tuple[str, str]] = set()
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, proof = value.decode("latin-1").partition(" ")
+            found.add((scheme.lower(), proof.strip()))
+        elif name == _TOKEN_HEADER:
+            found.add(("bearer", value.decode("latin-1").strip()))
+    return found
 
 
 def read_basic(proof: str) -> tuple[str, str]:

@@ -10,7 +10,6 @@ from typing import Annotated, cast
 
 import msgspec
 from litestar import Response
-from litestar.enums import MediaType
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import astuple
 
@@ -20,7 +19,7 @@ from cockade.earning.rules import earned_status
 from cockade.earning.service import REFUSED
 from cockade.errors import Exceeded
 from cockade.http.body import WRONG, Faults
-from cockade.http.requests import Exchange, request_id_of
+from cockade.http.requests import Exchange, JsonAnswer, request_id_of
 from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy, limit_details
 from cockade.ids import CustomerId
 from cockade.request.model import (
@@ -236,7 +235,7 @@ def answer_outcome(
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """The outcome of an earnBulk in the shape asked for, encoded once."""
     data = earned_answer(outcome) if shape is AnswerShape.EARNED else issued_answer(outcome)
-    return Response(msgspec.json.encode(Envelope(data, [], warnings)), media_type=MediaType.JSON)  # pyright: ignore[reportReturnType]
+    return JsonAnswer(msgspec.json.encode(Envelope(data, [], warnings)))
 
 
 def earn_answer(outcome: RequestOutcome) -> EarnAnswer:

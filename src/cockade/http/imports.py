@@ -6,7 +6,6 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response
-from litestar.enums import MediaType
 from msgspec import Meta, Struct
 
 from cockade import ids, times
@@ -14,6 +13,7 @@ from cockade.earning.model import ImportRow
 from cockade.http import wire
 from cockade.http.body import Faults, mandatory_time
 from cockade.http.earnings import Customer, one_customer
+from cockade.http.requests import JsonAnswer
 from cockade.http.wire import Envelope, Failure, Time
 from cockade.request.model import ImportOutcome
 
@@ -92,4 +92,4 @@ def answer_import(outcome: ImportOutcome) -> Response[list[Envelope[ImportAnswer
     ]
     for refusal in outcome.refusals:
         envelopes[refusal.line] = wire.failure(refusal.faults)
-    return Response(msgspec.json.encode(envelopes), media_type=MediaType.JSON)  # pyright: ignore[reportReturnType]
+    return JsonAnswer(msgspec.json.encode(envelopes))

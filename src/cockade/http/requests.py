@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_origin
 from urllib.parse import quote
 
 import structlog
-from litestar import Request
+from litestar import Request, Response
 from litestar.datastructures import State
-from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.plugins import OpenAPISchemaPlugin
 from msgspec import Struct
@@ -26,7 +26,7 @@ from cockade import logs, metrics
 from cockade.access.model import Caller
 from cockade.clock import Clock
 from cockade.config import Config
-from cockade.errors import MALFORMED, BodyEncoded, BodyTooSlow, Fault, InvalidInput
+from cockade.errors import MALFORMED, BodyEncoded, BodyTooLarge, BodyTooSlow, Fault, InvalidInput
 from cockade.http import body
 from cockade.http.headers import Headers, headers_of
 from cockade.http.intake import SMALL_BYTES, Room
@@ -69,7 +69,7 @@ class Exchange:
         """When the request came in; answers that only tell what is, tell it as of then."""
         self.trace_id = trace_id
         """Of the caller's trace, where it sent one."""
-        self.request_id = header or uuid.uuid4().hex
+        self.request_id = header or token_hex(16)
         """The request id that is used and echoed."""
         self.caller: Caller | None = None
         self.codes: list[int] | None = None
@@ -145,24 +145,21 @@ class ApiRequest(Request[Caller, None, State]):
     async def body(self) -> bytes:
         """The whole body; it may be asked for several times.
 
-        Raises BodyEncoded, BodyTooSlow, Busy where there was no room for it in time, and InvalidInput where the caller
-        broke off or sent what is no HTTP.
+        Raises BodyEncoded, BodyTooLarge, BodyTooSlow, Busy where there was no room for it in time, and InvalidInput
+        where the caller broke off or sent what is no HTTP.
         """
         if self._whole is None:
             self._whole = await self._receive()
         return self._whole
 
     async def _receive(self) -> bytes:
-        if self.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
+        if (_header(self.scope, b"content-encoding") or "").strip().lower() not in ("identity", ""):
             raise BodyEncoded
         try:
             async with asyncio.timeout(self.config.body_s_max):
                 return b"".join(await self._chunks())
         except TimeoutError:
             raise BodyTooSlow from None
-        except InternalServerException:
-            fault = Fault(MALFORMED, "The body ended before it was complete.")
-            raise InvalidInput([fault]) from None
 
     async def _chunks(self) -> list[bytes]:
         """The body as it comes in; room is taken for a large one before it is read.
@@ -170,14 +167,24 @@ class ApiRequest(Request[Caller, None, State]):
         Where nobody has announced how large it is, it is taken for the largest as soon as it is no longer small.
         """
         largest = self.route_handler.resolve_request_max_body_size() or 0
-        chunks, announced, received = list[bytes](), self.content_length or 0, 0
-        if SMALL_BYTES < announced <= largest:
+        announced = int(_header(self.scope, b"content-length") or 0)
+        if announced > largest:
+            raise BodyTooLarge
+        if announced > SMALL_BYTES:
             await self._enter(announced)
-        async for chunk in self.stream():
-            chunks.append(chunk)
+        chunks, received, is_more = list[bytes](), 0, True
+        while is_more:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                fault = Fault(MALFORMED, "The body ended before it was complete.")
+                raise InvalidInput([fault])
+            chunks.append(chunk := message.get("body", b""))
             received += len(chunk)
+            if received > largest:
+                raise BodyTooLarge
             if received > SMALL_BYTES and not self.exchange.body_bytes:
                 await self._enter(largest)
+            is_more = message.get("more_body", False)
         return chunks
 
     async def _enter(self, size: int) -> None:
@@ -200,6 +207,23 @@ class ApiRequest(Request[Caller, None, State]):
     def exchange(self) -> Exchange:
         """See `Exchange`."""
         return exchange_of(self.scope)
+
+
+class JsonAnswer(Response[Any]):
+    """An answer that is JSON already, and is sent as it stands."""
+
+    def __init__(self, body: bytes) -> None:
+        self.content = body
+
+    def to_asgi_response(self, *_: Any, status_code: int | None = None, **__: Any) -> ASGIApp:  # pyright: ignore
+        """Called by the framework, whose own would encode, look up and copy before it comes to the same."""
+        return partial(_send_json, self.content, status_code or 200)
+
+
+async def _send_json(body: bytes, status: int, _: Scope, __: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def exchange_of(scope: Any) -> Exchange:

@@ -136,7 +136,9 @@ def counted(outcome: AnOutcome) -> AnOutcome:
         case RequestOutcome():
             # No hashing of enum members: there may be a hundred thousand.
             reasons = [refusal.reason for refusal in outcome.refusals]
-            refused: Mapping[int, int] = {reason.value: reasons.count(reason) for reason in RefusalReason}
+            refused: Mapping[int, int] = (
+                {reason.value: reasons.count(reason) for reason in RefusalReason} if reasons else {}
+            )
             kind, asked = outcome.kind, len(outcome.audience)
         case ImportOutcome():
             refused = Counter(refusal.faults[0].code for refusal in outcome.refusals)
