@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cockade import clock, config, logs
 from cockade.access.service import AccessService
 from cockade.audit.service import AuditService
@@ -19,12 +21,17 @@ from cockade.customer.service import CustomerService
 from cockade.earning.service import EarningService, recount
 from cockade.enrolment.service import EnrolmentService
 from cockade.errors import SetupError
+from cockade.event.service import EventService
 from cockade.holding.service import HoldingService
 from cockade.http.app import Services, create_app
+from cockade.job.service import JobService
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
 from cockade.throttle.service import CallThrottle
+from cockade.webhook.delivery import Delivery
+from cockade.webhook.service import WebhookService
+from cockade.worker import Background
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -49,9 +56,12 @@ def services(url: str, settings: Config) -> Services:
         customers=CustomerService(database, clock.now),
         earning=EarningService(database, clock.now),
         enrolments=EnrolmentService(database, clock.now),
+        events=EventService(database, clock.now, settings.event_days),
         holdings=HoldingService(database),
+        jobs=JobService(database, clock.now, settings),
         rewriting=RewritingService(database, clock.now),
         requests=RequestService(database, clock.now),
+        webhooks=WebhookService(database, clock.now, settings),
     )
 
 
@@ -64,6 +74,20 @@ async def running_services(url: str, settings: Config) -> AsyncGenerator[Service
         yield composed
     finally:
         await composed.database.close()
+
+
+@asynccontextmanager
+async def running_background(url: str, settings: Config) -> AsyncGenerator[dict[str, Background]]:
+    """What `cockade worker` does, by name; all of it shares a pool of its own, so that calls are left theirs."""
+    own = msgspec.structs.replace(settings, pool_size=settings.background_pool_size)
+    async with running_services(url, own) as composed:
+        yield background(composed)
+
+
+def background(services: Services) -> dict[str, Background]:
+    """One line for each service that works in the background."""
+    delivery = Delivery(services.database, services.clock, services.events, services.config)
+    return {"jobs": services.jobs.run, "webhooks": delivery.deliver_forever}
 
 
 def app() -> ASGIApp:

@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from cockade.errors import SetupError
 
 PREFIX = "COCKADE_"
+OF_CLIENTS = {"COCKADE_URL", "COCKADE_USERNAME", "COCKADE_SECRET"}
+"""What commands are told that call a service; no setting of the service itself."""
 Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -31,6 +33,10 @@ class Config(Struct, frozen=True, kw_only=True):
     """Everything that the embedded server keeps."""
     pool_size: Positive = 10
     """Database connections per worker process."""
+    background: Literal["auto", "on", "off"] = "auto"
+    """Whether `cockade serve` runs a background worker too; auto: where the database is the embedded one."""
+    background_pool_size: Positive = 4
+    """Database connections of a background worker, however much there is to do."""
     pool_wait_s_max: Positive = 10
     """How long a call waits for a free connection before it is answered 503."""
     call_s_max: Annotated[int, Meta(ge=3)] = 30
@@ -47,6 +53,14 @@ class Config(Struct, frozen=True, kw_only=True):
     """The largest request body."""
     bodies_bytes_max: Positive = 64 * 1024 * 1024
     """Bytes of large request bodies that a worker process holds at a time; further ones wait."""
+    audience_bytes_max: Positive = 4 * 1024 * 1024 * 1024
+    """The largest audience of a job, unpacked."""
+    job_chunk_customers: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+    """Customers that a job decides about in one transaction."""
+    job_gap_ms: Annotated[int, Meta(ge=0)] = 0
+    """How long a job rests between two of these, for the sake of others."""
+    job_sent_days: Positive = 30
+    """How long the files of a job that has ended can be had; what it decided is kept."""
     body_s_max: Positive = 60
     """How long a request body may take to arrive before it is answered 408."""
     guesses_per_name_max: Positive = 10
@@ -57,6 +71,16 @@ class Config(Struct, frozen=True, kw_only=True):
     """How long a wrong secret counts."""
     calls_per_minute_max: Positive | None = None
     """Calls that each credential may make in a minute; unset: as many as it likes."""
+    event_days: Positive = 30
+    """How far the feed of events goes back; what is older is deleted."""
+    webhook_networks: str = ""
+    """Private networks that webhooks may be delivered to, separated by commas; to those also without TLS."""
+    webhook_timeout_s: Positive = 10
+    """How long a receiver may take to answer."""
+    webhook_give_up_h: Positive = 72
+    """A webhook whose next event could not be delivered for so long is disabled."""
+    webhook_log_days: Positive = 7
+    """How long attempts stay in the delivery log."""
     trusted_proxies: str = ""
     """Networks of the proxies that may say whom they speak for, separated by commas."""
     proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
@@ -93,4 +117,4 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Config:
 def unknown(environment: Mapping[str, str]) -> list[str]:
     """The COCKADE_ variables that no setting is named by: perhaps misspelt."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Config)}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known | OF_CLIENTS)

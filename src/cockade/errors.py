@@ -7,8 +7,10 @@ CockadeError
 ├── Refused                   the request is well formed, and the rules refuse it as a whole
 │   ├── BadgeNotFound 404 · RequestNotFound 404 · OrgNotFound 404 · CredentialNotFound 404 · CustomerNotFound 404
 │   ├── GroupNotFound 404 · CustomFieldNotFound 404 · OrgMetaNotFound 404
+│   ├── WebhookNotFound 404 · TooManyWebhooks 409
 │   ├── SigningKeyNotFound 404 · SigningKeyInUse 409
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
+│   ├── JobNotFound 404 · JobEnded 409 · AudienceStopped 409 · FilesGone 410
 │   ├── BadgeChanged 409 · CustomFieldNameTaken 409 · OrgMetaExists 409
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
 │   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
@@ -161,6 +163,34 @@ class OrgMetaNotFound(Refused):
     message = "The org has no org meta yet; create it with POST /orgMeta."
 
 
+class JobNotFound(Refused):
+    """No such job in the caller's org."""
+
+    code = 404
+    message = "There is no such job."
+
+
+class JobEnded(Refused):
+    """A job cannot be paused, resumed or cancelled as it stands."""
+
+    code = 409
+    message = "The job's state does not allow that."
+
+
+class FilesGone(Refused):
+    """The files of a job are kept for some time only."""
+
+    code = 410
+    message = "The files of this job are no longer kept; its counts are."
+
+
+class AudienceStopped(Refused):
+    """Somebody began to send the audience anew, or cancelled the job, before all of it was there."""
+
+    code = 409
+    message = "The audience was not taken: the job was cancelled, or its audience is being sent anew."
+
+
 class CustomerNotFound(Refused):
     """No customer has this identifier."""
 
@@ -187,6 +217,20 @@ class OrgMetaExists(Refused):
 
     code = 409
     message = "The org has its org meta already; change it with PUT /orgMeta."
+
+
+class WebhookNotFound(Refused):
+    """No such webhook in the caller's org."""
+
+    code = 404
+    message = "There is no such webhook."
+
+
+class TooManyWebhooks(Refused):
+    """The org has as many webhooks as an org may have."""
+
+    code = 409
+    message = "The org has as many webhooks as it may have; delete one first."
 
 
 class NotToBeIssued(Refused):

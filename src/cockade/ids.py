@@ -22,6 +22,8 @@ GroupId = NewType("GroupId", str)
 """A badge group: 24 lowercase hex digits, unique in its org."""
 CustomFieldId = NewType("CustomFieldId", str)
 """A custom field: 24 lowercase hex digits, unique in its org."""
+WebhookId = NewType("WebhookId", str)
+"""A webhook: 24 lowercase hex digits, unique in its org."""
 BadgeKey = NewType("BadgeKey", int)
 """A badge as the database knows it: a 4-byte integer, unique everywhere, never reused."""
 CustomerId = NewType("CustomerId", int)

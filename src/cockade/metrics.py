@@ -61,6 +61,19 @@ _proofs = Counter(
     "Credentials that were verified within the last minute (hit), and those that had to be (miss)",
     ["result"],
 )
+_deliveries = Counter(
+    "cockade_webhook_deliveries", "Events sent to webhooks: delivered, failed, or gone (410)", ["outcome"]
+)
+webhook_backlog = Gauge(
+    "cockade_webhook_backlog",
+    "Requests and revocations that active webhooks are still to be told of, each for every one of them",
+    multiprocess_mode="livemostrecent",
+)
+webhooks_failing = Gauge(
+    "cockade_webhooks_failing",
+    "Active webhooks whose next event could not be delivered",
+    multiprocess_mode="livemostrecent",
+)
 pool_size = Gauge("cockade_pool_size", "Connections that the pools may open", multiprocess_mode="livesum")
 pool_in_use = Gauge(
     "cockade_pool_in_use", "Connections that are in a transaction", multiprocess_mode="livesum"
@@ -74,6 +87,7 @@ _request = cache(_requests.labels)
 _issuance = cache(_issuances.labels)
 _transaction = cache(_transactions.labels)
 _proof = cache(_proofs.labels)
+_delivery = cache(_deliveries.labels)
 
 
 def count_request(operation: str | None, status: int, duration_s: float, codes: list[int] | None) -> None:
@@ -101,6 +115,11 @@ def count_transaction(name: str, duration_s: float) -> None:
 def count_proof(*, is_known: bool) -> None:
     """A credential was presented, which this process knew already or did not."""
     _proof("hit" if is_known else "miss").inc()
+
+
+def count_delivery(outcome: str) -> None:
+    """An event was sent to a webhook, and taken or not."""
+    _delivery(outcome).inc()
 
 
 @contextmanager

@@ -10,6 +10,9 @@ import pytest
 
 from tests.acceptance.service import Service, running, temporary_home
 
+SETTINGS = {"WEBHOOK_NETWORKS": "127.0.0.0/8", "WEBHOOK_TIMEOUT_S": "1"}
+"""Webhooks may be delivered to the tests' own receivers, and those that hang are given up soon."""
+
 
 @pytest.fixture
 def home() -> Generator[Path]:
@@ -21,7 +24,7 @@ def home() -> Generator[Path]:
 @pytest.fixture(scope="session")
 def service() -> Generator[Service]:
     """A service with two workers and its own database; whoever uses it leaves it running."""
-    with temporary_home() as made, running(Service(made, workers=2)) as started:
+    with temporary_home() as made, running(Service(made, workers=2, settings=SETTINGS)) as started:
         yield started
 
 

@@ -11,7 +11,7 @@ import httpx
 from msgspec import Struct
 from schemathesis import Case
 
-from tests.acceptance.service import Service, earn_bulk, make_badge
+from tests.acceptance.service import Service, earn_bulk, make_badge, query
 from tests.support import REFERENCE, TRIGGER, badge_body, earn_bulk_body
 
 CUSTOMERS = list(range(1, 21))
@@ -20,10 +20,13 @@ LIMITS = [
     {"constraintType": "CUSTOMER_BADGE_ROLLING_WINDOW", "maxEarnForDays": 2, "rollForDays": 30},
 ]
 LIMIT = {"constraintType": "BADGE_FIXED_WINDOW", "maxEarnLimit": 50, "durationType": "DAYS"}
+HOOK = {"url": "https://localhost/hooks"}
+"""Nobody listens there."""
 SETTLED = 0.6
 """So often a value is exchanged for one that is there; else it stays whatever was thought up."""
 SOUND = 0.5
 """So often a body becomes one that would be taken, but for what is left of it."""
+JOBS = 20
 LEFT = 0.2
 """So often a field of such a body is left as it was thought up."""
 
@@ -34,6 +37,8 @@ class World(Struct, frozen=True):
     username: str
     secret: str
     known: Mapping[str, list[Any]]
+    doomed: Mapping[str, list[Any]]
+    """Likewise for calls that delete, so that they leave the others something."""
     sound: Mapping[str, list[dict[str, Any]]]
     """Bodies that would be taken, by path."""
 
@@ -43,15 +48,38 @@ def make_world(service: Service) -> World:
     made = service.make_org(f"fuzz-{time.time_ns()}")
     with service.client(made["username"], made["secret"]) as client:
         known, sound = _fill(client)
+        doomed = {"webhook_id": [_make_webhook(client) for _ in range(3)]}
+        known["job_id"] = _paused_jobs(client, service, known["badge_id"][0])
     known |= {"key": [made["clientKey"]], "secret": [made["clientSecret"]]}
-    return World(made["username"], made["secret"], known, sound)
+    return World(made["username"], made["secret"], known, doomed, sound)
+
+
+def _paused_jobs(client: httpx.Client, service: Service, badge_id: str) -> list[str]:
+    """Jobs that can be paused and resumed, though they have nothing left to do, and as many that are cancelled.
+
+    Cases of one operation choose the same as those of another, so whatever is resumed is completed when it is cancelled.
+    """
+    place, sent = "/customer/earnBulk/jobs", {"badgeMetaId": badge_id, **TRIGGER}
+    csv = {"Content-Type": "text/csv"}
+    jobs = [_made(client.post(place, params=sent, content="1", headers=csv)) for _ in range(JOBS)]
+    while _made(client.get(place, params={"size": JOBS}))["jobs"][0]["state"] != "completed":
+        time.sleep(0.05)
+    stop = (
+        "update job set finished_at = null, state = case job_key % 2 when 0 then 'paused' else 'cancelled' end"
+        " where badge_id = $1"
+    )
+    query(service.database_url, stop, badge_id)
+    return [job["jobId"] for job in jobs]
 
 
 def settle(case: Case, world: World) -> None:
     """Exchange much of what the case names for what is there; the same case is always changed alike."""
+    known = {**world.known, **world.doomed} if case.method == "DELETE" else world.known
     chance = random.Random(repr((case.path_parameters, case.query, case.headers, case.body)))
     for part in (case.path_parameters, case.query, case.headers, case.body):
-        _settle(part, world.known, chance)
+        _settle(part, known, chance)
+    if case.path.endswith("/jobs") and isinstance(case.body, str) and chance.random() < SOUND:
+        case.body = "1\n2\nnobody\n"
     for path, bodies in world.sound.items():
         if case.path.endswith(path) and isinstance(case.body, dict) and chance.random() < SOUND:
             left = {
@@ -103,6 +131,7 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
         "id": [*badges, badges[0].upper()],
         **{key: [group_id] for key in ("group_id", "groupId", "badgeGroupId")},
         "field_id": [field_id],
+        "webhook_id": [_make_webhook(client)],
         **{key: [*map(str, CUSTOMERS), "a@example.org"] for key in ("customer_id", "customerId")},
         **{key: [CUSTOMERS, CUSTOMERS[5:15], [1], ["2", 3]] for key in ("customerIds", "customers")},
         "earnedBadgeId": [each["earnedBadgeId"] for each in earned],
@@ -127,13 +156,18 @@ def _fill(client: httpx.Client) -> tuple[dict[str, list[Any]], dict[str, list[di
         "/customer/revokeEarn": earned,
         "/customer/issueBulk": [{**enrolled, "customers": [customer]} for customer in CUSTOMERS],
         "/badgeMeta": [
-            _without_name(badge_body(customerConstraints=LIMITS)),
+            _without_name(badge_body(startOn=time.time(), customerConstraints=LIMITS)),
             {"id": badges[0], "name": "changed"},
         ],
         "/customers/identifiers": [{"identifiers": identifiers}],
         "/orgMeta": [{"tags": [{"key": "size"}]}],
+        "/webhooks": [HOOK],
     }
     return known, sound
+
+
+def _make_webhook(client: httpx.Client) -> str:
+    return _made(client.post("/webhooks", json=HOOK))["id"]
 
 
 def _without_name(body: dict[str, Any]) -> dict[str, Any]:

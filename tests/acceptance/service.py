@@ -235,9 +235,14 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _answers(child: psutil.Process) -> bool:
-    """Whether it runs and is neither the database server nor Python's broom for what its processes leave behind."""
+    """Whether it runs and is neither the database server, nor the background worker, nor Python's broom."""
     with suppress(psutil.NoSuchProcess):
-        others = child.name() == "postgres" or any("resource_tracker" in word for word in child.cmdline())
+        words = child.cmdline()
+        others = (
+            child.name() == "postgres"
+            or "worker" in words
+            or any("resource_tracker" in word for word in words)
+        )
         return _runs(child) and not others
     return False
 

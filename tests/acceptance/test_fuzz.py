@@ -44,6 +44,12 @@ REFUSED_ONLY = {"POST /oauth/token", f"POST {BASE_PATH}/orgMeta"}
 """The first takes a form, which the document does not describe, and the org has the second already."""
 
 
+@schemathesis.serializer("text/csv", "application/x-ndjson")
+def _audience(_: Any, value: Any) -> bytes:
+    """The audience of a job is text, whatever was thought up."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
 def _schema() -> BaseSchema:
     app: Any = create_app(compose.services("postgresql://nobody@127.0.0.1:1/none", Config()))
     loaded = schemathesis.openapi.from_dict(app._app.openapi_schema.to_schema())
@@ -88,7 +94,7 @@ def test_answers_are_as_they_are_documented(
 def test_the_cases_reach_every_operation(record_property: Callable[[str, object], None]) -> None:
     """A fuzzer that is refused at the door finds nothing."""
     operations = {label for label, _ in _answered}
-    succeeded = {label for label, status in _answered if status in (200, 201)}
+    succeeded = {label for label, status in _answered if status in (200, 201, 202)}
     assert operations - succeeded <= REFUSED_ONLY
     record_property("fuzz", f"{_answered.total()} cases of {len(operations)} operations")
     for label in sorted(operations):

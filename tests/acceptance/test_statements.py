@@ -21,7 +21,7 @@ FEW, MANY = 102, 10_000
 @pytest.fixture
 def logging_service(home: Path) -> Generator[Service]:
     """A service of one worker, whose database writes down every statement."""
-    with running(Service(home)) as service:
+    with running(Service(home, settings={"BACKGROUND": "off"})) as service:
         query(service.database_url, "alter system set log_statement = 'all'")
         query(service.database_url, "select pg_reload_conf()")
         yield service

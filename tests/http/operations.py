@@ -28,6 +28,9 @@ EMAIL = "a@example.org"
 """The identifier of the examples."""
 BADGE, THING, EARNED = "653de334b3cda7078c7c68eb", "0123456789abcdef01234567", "661681a535bc684e9e72553a"
 """The ids of the examples: a badge; a group or custom field; an earned badge."""
+JOB = "6746e2a100000001"
+"""The id of the examples: a job."""
+JOBS = "/customer/earnBulk/jobs"
 BY_IDENTIFIER = "X-CAP-CUSTOMER-IDENTIFIER"
 
 
@@ -39,8 +42,10 @@ class Scene(Struct, kw_only=True):
     """Of a badge that customers are enrolled in first."""
     group_id: str
     field_id: str
+    webhook_id: str
     earned_badge_id: str
     request_id: str
+    job_id: str
     customer: int = CUSTOMER
     other_customer: int = OTHER_CUSTOMER
     email: str = EMAIL
@@ -79,6 +84,14 @@ async def have_org_meta(org: Org, _: Scene) -> None:
     await org.client.post("/orgMeta", json={"tags": []})
 
 
+async def place_events(org: Org, _: Scene) -> None:
+    await org.services.events.place()
+
+
+async def pause(org: Org, scene: Scene) -> None:
+    await org.client.put(f"{JOBS}/{scene.job_id}/pause")
+
+
 MIGRATION = {"X-CAP-BADGES-MIGRATION": "migration"}
 
 ENTRIES: dict[str, Entry] = {
@@ -90,6 +103,14 @@ ENTRIES: dict[str, Entry] = {
     "revokeEarn": Entry(),
     "issueBulk": Entry(badge="enrolled_badge_id"),
     "revokeIssue": Entry(badge="enrolled_badge_id"),
+    "createJob": Entry(status=202),
+    "listJobs": Entry(),
+    "getJob": Entry(),
+    "pauseJob": Entry(),
+    "resumeJob": Entry(prepare=pause),
+    "cancelJob": Entry(),
+    "getJobResults": Entry(),
+    "getJobRefused": Entry(),
     "importCustomerBadges": Entry(),
     "importCustomerBadgesByPut": Entry(),
     "getCustomerBadges": Entry(),
@@ -119,6 +140,15 @@ ENTRIES: dict[str, Entry] = {
     "eraseCustomer": Entry(),
     "mergeCustomers": Entry(),
     "listAudit": Entry(),
+    "listEvents": Entry(prepare=place_events),
+    "createWebhook": Entry(status=201),
+    "listWebhooks": Entry(),
+    "getWebhook": Entry(),
+    "updateWebhook": Entry(),
+    "deleteWebhook": Entry(),
+    "rotateWebhookSecret": Entry(),
+    "testWebhook": Entry(),  # to a private address, which is refused
+    "listDeliveries": Entry(),
     "generateToken": Entry(public=True),
     "issueToken": Entry(public=True),
     "healthz": Entry(public=True),
@@ -162,14 +192,21 @@ class Operation(Struct, kw_only=True):
             if item["in"] == "query" and values[name] is not None
         }
         headers = {**self.entry.headers, **({BY_IDENTIFIER: "email"} if self.by_identifier else {})}
-        body = self._body(scene)
-        content = None if body is None else msgspec.json.encode(body)
+        content, kind = self._content(scene)
+        headers |= {} if kind is None else {"Content-Type": kind}
         return client.build_request(self.method, ROOT + path, params=sent, content=content, headers=headers)
 
-    def _body(self, scene: Scene) -> Any:
+    def _content(self, scene: Scene) -> tuple[bytes | None, str | None]:
+        """The body, and what it is where it is not JSON."""
         if "requestBody" not in self.described:
-            return None
-        schema = self.described["requestBody"]["content"]["application/json"]["schema"]
+            return None, None
+        kinds = self.described["requestBody"]["content"]
+        if "text/csv" in kinds:
+            example: str = next(iter(kinds["text/csv"]["examples"].values()))["value"]
+            return example.replace(str(CUSTOMER), str(scene.customer)).encode(), "text/csv"
+        return msgspec.json.encode(self._body(kinds["application/json"]["schema"], scene)), None
+
+    def _body(self, schema: dict[str, Any], scene: Scene) -> Any:
         body = _replaced(schema["examples"][0], scene, self)
         if not isinstance(body, dict):
             return body
@@ -185,6 +222,8 @@ def _example(parameter: dict[str, Any], scene: Scene, operation: Operation) -> A
         return scene.email
     if parameter["name"] == "field_id":
         return scene.field_id
+    if parameter["name"] == "webhook_id":
+        return scene.webhook_id
     return _replaced(examples[0]["value"], scene, operation)
 
 
@@ -199,6 +238,7 @@ def _replaced(value: Any, scene: Scene, operation: Operation) -> Any:
         THING: scene.group_id,
         EARNED: scene.earned_badge_id,
         "1234": scene.request_id,
+        JOB: scene.job_id,
         CUSTOMER: scene.customer,
         OTHER_CUSTOMER: scene.other_customer,
         str(CUSTOMER): str(scene.customer),
@@ -247,14 +287,21 @@ async def set_the_scene(org: Org, word: str) -> Scene:
     )
     email = {"customerId": CUSTOMER, "type": "email", "value": EMAIL}
     await org.client.put("/customers/identifiers", json={"identifiers": [email]})
+    asked = {"badgeMetaId": badge_id, **TRIGGER, "requestId": f"{word} {secrets.token_hex(6)}"}
+    job = await org.client.post(
+        JOBS, params=asked, content=b"id\n700000009\n", headers={"Content-Type": "text/csv"}
+    )
+    assert job.status_code == 202, job.text
     field = {"name": f"{word} {secrets.token_hex(6)}", "dataType": "STRING", "isMandatory": False}
     return Scene(
         badge_id=badge_id,
         enrolled_badge_id=enrolled,
         group_id=(await _post(org, "/group", {"name": f"{word} {secrets.token_hex(6)}"}))["id"],
         field_id=(await _post(org, "/customField", field))["id"],
+        webhook_id=(await _post(org, "/webhooks", {"url": f"https://localhost/{word}"}))["id"],
         earned_badge_id=earned.json()["data"]["issuedBadges"][0]["issuedId"],
         request_id=request_id,
+        job_id=job.json()["data"]["jobId"],
     )
 
 
@@ -271,8 +318,10 @@ def scene_of_nowhere() -> Scene:
         enrolled_badge_id=secrets.token_hex(12),
         group_id=secrets.token_hex(12),
         field_id=secrets.token_hex(12),
+        webhook_id=secrets.token_hex(12),
         earned_badge_id=secrets.token_hex(12),
         request_id=secrets.token_hex(12),
+        job_id=secrets.token_hex(8),
         customer=700000001,
         other_customer=700000002,
         email="nobody@example.org",

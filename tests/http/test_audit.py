@@ -173,6 +173,32 @@ async def revoke_issue(org: Org) -> dict[str, Any]:
     return {"subject": badge_id, "badgeMetaId": badge_id, "details": details}
 
 
+async def create_webhook(org: Org) -> dict[str, Any]:
+    sent = {"url": "https://hooks.example.org", "events": ["badgeEarned"]}
+    made = success(await org.client.post("/webhooks", json=sent), 201)
+    details = {**sent, "description": "", "badgeMetaIds": None, "isActive": True}
+    return {"subject": made["id"], "details": details}
+
+
+async def update_webhook(org: Org) -> dict[str, Any]:
+    webhook_id = (await create_webhook(org))["subject"]
+    success(await org.client.put(f"/webhooks/{webhook_id}", json={"isActive": False}))
+    return {"subject": webhook_id, "details": {"changed": {"isActive": {"from": True, "to": False}}}}
+
+
+async def delete_webhook(org: Org) -> dict[str, Any]:
+    webhook_id = (await create_webhook(org))["subject"]
+    success(await org.client.delete(f"/webhooks/{webhook_id}"))
+    failure(await org.client.delete(f"/webhooks/{webhook_id}"), 404)
+    return {"subject": webhook_id, "details": {}}
+
+
+async def rotate_secret(org: Org) -> dict[str, Any]:
+    webhook_id = (await create_webhook(org))["subject"]
+    success(await org.client.post(f"/webhooks/{webhook_id}/rotateSecret"))
+    return {"subject": webhook_id}
+
+
 CHANGES: dict[Action, Change] = {
     Action.ORG_CREATE: create_org,
     Action.CREDENTIAL_CREATE: create_credential,
@@ -194,15 +220,22 @@ CHANGES: dict[Action, Change] = {
     Action.CUSTOMER_MERGE: merge,
     Action.EARNING_REVOKE: revoke_earn,
     Action.ENROLMENT_REVOKE: revoke_issue,
+    Action.WEBHOOK_CREATE: create_webhook,
+    Action.WEBHOOK_UPDATE: update_webhook,
+    Action.WEBHOOK_DELETE: delete_webhook,
+    Action.WEBHOOK_ROTATE_SECRET: rotate_secret,
 }
 
 
 OF_NO_ORG = {Action.SIGNING_KEY_ROTATE, Action.SIGNING_KEY_RETIRE}
 """Seen on the command line only; `test_signing_keys.py` looks at them."""
 
+BY_ITSELF = {Action.WEBHOOK_DISABLE}
+"""What the worker does without being asked; `test_webhooks.py` looks at it."""
+
 
 def test_every_action_is_tried() -> None:
-    assert set(CHANGES) == set(Action) - OF_NO_ORG
+    assert set(CHANGES) == set(Action) - OF_NO_ORG - BY_ITSELF
 
 
 @pytest.mark.parametrize("action", CHANGES)

@@ -40,7 +40,9 @@ Headers = list[tuple[str, str]]
 
 WORD = "victim"
 """Stands in the name of everything that the victim has, and so in no answer to anybody else."""
-OF_NO_ORG = {"signing_key", "schema_migration", "guess", "known_address"}
+OF_NO_ORG = {"signing_key", "schema_migration", "guess", "known_address"} | {
+    f"pgqueuer{word}" for word in ("", "_log", "_statistics", "_schedules")
+}
 """Tables whose rows belong to no org."""
 WITHOUT_PROOF = ("revoked", "none", "wrong secret", "expired token", "two different")
 COLUMNS = ("own default", "own read-only", "other org", *WITHOUT_PROOF)
@@ -162,6 +164,8 @@ def _belongs(table: str, columns: list[str]) -> str:
         return "t.org_id = $1"
     if "credential_id" in columns:
         return "t.credential_id in (select credential_id from credential where org_id = $1)"
+    if "job_key" in columns:
+        return "t.job_key in (select job_key from job where org_id = $1)"
     assert "badge_key" in columns, f"Whose rows are in {table}? Say so here, or that it is of no org."
     return "t.badge_key in (select badge_key from badge where org_id = $1)"
 
@@ -172,7 +176,8 @@ def bare(answer: httpx.Response, scene: Scene, org: Org) -> tuple[int, str]:
     text = re.sub(rf'"(orgId|subject)":"?{org.caller.org_id}\b"?', "<org>", text)
     for number, name in enumerate(scene.names()):
         text = text.replace(name, f"<{number}>")
-    text = re.sub(r"fresh-[0-9a-f]{16}", "<request id>", text)
+    text = re.sub(r'whsec_[^"]+', "<secret>", text)
+    text = re.sub(r"fresh-[0-9a-f]{16}|\b[0-9a-f]{32}\b", "<request id>", text)
     text = re.sub(r'\b[0-9a-f]{24}\b|(?<="id":)\d+', "<id>", text)  # entries of the audit trail are counted
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
     return answer.status_code, re.sub(r"\b\d{9,}(\.\d+)?\b", "<time>", text)

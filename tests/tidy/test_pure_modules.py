@@ -10,8 +10,8 @@ from tests.tidy import house
 
 ALLOWED = {
     "__future__", "bisect", "calendar", "collections", "collections.abc", "dataclasses", "datetime", "enum",
-    "functools", "itertools", "math", "msgspec", "numpy",
-    "numpy.typing", "re", "typing", "uuid", "zoneinfo",
+    "email.utils", "functools", "ipaddress", "itertools", "math", "msgspec", "numpy",
+    "numpy.typing", "re", "typing", "urllib.parse", "uuid", "zoneinfo",
     "cockade.errors", "cockade.ids", "cockade.times",
 }  # fmt: skip
 PURE = {"model", "rules"}

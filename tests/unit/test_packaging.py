@@ -13,7 +13,7 @@ from cockade.config import Config
 from cockade.storage import embedded
 
 UNITS = Path(__file__).resolve().parents[2] / "packaging" / "systemd"
-COMMAND = re.compile(r"/\.venv/bin/cockade ([a-z ]+?)(?= -)")
+COMMAND = re.compile(r"/\.venv/bin/cockade ([a-z ]+?)(?= -|$)")
 
 
 def _service(name: str) -> dict[str, str]:
@@ -30,7 +30,7 @@ def test_systemd_waits_longer_than_stopping_takes() -> None:
     assert unit["Restart"] == "always"
 
 
-@pytest.mark.parametrize("name", ["cockade.service", "cockade-backup.service"])
+@pytest.mark.parametrize("name", ["cockade.service", "cockade-backup.service", "cockade-worker.service"])
 def test_unit_runs_a_command_that_there_is_and_gives_no_more_rights_than_it_needs(name: str) -> None:
     unit = _service(name)
     found = COMMAND.search(unit["ExecStart"])

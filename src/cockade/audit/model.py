@@ -14,6 +14,9 @@ from cockade.ids import BadgeId, OrgId
 COMMAND_LINE = "command line"
 """The username in entries of changes that were made there; no credential is called so."""
 
+WORKER = "cockade worker"
+"""Likewise of changes that the worker made by itself."""
+
 
 class Action(StrEnum):
     """The changes that are recorded, by the names of their transactions."""
@@ -42,6 +45,12 @@ class Action(StrEnum):
     """An earned badge."""
     ENROLMENT_REVOKE = "enrolment.revoke"
     """Enrolments in one badge."""
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_UPDATE = "webhook.update"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_ROTATE_SECRET = "webhook.rotate_secret"
+    WEBHOOK_DISABLE = "webhook.disable"
+    """By the worker: its receiver is gone, or has not taken anything for days."""
 
 
 class Changer(Protocol):
@@ -56,6 +65,13 @@ class Changer(Protocol):
     def username(self) -> str:
         """The credential's, or COMMAND_LINE."""
         ...
+
+
+class Worker(Struct, frozen=True):
+    """The service itself, in the background."""
+
+    org_id: OrgId
+    username: str = WORKER
 
 
 class CommandLine(Struct, frozen=True):

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from cockade import __version__
-from cockade.cli import audit, credential, db, demo, org, serve, signing_key
+from cockade.cli import audit, credential, db, demo, issue, org, serve, signing_key, webhook, worker
 from cockade.errors import CockadeError
 
 app = typer.Typer(
@@ -16,11 +16,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
+app.command("issue")(issue.issue)
 app.command("audit")(audit.audit)
 app.add_typer(org.app, name="org")
 app.add_typer(credential.app, name="credential")
 app.add_typer(signing_key.app, name="signing-key")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(db.app, name="db")
 
 

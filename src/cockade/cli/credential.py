@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cockade.access.model import TOKEN_TTL_MINUTES_MAX, AccessGroup, NewCredential
-from cockade.audit.model import COMMAND_LINE
+from cockade.audit.model import COMMAND_LINE, WORKER
 from cockade.cli.database import with_services
 from cockade.cli.output import AsJson, show
 from cockade.http.app import Services
@@ -40,8 +40,8 @@ def create(
     """Make a credential and show its secrets, this once."""
     if not name or ":" in name or "\0" in name:
         raise typer.BadParameter("A username is not empty and holds no colon.", param_hint="--name")
-    if name == COMMAND_LINE:
-        raise typer.BadParameter("The audit trail calls the command line so.", param_hint="--name")
+    if name in (COMMAND_LINE, WORKER):
+        raise typer.BadParameter("The audit trail calls cockade itself so.", param_hint="--name")
     secret = sys.stdin.readline().rstrip("\r\n") if secret_stdin else None
     if secret == "":
         raise typer.BadParameter("Standard input holds no secret.", param_hint="--secret-stdin")

@@ -21,6 +21,7 @@ from granian.log import LogLevels
 from cockade import clock, compose, config, logs, metrics
 from cockade.access.model import NewCredential
 from cockade.cli.database import database_url, prepare
+from cockade.cli.worker import working_beside
 from cockade.cli.workers import LastingServer
 from cockade.config import Config
 from cockade.errors import SetupError
@@ -74,7 +75,7 @@ def serve(
         multiprocessing.set_start_method("spawn", force=True)
         os.environ[config.PREFIX + "DATABASE_URL"] = url
         log.info("serving", action="serve.start", url=origin, workers=workers, docs=f"{origin}/docs")
-        LastingServer(
+        server = LastingServer(
             "cockade.compose:app",
             factory=True,
             interface=Interfaces.ASGI,
@@ -93,7 +94,9 @@ def serve(
             log_dictconfig=GRANIAN_LOGGING,
             ssl_cert=tls_cert,
             ssl_key=tls_key,
-        ).serve()
+        )
+        with working_beside(settings):
+            server.serve()
         log.info("stopped", action="serve.stop")
 
 

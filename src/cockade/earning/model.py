@@ -118,6 +118,15 @@ class Entries(Struct, frozen=True, eq=False):
         return len(self.customers)
 
 
+class Part(Struct, frozen=True, kw_only=True, eq=False):
+    """What a request is of something larger, whose parts are decided one after the other."""
+
+    lines: Numbers
+    """Where each of its customers stands in the whole."""
+    unwritten: int = 0
+    """How many would have earned in the parts before, where nothing was written of them."""
+
+
 class Decision(Struct, frozen=True, eq=False):
     """What rules made of an audience."""
 

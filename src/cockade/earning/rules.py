@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -100,6 +101,12 @@ def decide(audience: Sequence[CustomerId], found: Findings, rule: Rule8) -> Deci
         Entries(customers[earning], ordinals[earning], earning),
         [refusals[line] for line in sorted(refusals)],
     )
+
+
+def with_unwritten(found: Findings, count: int) -> Findings:
+    """What would be found had so many more earned at the same event."""
+    usages = [msgspec.structs.replace(usage, used=usage.used + count) for usage in found.usages]
+    return msgspec.structs.replace(found, usages=usages)
 
 
 class _Places(Struct, frozen=True):

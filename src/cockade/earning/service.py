@@ -17,7 +17,7 @@ from cockade.badge.model import BadgeDraft, Counts
 from cockade.clock import Clock
 from cockade.earning import rules, store
 from cockade.earning.gathering import Asked, Gathering
-from cockade.earning.model import Findings, ImportRow, LedgerColumns, LedgerRow
+from cockade.earning.model import Findings, ImportRow, LedgerColumns, LedgerRow, Part
 from cockade.earning.rules import Rule8
 from cockade.enrolment import store as enrolment_store
 from cockade.errors import (
@@ -35,8 +35,16 @@ from cockade.limit import rules as limit_rules
 from cockade.limit import service as limit_service
 from cockade.limit import store as limit_store
 from cockade.limit.model import FixedValue
-from cockade.request.model import BulkCommand, ImportOutcome, RefusalReason, RequestKind, RequestOutcome
+from cockade.request.model import (
+    BulkCommand,
+    ImportOutcome,
+    Ledger,
+    RefusalReason,
+    RequestKind,
+    RequestOutcome,
+)
 from cockade.request.service import Crowded, RequestService, Turn, counted
+from cockade.request.store import tell_revoked
 from cockade.storage.database import Database, Tx
 
 REFUSED: dict[RefusalReason, type[Refused]] = {
@@ -137,6 +145,8 @@ class EarningService:
             if is_capped:
                 await limit_store.add(tx, {(hold.badge_key, event_at): -1})
             await badge_store.add_count(tx, hold.badge_key, earned=-1)
+            revoked = [(customer, *place)]
+            await tell_revoked(tx, caller.org_id, Ledger.EARNED_BADGE, hold.badge_key, revoked, now)
             subject = ids.earned_badge_id(*place)
             details = {"customerId": customer}
             await record(tx, caller, now, Action.EARNING_REVOKE, subject, details, badge_id=found_id)
@@ -156,8 +166,21 @@ def _raise_refusal(outcome: RequestOutcome) -> None:
         raise kind
 
 
+async def issue_part(tx: Tx, caller: Caller, command: BulkCommand, turn: Turn, part: Part) -> RequestOutcome:
+    """Issue to some of the customers of a job, whose key the turn has; lines of the outcome are places in the command.
+
+    Raises what `earn_bulk` refuses with, Crowded, or DuplicateRow: the transaction is lost, and to be run again alone.
+    """
+    return await _issue(tx, caller, command, turn, RequestKind.JOB, part)
+
+
 async def _issue(
-    tx: Tx, caller: Caller, command: BulkCommand, turn: Turn, kind: RequestKind
+    tx: Tx,
+    caller: Caller,
+    command: BulkCommand,
+    turn: Turn,
+    kind: RequestKind,
+    part: Part | None = None,
 ) -> RequestOutcome:
     """Rules 3 to 8, in a fixed number of statements."""
     badge_id, hold = await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
@@ -168,8 +191,10 @@ async def _issue(
     valid_from, valid_until = rules.validity(terms, command.owner_type, command.event_at, turn.now, zone)
     rule = rules.rule8(terms, valid_from, turn.now, zone)
     found = await find(tx, hold.badge_key, command.customers, rule, valid_from, valid_until)
+    if part is not None and part.unwritten:
+        found = rules.with_unwritten(found, part.unwritten)
     decision = rules.decide(command.customers, found, rule)
-    if earned := len(decision.entries):
+    if (earned := len(decision.entries)) and not turn.is_dry_run:
         has_windows = limit_rules.has_windows(terms.customer_constraints)
         rows = LedgerColumns(
             customers=decision.entries.customers,
@@ -179,7 +204,7 @@ async def _issue(
             counted_at=times.microseconds(valid_from) if has_windows else None,
             badge_keys=hold.badge_key,
             ordinals=decision.entries.ordinals,
-            lines=decision.entries.lines,
+            lines=decision.entries.lines if part is None else part.lines[decision.entries.lines],
         )
         await store.insert(tx, rows)
         at = (hold.badge_key, valid_from)

@@ -17,8 +17,9 @@ from cockade.enrolment import rules, store
 from cockade.enrolment.model import RevokedIssue, RevokeIssue
 from cockade.errors import NotToBeIssued
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import BulkCommand, RequestKind, RequestOutcome
+from cockade.request.model import BulkCommand, Ledger, RequestKind, RequestOutcome
 from cockade.request.service import RequestService, Turn, counted
+from cockade.request.store import tell_revoked
 from cockade.storage.database import Database, Tx
 
 
@@ -63,6 +64,8 @@ class EnrolmentService:
             all_ended = await store.revoke_all(tx, hold.badge_key, command.customers, now)
             if ended or all_ended:
                 await badge_store.add_count(tx, hold.badge_key, issued=-len(ended) - len(all_ended))
+                revoked = [*ended, *all_ended]
+                await tell_revoked(tx, caller.org_id, Ledger.ENROLMENT, hold.badge_key, revoked, now)
                 details = {"revokedCount": len(ended) + len(all_ended)}
                 details |= named(place[0] for place in (*ended, *all_ended))
                 await record(tx, caller, now, Action.ENROLMENT_REVOKE, badge_id, details, badge_id=badge_id)

@@ -31,6 +31,7 @@ from cockade.customer.service import CustomerService
 from cockade.earning.service import EarningService
 from cockade.enrolment.service import EnrolmentService
 from cockade.errors import CockadeError
+from cockade.event.service import EventService
 from cockade.holding.service import HoldingService
 from cockade.http import errors
 from cockade.http.addresses import Proxies
@@ -45,17 +46,21 @@ from cockade.http.routes import (
     customer,
     earning,
     enrolment,
+    event,
     explanation,
     health,
     holding,
     importing,
+    job,
     requests,
     token,
 )
+from cockade.job.service import JobService
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
 from cockade.throttle.service import CallThrottle
+from cockade.webhook.service import WebhookService
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, ControllerRouterHandler
@@ -77,6 +82,14 @@ HANDLERS: list[ControllerRouterHandler] = [
     explanation.list_holders,
     explanation.explain,
     explanation.get_fixed_window_details,
+    job.create_job,
+    job.list_jobs,
+    job.get_job,
+    job.pause_job,
+    job.resume_job,
+    job.cancel_job,
+    job.get_job_results,
+    job.get_job_refused,
     importing.import_customer_badges,
     importing.import_customer_badges_by_put,
     requests.get_request,
@@ -103,6 +116,15 @@ HANDLERS: list[ControllerRouterHandler] = [
     customer.erase_customer,
     customer.merge_customers,
     audit.list_audit,
+    event.list_events,
+    event.create_webhook,
+    event.list_webhooks,
+    event.get_webhook,
+    event.update_webhook,
+    event.delete_webhook,
+    event.rotate_webhook_secret,
+    event.test_webhook,
+    event.list_deliveries,
 ]
 """All that stand below the base paths; whoever calls them proves who is asking."""
 
@@ -122,9 +144,12 @@ class Services(Struct, frozen=True, kw_only=True):
     customers: CustomerService
     earning: EarningService
     enrolments: EnrolmentService
+    events: EventService
     holdings: HoldingService
+    jobs: JobService
     requests: RequestService
     rewriting: RewritingService
+    webhooks: WebhookService
 
 
 def create_app(services: Services) -> ASGIApp:

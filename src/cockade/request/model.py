@@ -36,6 +36,19 @@ class RequestKind(StrEnum):
     ISSUE_BULK = "ISSUE_BULK"
     """Enrolling."""
     IMPORT = "IMPORT"
+    JOB = "JOB"
+    """A job, whose audience came as a file."""
+
+
+WHOLE = -1
+"""In the place of a part's number: the job as a whole."""
+
+
+class Ledger(StrEnum):
+    """Where an entry stands that was revoked."""
+
+    EARNED_BADGE = "earned_badge"
+    ENROLMENT = "enrolment"
 
 
 class EarnedStatus(StrEnum):
@@ -132,6 +145,12 @@ class ImportOutcome(Struct, frozen=True, kw_only=True):
     valid_untils: list[datetime]
     refusals: list[RowRefusal]
     """By line."""
+
+
+class JobRequest(Struct, frozen=True, kw_only=True):
+    """A request whose outcome the job of the same key tells."""
+
+    request_key: RequestKey
 
 
 Outcome = RequestOutcome | ImportOutcome

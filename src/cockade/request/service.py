@@ -16,7 +16,14 @@ from cockade.clock import Clock
 from cockade.errors import OutcomeUnknown, RequestIdUsed, RequestNotFound, Unavailable
 from cockade.ids import RequestKey
 from cockade.request import store
-from cockade.request.model import ImportOutcome, Outcome, RefusalReason, RequestKind, RequestOutcome
+from cockade.request.model import (
+    ImportOutcome,
+    JobRequest,
+    Outcome,
+    RefusalReason,
+    RequestKind,
+    RequestOutcome,
+)
 from cockade.storage.database import Database, DuplicateRow, Tx
 
 log = structlog.get_logger()
@@ -33,6 +40,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     now: datetime
     alone: bool
     """Whether to hold the badge exclusively: the first run met another request over a customer, or asked for it."""
+    is_dry_run: bool = False
+    """Whether to decide only: the transaction reads as of one moment, so nothing is held, and nothing can be written."""
 
 
 AnOutcome = TypeVar("AnOutcome", RequestOutcome, ImportOutcome)
@@ -47,7 +56,7 @@ class RequestService:
         self._database = database
         self._clock = clock
 
-    async def get(self, caller: Caller, request_id: str) -> Outcome:
+    async def get(self, caller: Caller, request_id: str) -> Outcome | JobRequest:
         """What the request with this id did in the caller's org. Raises RequestNotFound."""
         outcome = await self._database.transaction(
             "request.get", lambda tx: store.find(tx, caller.org_id, request_id)
@@ -116,7 +125,7 @@ class RequestService:
         """The outcome of an earlier attempt whose commit was not answered, or RequestIdUsed."""
         if keys:
             outcome = await store.find(tx, caller.org_id, request_id)
-            if outcome is not None and outcome.request_key in keys:
+            if outcome is not None and not isinstance(outcome, JobRequest) and outcome.request_key in keys:
                 return outcome
         raise RequestIdUsed(reference="requestId")
 

@@ -10,6 +10,8 @@ import msgspec
 from cockade.ids import BadgeId, BadgeKey, CustomerId, OrgId, RequestKey
 from cockade.request.model import (
     ImportOutcome,
+    JobRequest,
+    Ledger,
     Outcome,
     OwnerType,
     Refusal,
@@ -72,11 +74,12 @@ async def decide_many(tx: Tx, decided: Sequence[tuple[OrgId, RequestOutcome]], n
         [outcome.event_at for outcome in outcomes],
         [outcome.valid_until for outcome in outcomes],
         [f"{{{','.join(map(str, outcome.audience))}}}" for outcome in outcomes],
+        [outcome.request_key for outcome in outcomes],
     )
 
 
 async def decide(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
-    """Store the outcome of the request that `begin` began."""
+    """Store the outcome of the request that `begin` began, and that it is to be told."""
     match outcome:
         case RequestOutcome():
             await tx.execute(
@@ -92,6 +95,7 @@ async def decide(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
                 outcome.audience,
                 _encode(outcome.refusals),
                 outcome.enrolment_id,
+                outcome.request_key,
             )
         case ImportOutcome():
             await tx.execute(
@@ -104,15 +108,30 @@ async def decide(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
                 outcome.customers,
                 outcome.valid_untils,
                 _encode(outcome.refusals),
+                outcome.request_key,
             )
 
 
-async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | None:
+async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | JobRequest | None:
     """What the request did, or None where the id was never used or its request was refused as a whole."""
     row = await tx.row(SQL["find_request"], org_id, request_id)
-    if row is None:
-        return None
+    return None if row is None else await _read_outcome(tx, row)
+
+
+async def find_by_keys(
+    tx: Tx, org_id: OrgId, request_keys: Sequence[RequestKey]
+) -> list[Outcome | JobRequest]:
+    """As find, of several, by the keys that the ledger knows requests by."""
+    return [
+        await _read_outcome(tx, row)
+        for row in await tx.rows(SQL["find_requests_by_key"], org_id, request_keys)
+    ]
+
+
+async def _read_outcome(tx: Tx, row: Row) -> Outcome | JobRequest:
     kind = RequestKind(row[2])
+    if kind is RequestKind.JOB:
+        return JobRequest(request_key=RequestKey(row[1]))
     return await _import_outcome(tx, row) if kind is RequestKind.IMPORT else _outcome(kind, row)
 
 
@@ -151,5 +170,53 @@ async def _import_outcome(tx: Tx, row: Row) -> ImportOutcome:
 
 
 async def rename(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
-    """Put another customer in her place in all audiences of the org; answers how many had her. Lines stay."""
+    """Put another customer in her place in all audiences of the org; answers how many had her. Lines stay.
+
+    So too in what is told of revocations.
+    """
     return await tx.value(SQL["rename"], org_id, customer, into)
+
+
+async def tell_part(tx: Tx, org_id: OrgId, request_key: RequestKey, part: int, now: datetime) -> None:
+    """Say, in the transaction that decides it, which part of a job was: the number of a chunk, or WHOLE."""
+    await tx.execute(SQL["tell_part"], org_id, now, request_key, part)
+
+
+async def tell_revoked(
+    tx: Tx,
+    org_id: OrgId,
+    ledger: Ledger,
+    badge_key: BadgeKey,
+    revoked: Sequence[tuple[CustomerId, RequestKey, int]],
+    now: datetime,
+) -> None:
+    """Say, in the transaction that revokes, whose entries of one badge these were: customer, request key and line.
+
+    It is the last that the transaction does but for the audit trail: its place in the feed depends on that.
+    """
+    await tx.execute(
+        SQL["tell_revoked"],
+        org_id,
+        now,
+        int(now.timestamp()),
+        badge_key,
+        ledger.value,
+        [customer for customer, _, _ in revoked],
+        [request_key for _, request_key, _ in revoked],
+        [line for _, _, line in revoked],
+    )
+
+
+async def try_lock_outbox(tx: Tx) -> bool:
+    """Be the only one who gives positions, if nobody else is."""
+    return await tx.value(SQL["try_lock_outbox"])
+
+
+async def place(tx: Tx, rows_max: int) -> int:
+    """Give positions to so many of those that have none; answers how many got one."""
+    return await tx.value(SQL["place"], rows_max)
+
+
+async def forget_told(tx: Tx, before: datetime, rows_max: int) -> int:
+    """Delete what happened before then from the outbox, so many rows of each org; answers how many."""
+    return await tx.value(SQL["forget_outbox"], before, rows_max)

@@ -23,6 +23,7 @@ from cockade.earning import store as earning_store
 from cockade.enrolment import store as enrolment_store
 from cockade.errors import Busy
 from cockade.ids import BadgeKey, CustomerId
+from cockade.job import store as job_store
 from cockade.limit import store as limit_store
 from cockade.request import store as request_store
 from cockade.rewriting import store
@@ -111,6 +112,7 @@ class RewritingService:
             # A request that commits between the next two statements keeps its audience, and what it issued is found by
             # the second one. The other way round, its audience would be rewritten and what it issued be missed.
             requests = await request_store.rename(tx, caller.org_id, customer, into)
+            requests += await job_store.rename(tx, caller.org_id, customer, into)
             gained = await store.list_badges_of(tx, caller.org_id, customer) - held
             if gained:
                 raise _Gained(held | gained)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
@@ -25,6 +25,7 @@ from cockade.errors import Busy, OutcomeUnknown, SetupError, Unavailable
 from cockade.storage.connection import Connection
 from cockade.storage.migrate import require_migrated
 from cockade.storage.packing import INT8_ARRAY_OID, Column, pack_array, pack_rows, unpack_array
+from cockade.worker import Handler
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -124,6 +125,12 @@ class Tx:
         with _duplicates_told():
             await self._connection.copy_records_to_table(table, records=rows, columns=list(columns))
 
+    async def put_task(self, task: str, number: int) -> None:
+        """Have background work done once this has committed, see `cockade.storage.queue`."""
+        from cockade.storage import queue  # here, for importing its library takes a third of a second
+
+        await queue.put(self._connection, task, number)
+
 
 @contextmanager
 def _duplicates_told() -> Generator[None]:
@@ -164,6 +171,12 @@ class Database:
             reset=_nothing_to_reset,
         )
         metrics.pool_size.inc(self._config.pool_size)
+
+    async def work(self, handlers: Mapping[str, Handler], stop: asyncio.Event) -> None:
+        """Do the tasks of the queue, see `cockade.storage.queue.work`."""
+        from cockade.storage import queue  # as above
+
+        await queue.work(self._url, handlers, stop)
 
     async def close(self) -> None:
         """Close every connection, waiting for those in use, though not for a database that says nothing."""
@@ -337,12 +350,15 @@ async def _nothing_to_reset(_: Connection) -> None:
 
 
 async def _prepare_connection(connection: Connection) -> None:
-    """JSON columns travel as the bytes that msgspec reads and writes, customer ids as an array that we pack."""
+    """JSON columns travel as the bytes that msgspec reads and writes, customer ids as an array that we pack.
+
+    The queue's library sends its JSON as text.
+    """
     for name in ("json", "jsonb"):
         version = b"\x01" if name == "jsonb" else b""
 
-        def encode(value: bytes, version: bytes = version) -> bytes:
-            return version + value
+        def encode(value: bytes | str, version: bytes = version) -> bytes:
+            return version + (value.encode() if isinstance(value, str) else value)
 
         def decode(value: bytes, version: bytes = version) -> bytes:
             return bytes(value[len(version) :])

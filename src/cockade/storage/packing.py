@@ -59,8 +59,14 @@ def pack_array(values: Sequence[int] | NDArray[np.int64]) -> bytes:
 
 def unpack_array(data: bytes) -> list[int]:
     """The values of a `bigint[]` as `pack_array` packs it."""
-    is_empty = len(data) < _ITEMS_AT
-    return [] if is_empty else np.frombuffer(data, dtype=_ITEM, offset=_ITEMS_AT)["value"].tolist()
+    return unpack_array_numbers(data).tolist()
+
+
+def unpack_array_numbers(data: bytes) -> NDArray[np.int64]:
+    """The same for computing with; of a statement's `array_send(…)`, which the driver leaves as it is."""
+    if len(data) < _ITEMS_AT:
+        return np.empty(0, dtype=np.int64)
+    return np.frombuffer(data, dtype=_ITEM, offset=_ITEMS_AT)["value"].astype(np.int64)
 
 
 def unpack_numbers(data: bytes | None, size: Literal[4, 8] = 8) -> NDArray[np.int64]:

@@ -31,6 +31,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "badge_count": ADDED_TO,
     # request: ids that a refusal gives back are deleted in the transaction that took them
     "request": (*ADDED_TO, "delete"),
+    "outbox": ("select", "insert", "update (position, customers)", "delete"),  # for a time only
     # earning and enrolment: an entry of a ledger is revoked, moved to another customer, or erased with its customer
     "earned_badge": ("select", "insert", "update (revoked_at, counted_at, customer_id, ordinal)", "delete"),
     "enrolment": ("select", "insert", "update (revoked_at, customer_id, ordinal)", "delete"),
@@ -44,10 +45,20 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "customer_identifier": (*ADDED_TO, "delete"),
     # audit: nobody changes the trail
     "audit_entry": ("select", "insert"),
-    # storage
+    # webhook
+    "webhook": (*ADDED_TO, "delete"),
+    "webhook_attempt": ("select", "insert", "delete"),  # for a time only
+    # job: a job whose audience never came is deleted, and so are chunks of old ones
+    "job": (*ADDED_TO, "delete"),
+    "job_chunk": (*ADDED_TO, "delete"),
+    # storage: the queue's library keeps its own tables
+    "pgqueuer": (*ADDED_TO, "delete"),
+    "pgqueuer_log": (*ADDED_TO, "delete"),
+    "pgqueuer_statistics": ADDED_TO,
+    "pgqueuer_schedules": ("select",),
     "schema_migration": ("select",),
 }
-SEQUENCES = ("request_number",)
+SEQUENCES = ("request_number", "outbox_position", "pgqueuer_id_seq", "pgqueuer_statistics_id_seq")
 
 
 async def grant(connection: Connection, role: str) -> list[str]:

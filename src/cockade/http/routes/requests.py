@@ -21,13 +21,17 @@ from cockade.http.earnings import (
 )
 from cockade.http.errors import documented
 from cockade.http.imports import ImportAnswer, answer_import
+from cockade.http.jobs import JobAnswer, job_answer
 from cockade.http.requests import ApiRequest
 from cockade.http.routes.earning import AnswerParameter
 from cockade.http.wire import NO_NUL, Envelope, Failure
-from cockade.request.model import ImportOutcome, RequestKind, RequestOutcome
+from cockade.job.service import JobService
+from cockade.request.model import ImportOutcome, JobRequest, RequestKind, RequestOutcome
 from cockade.request.service import RequestService
 
-Told = Envelope[EarnBulkAnswer | EarnedAnswer | EarnAnswer] | list[Envelope[ImportAnswer] | Failure]
+Told = (
+    Envelope[EarnBulkAnswer | EarnedAnswer | EarnAnswer | JobAnswer] | list[Envelope[ImportAnswer] | Failure]
+)
 """What any call that takes a request id answers."""
 
 
@@ -36,13 +40,14 @@ Told = Envelope[EarnBulkAnswer | EarnedAnswer | EarnAnswer] | list[Envelope[Impo
     operation_id="getRequest",
     summary="What a request did",
     description="The answer that the request with this id got, again, with statuses as they were decided. "
-    "404 where the id was never used, or where its request was refused as a whole.",
+    "Of a job it is the job. 404 where the id was never used, or where its request was refused as a whole.",
     tags=["Requests"],
     responses=documented(errors.InvalidInput, errors.RequestNotFound),
 )
 async def get_request(
     request: ApiRequest,
     requests: NamedDependency[RequestService],
+    jobs: NamedDependency[JobService],
     request_id: Annotated[
         str | None,
         QueryParameter(
@@ -60,6 +65,8 @@ async def get_request(
         raise InvalidInput([Fault(errors.MALFORMED, "requestId is mandatory.", "requestId")])
     outcome = await requests.get(request.user, request_id)
     match outcome:
+        case JobRequest():
+            return Response(Envelope(job_answer(await jobs.get(request.user, outcome.request_key))))
         case ImportOutcome():
             return answer_import(outcome)  # pyright: ignore[reportReturnType]
         case RequestOutcome(kind=RequestKind.EARN):

@@ -1,0 +1,159 @@
+"""A client of jobs that outlasts a service which is being restarted: every question is asked again until it is answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from msgspec import Struct
+
+from cockade.errors import SetupError
+from cockade.http.app import BASE_PATH
+
+JOBS = "/customer/earnBulk/jobs"
+PIECE_BYTES = 64 * 1024
+PATIENCE_S = 600.0
+"""How long a service that has answered before may be away."""
+AGAIN_S = 1.0
+TIMEOUT = httpx.Timeout(30, read=600)
+"""A large audience is answered only when all of it is staged."""
+NOT_NOW = {429, 502, 503, 504}
+USED = 809
+"""The code of a request id that was used before."""
+
+Answer = dict[str, Any]
+
+
+class Rejected(Exception):
+    """The service refuses what was asked."""
+
+    def __init__(self, errors: list[Answer]) -> None:
+        self.codes = [error["code"] for error in errors]
+        self.text = "; ".join(f"{error['message']} ({error['code']})" for error in errors)
+        super().__init__(self.text)
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """The job that is wanted."""
+
+    audience: Path
+    parameters: Mapping[str, str]
+    """Of the call; the request id among them."""
+    is_dry_run: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the audience is written in, by its name."""
+        kinds = [suffix.lower() for suffix in self.audience.suffixes]
+        is_json = {".ndjson", ".jsonl"} & set(kinds)
+        headers = {"Content-Type": "application/x-ndjson" if is_json else "text/csv"}
+        return headers | ({"Content-Encoding": "gzip"} if kinds[-1:] == [".gz"] else {})
+
+
+class JobClient:
+    """One caller's jobs. Raises Rejected where the service refuses, SetupError where it cannot be reached."""
+
+    def __init__(self, url: str, username: str, secret: str, on_wait: Callable[[str], None]) -> None:
+        self._http = httpx.Client(
+            base_url=url.rstrip("/") + BASE_PATH, auth=(username, secret), timeout=TIMEOUT
+        )
+        self._on_wait = on_wait
+        self._has_answered = False
+
+    def __enter__(self) -> JobClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def find(self, wish: Wish) -> Answer | None:
+        """The newest job of this request id, whose audience is there."""
+        sent = {"requestId": wish.parameters["requestId"], "size": "100"}
+        page = self._patiently(lambda: self._http.get(JOBS, params=sent))
+        for job in page["jobs"]:
+            if job["dryRun"] == wish.is_dry_run and job["state"] != "staging":
+                return job
+        return None
+
+    def start(self, wish: Wish, on_sent: Callable[[int], None]) -> Answer:
+        """The job, once its audience is staged; if an answer was lost, the one that began then.
+
+        `on_sent` is told how many bytes are sent, from 0 again where it had to begin anew.
+        """
+
+        def send() -> httpx.Response:
+            return self._http.post(
+                JOBS, params=wish.parameters, headers=wish.headers, content=_pieces(wish.audience, on_sent)
+            )
+
+        try:
+            return self._patiently(send)
+        except Rejected as error:
+            job = self.find(wish) if USED in error.codes else None
+            if job is None:
+                raise
+            return job
+
+    def get(self, job_id: str) -> Answer:
+        """The job as of now."""
+        return self._patiently(lambda: self._http.get(f"{JOBS}/{job_id}"))
+
+    def resume(self, job_id: str) -> Answer:
+        """Have it go on."""
+        return self._patiently(lambda: self._http.put(f"{JOBS}/{job_id}/resume"))
+
+    def save_refused(self, job_id: str, place: Path) -> None:
+        """Write the file of refused lines; what is there is replaced at the end, by all of it."""
+        partial = place.with_name(place.name + ".partial")
+
+        def load() -> httpx.Response:
+            with self._http.stream("GET", f"{JOBS}/{job_id}/refused") as response:
+                if response.is_success:
+                    with partial.open("wb") as file:
+                        for piece in response.iter_bytes():
+                            file.write(piece)
+                    return httpx.Response(200, json={"data": {}})
+                response.read()
+                return response
+
+        self._patiently(load)
+        partial.replace(place)
+
+    def _patiently(self, ask: Callable[[], httpx.Response]) -> Answer:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                response = ask()
+            except httpx.TransportError as error:
+                cause = str(error) or type(error).__name__
+                if not self._has_answered or time.monotonic() > deadline:
+                    raise SetupError(f"{self._http.base_url.host} does not answer: {cause}.") from error
+            else:
+                self._has_answered = True
+                if response.is_success:
+                    return response.json()["data"]
+                cause = f"status {response.status_code}"
+                if response.status_code not in NOT_NOW or time.monotonic() > deadline:
+                    raise Rejected(_errors(response))
+            self._on_wait(cause)
+            time.sleep(AGAIN_S)
+
+
+def _errors(response: httpx.Response) -> list[Answer]:
+    try:
+        return response.json()["errors"]
+    except (ValueError, KeyError, TypeError):
+        return [{"code": response.status_code, "message": response.reason_phrase}]
+
+
+def _pieces(audience: Path, on_sent: Callable[[int], None]) -> Iterator[bytes]:
+    sent = 0
+    on_sent(sent)
+    with audience.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+            sent += len(piece)
+            on_sent(sent)

@@ -1,0 +1,109 @@
+"""`cockade worker`, and its running beside the workers of `cockade serve`"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+
+from cockade import compose, config, logs
+from cockade.cli.database import database_url, prepare
+from cockade.config import Config
+from cockade.worker import work
+
+log = structlog.get_logger()
+
+POLL_S = 0.2
+"""How often the processes look whether the other one is there."""
+RESPAWN_S = 0.5
+STOP_S_MAX = 10.0
+"""How long a worker may take to finish what it has begun; what it has not finished is rolled back."""
+
+
+def worker(
+    parent: Annotated[int | None, typer.Option(hidden=True, help="End with this process.")] = None,
+) -> None:
+    """Do what is done in the background, until SIGTERM or Ctrl-C.
+
+    Any number of workers share the work. `cockade serve` runs one itself where the database is the embedded one, or
+    where COCKADE_BACKGROUND=on.
+    """
+    if parent is not None:
+        _end_with(parent)
+    settings = config.from_environment()
+    logs.configure(settings)
+    with database_url(settings) as url, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(url, settings))
+
+
+async def _work(url: str, settings: Config) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(asked, stop.set)
+    await prepare(url, settings)
+    async with compose.running_background(url, settings) as services:
+        log.info("working", action="worker.start")
+        await work(services, stop)
+        log.info("stopped", action="worker.stop")
+
+
+def _end_with(parent: int) -> None:
+    """Leave at once when the parent is gone; what a transaction has not committed, the database rolls back."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+@contextmanager
+def working_beside(settings: Config) -> Generator[None]:
+    """A worker process for the time of the block, replaced when it dies, where the settings ask for one.
+
+    It reads the configuration from the environment, the database's URL among it.
+    """
+    wanted = settings.background == "on" or (settings.background == "auto" and settings.database_url is None)
+    if not wanted:
+        yield
+        return
+    stop = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(stop,), name="keep-worker", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        keeper.join()
+
+
+def _keep(stop: threading.Event) -> None:
+    while not stop.is_set():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cockade", "worker", "--parent", str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+        )
+        while process.poll() is None and not stop.wait(POLL_S):
+            pass
+        if not stop.is_set():
+            log.warning("the background worker died and is replaced", action="serve.respawn")
+            stop.wait(RESPAWN_S)
+            continue
+        process.terminate()
+        try:
+            process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

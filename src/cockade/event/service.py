@@ -1,0 +1,152 @@
+"""The feed of events: giving what happened its place in it, and reading it.
+
+A request or revocation leaves one row in the outbox, in its own transaction. Once that is committed, the row gets its
+position, from one process at a time: so whoever reads up to a position has read all there will ever be up to it, however
+late some transaction commits. Events of customers are made of what the request stored, when they are read.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from cockade.clock import Clock
+from cockade.event import rules, store
+from cockade.event.model import (
+    LAST_LINE,
+    AnyEvent,
+    CompletedJob,
+    Entry,
+    Page,
+    Part,
+    Place,
+    Revocation,
+    Source,
+    Told,
+    Wanted,
+)
+from cockade.ids import OrgId
+from cockade.request import store as request_store
+from cockade.request.model import ImportOutcome, RequestOutcome
+from cockade.storage.database import Database, Tx
+
+PLACED_AT_ONCE = 10_000
+SOURCES_AT_ONCE = 100
+"""A page is made of so many requests and revocations at most; one that is large is read piece by piece."""
+FORGOTTEN_AT_ONCE = 1_000
+EVERYTHING = Wanted()
+
+
+class EventService:
+    """Use cases of `event`."""
+
+    def __init__(self, database: Database, clock: Clock, kept_days: int) -> None:
+        self._database = database
+        self._clock = clock
+        self._kept = timedelta(days=kept_days)
+
+    async def place(self) -> int:
+        """Give positions to all that was committed and has none; answers how many got one, 0 where somebody else does it."""
+
+        async def body(tx: Tx) -> int:
+            # The next statement has a snapshot of its own: it sees what the one who had the lock before has placed.
+            is_alone = await request_store.try_lock_outbox(tx)
+            return await request_store.place(tx, PLACED_AT_ONCE) if is_alone else 0
+
+        placed = 0
+        while count := await self._database.transaction("event.place", body):
+            placed += count
+        return placed
+
+    async def forget(self) -> int:
+        """Take what is older than it is kept for out of the feed, a little of each org at a time; answers how much it was."""
+        before, forgotten = self._clock() - self._kept, 0
+        while count := await self._database.transaction(
+            "event.forget", lambda tx: request_store.forget_told(tx, before, FORGOTTEN_AT_ONCE)
+        ):
+            forgotten += count
+        return forgotten
+
+    async def find_end(self, org_id: OrgId) -> Place:
+        """Where the org's feed ends now: what happens from now on comes behind it."""
+        return await self._database.transaction("event.find_end", lambda tx: store.find_end(tx, org_id))
+
+    async def read(self, org_id: OrgId, after: Place, count: int, wanted: Wanted = EVERYTHING) -> Page:
+        """So many events at most, in order, the first one being that behind `after`.
+
+        A page may have fewer, and even none, although there are more.
+        """
+
+        async def body(tx: Tx) -> Page:
+            first = after.position + (1 if after.line == LAST_LINE else 0)
+            # One more, to see whether there is more.
+            sources = await store.list_sources(tx, org_id, first, SOURCES_AT_ONCE + 1)
+            has_more = len(sources) > SOURCES_AT_ONCE
+            near = rules.nearest(sources[:SOURCES_AT_ONCE], wanted, count)
+            loaded = await _load(tx, org_id, near)
+            entries: list[Entry] = []
+            end = after
+            for source in sources[:SOURCES_AT_ONCE]:
+                if len(entries) == count or (near and source.position > near[-1].position):
+                    return Page(entries, end, has_more=True)
+                begin = after.line + 1 if source.position == after.position else 0
+                told = loaded.get(source.position)
+                if told is not None:
+                    found, reached = await _expand(tx, source, told, begin, count - len(entries), wanted)
+                    entries += found
+                    if reached is not None:
+                        return Page(entries, Place(source.position, reached), has_more=True)
+                end = Place(source.position, LAST_LINE)
+            return Page(entries, end, has_more)
+
+        return await self._database.transaction("event.read", body)
+
+
+async def _load(tx: Tx, org_id: OrgId, sources: list[Source]) -> dict[int, Told]:
+    """What the requests and revocations were, by position; in a fixed number of statements, but for imports."""
+    keys = [source.request_key for source in sources if source.kind is not None and source.part is None]
+    outcomes = {told.request_key: told for told in await request_store.find_by_keys(tx, org_id, keys)}
+    found: dict[int, Told] = {
+        source.position: outcome
+        for source in sources
+        if isinstance(outcome := outcomes.get(source.request_key), RequestOutcome | ImportOutcome)
+    }
+    if revocations := [source.position for source in sources if source.kind is None]:
+        found |= await store.find_revocations(tx, org_id, revocations)
+    if parts := [source.position for source in sources if source.part is not None]:
+        found |= await store.find_parts(tx, org_id, parts)
+        found |= await store.find_completed_jobs(tx, org_id, parts)
+    return found
+
+
+async def _expand(
+    tx: Tx, source: Source, told: Told, begin: int, room: int, wanted: Wanted
+) -> tuple[list[Entry], int | None]:
+    """Its first so many wanted events from this line on, and up to which line that was; None: it was all."""
+    are_wanted = rules.are_lines_wanted(source, wanted)
+    lines = rules.told_lines(told, begin, room + 1, wanted) if are_wanted else []
+    events = await _line_events(tx, told, lines[:room])
+    entries = [Entry(Place(source.position, line), event) for line, event in events]
+    if len(lines) > room:
+        return entries, lines[room - 1]
+    if rules.is_whole_wanted(source, wanted) and not isinstance(told, Revocation | Part):
+        if len(lines) == room:
+            return entries, lines[-1]
+        if rules.is_of(told, wanted.badge_ids):
+            entries.append(Entry(Place(source.position, LAST_LINE), rules.whole_event(told)))
+    return entries, None
+
+
+async def _line_events(tx: Tx, told: Told, lines: list[int]) -> list[tuple[int, AnyEvent]]:
+    match told:
+        case RequestOutcome() | Revocation():
+            return [(line, rules.line_event(told, line)) for line in lines]
+        case ImportOutcome() | Part():
+            asked = rules.in_ledger(told, lines)
+            validities = await store.list_validities(tx, told.request_key, asked)
+            return [
+                (line, rules.read_event(told, line, validities[place[2]]))
+                for line, place in zip(lines, asked, strict=True)
+                if place[2] in validities
+            ]
+        case CompletedJob():
+            return []

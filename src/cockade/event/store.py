@@ -1,0 +1,101 @@
+"""One typed function per statement that only the feed asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from cockade.event.model import LAST_LINE, START, CompletedJob, Part, Place, Revocation, Source
+from cockade.event.rules import InLedger, Validity
+from cockade.ids import OrgId, RequestKey
+from cockade.job.model import Counts
+from cockade.job.rules import failures
+from cockade.request.model import Ledger, OwnerType, Refusal, RequestKind
+from cockade.storage.database import Tx
+from cockade.storage.sql import load
+
+SQL = load(__package__)
+
+_refusals = msgspec.json.Decoder(list[Refusal]).decode
+_counts = msgspec.json.Decoder(Counts).decode
+
+
+async def list_sources(tx: Tx, org_id: OrgId, position: int, size: int) -> list[Source]:
+    """From this position on, in the order of the feed."""
+    rows = await tx.rows(SQL["list_sources"], org_id, position, size)
+    return [
+        Source(
+            position=row[0],
+            request_key=RequestKey(row[1]),
+            kind=None if row[2] is None else RequestKind(row[2]),
+            part=row[3],
+            badge_id=row[4],
+            lines_max=row[5] or 0,
+        )
+        for row in rows
+    ]
+
+
+async def find_revocations(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, Revocation]:
+    """The revocations at these positions."""
+    return {
+        row[0]: Revocation(
+            request_key=RequestKey(row[1]),
+            at=row[2],
+            badge_id=row[3],
+            ledger=Ledger(row[4]),
+            customers=row[5],
+            request_keys=row[6],
+            lines=row[7],
+        )
+        for row in await tx.rows(SQL["find_revocations"], org_id, positions)
+    }
+
+
+async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, Part]:
+    """What was decided of jobs, at these positions."""
+    return {
+        row[0]: Part(
+            request_key=RequestKey(row[1]),
+            at=row[2],
+            request_id=row[3],
+            badge_key=row[4],
+            badge_id=row[5],
+            owner_type=OwnerType(row[6]),
+            reference_id=row[7],
+            first_line=row[8],
+            customers=row[9],
+            refused=frozenset([*row[10], *(refusal.line for refusal in _refusals(row[11]))]),
+        )
+        for row in await tx.rows(SQL["find_parts"], org_id, positions)
+    }
+
+
+async def find_completed_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, CompletedJob]:
+    """The jobs that were completed at these positions."""
+    return {
+        row[0]: CompletedJob(
+            request_key=RequestKey(row[1]),
+            at=row[2],
+            request_id=row[3],
+            badge_id=row[4],
+            owner_type=OwnerType(row[5]),
+            reference_id=row[6],
+            lines=row[7],
+            failures=failures(_counts(row[8])),
+        )
+        for row in await tx.rows(SQL["find_completed_jobs"], org_id, positions)
+    }
+
+
+async def list_validities(tx: Tx, request_key: RequestKey, asked: Sequence[InLedger]) -> dict[int, Validity]:
+    """By line, the validities of what the request wrote for these badges, customers and lines."""
+    columns = ([each[place] for each in asked] for place in range(3))
+    return {row[0]: (row[1], row[2]) for row in await tx.rows(SQL["list_validities"], request_key, *columns)}
+
+
+async def find_end(tx: Tx, org_id: OrgId) -> Place:
+    """The end of the org's feed, as it is now."""
+    position = await tx.value(SQL["find_last_position"], org_id)
+    return START if position is None else Place(position, LAST_LINE)

@@ -1,0 +1,1 @@
+"""Jobs: audiences that come as files, and are worked through in the background."""

@@ -1,0 +1,505 @@
+"""Jobs: taking an audience in, working it through chunk by chunk, and telling how far it is.
+
+What is done is known from the tables of a job alone: a chunk's transaction issues to its customers, and notes that the
+chunk is decided and which one is next. So it does not matter where somebody is killed, nor whether two work on one job:
+they wait for each other at the job's row, and each finds the chunk that is next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import structlog
+
+from cockade import metrics
+from cockade.access.model import AccessGroup, Caller
+from cockade.badge import store as badge_store
+from cockade.clock import Clock
+from cockade.config import Config
+from cockade.customer import rules as customer_rules
+from cockade.earning import rules as earning_rules
+from cockade.earning.model import Part
+from cockade.earning.service import issue_part
+from cockade.errors import (
+    AudienceStopped,
+    Fault,
+    InvalidInput,
+    JobEnded,
+    JobNotFound,
+    OutcomeUnknown,
+    Refused,
+    RequestIdUsed,
+    Unavailable,
+)
+from cockade.ids import LINE_MAX, CredentialId, RequestKey
+from cockade.job import rules, store
+from cockade.job.model import (
+    Chunk,
+    Flaw,
+    FlawKind,
+    Job,
+    JobCommand,
+    JobOutcome,
+    JobState,
+    StagedChunk,
+)
+from cockade.job.reading import VALUE_CHARS_MAX, Draft, Reader
+from cockade.request import store as request_store
+from cockade.request.model import WHOLE, BulkCommand, RequestKind, RequestOutcome
+from cockade.request.service import Crowded, Turn
+from cockade.storage.database import Body, Database, DuplicateRow, Tx
+from cockade.worker import Unfinished, pause
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+TASK = "job"
+"""What the queue calls it."""
+STAGED_TOGETHER = 8
+"""Chunks that are written in one transaction."""
+READ_TOGETHER = 50
+"""Chunks that are read in one statement."""
+STALE_S = 3600.0
+"""An audience of which nothing has come for so long is given up, and its request id is free."""
+FORGOTTEN_S = 60.0
+"""A job that has not moved for so long, and is not in the queue, is put there again."""
+SWEEP_S = 30.0
+FAILURES_MAX = 3
+"""So often one chunk is tried where the reason is none that passes."""
+RETRY_S_MIN, RETRY_S_MAX = 0.2, 5.0
+
+
+class JobService:
+    """Use cases of `job`."""
+
+    def __init__(self, database: Database, clock: Clock, config: Config) -> None:
+        self._database = database
+        self._clock = clock
+        self._config = config
+        # As many jobs as there are take turns in these, in the order in which they ask: so each gets as many.
+        self._turns = asyncio.Semaphore(max(1, config.background_pool_size // 2))
+
+    # Taking an audience in
+
+    async def start(self, caller: Caller, command: JobCommand, pieces: AsyncIterator[bytes]) -> Job:
+        """Take in an audience, and have it worked through; the job is queued when this returns.
+
+        Raises what earnBulk is refused with as a whole, RequestIdUsed, InvalidInput where the audience cannot be read,
+        AudienceStopped, or whatever `pieces` raises: there is no job then, and the request id is free.
+        """
+        job = await self._database.transaction("job.begin", lambda tx: self._begin(tx, caller, command))
+        try:
+            job = await self._stage(job, pieces)
+            queued = await self._database.transaction("job.queue", lambda tx: self._queue(tx, job))
+        except OutcomeUnknown:
+            raise
+        except BaseException:
+            await asyncio.shield(self._give_up(job))
+            raise
+        return queued
+
+    async def _begin(self, tx: Tx, caller: Caller, command: JobCommand) -> Job:
+        """Rules 2 to 7; whoever began to send an audience under this request id and has not ended is replaced."""
+        now, upload = self._clock(), 1
+        again = None
+        if command.is_dry_run:
+            key: RequestKey | None = await store.new_key(tx, now)
+        else:
+            key = await request_store.begin(tx, caller.org_id, command.request_id, RequestKind.JOB, now)
+            if key is None:
+                key = again = await store.find_staging(tx, caller.org_id, command.request_id)
+        if key is None:
+            raise RequestIdUsed(reference="requestId")
+        badge_id, hold = await badge_store.hold(tx, caller.org_id, command.badge_id, alone=False)
+        terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
+        event_at, until = earning_rules.validity(
+            terms, command.owner_type, command.event_at, now, ZoneInfo(caller.time_zone)
+        )
+        if not command.is_dry_run:
+            outcome = RequestOutcome(
+                request_id=command.request_id,
+                request_key=key,
+                kind=RequestKind.JOB,
+                badge_key=hold.badge_key,
+                badge_id=badge_id,
+                owner_type=command.owner_type,
+                reference_id=command.reference_id,
+                event_at=event_at,
+                valid_until=until,
+                decided_at=now,
+                audience=[],
+                refusals=[],
+            )
+            await request_store.decide(tx, caller.org_id, outcome)
+        if again is None:
+            await store.insert(tx, caller.org_id, key, command, event_at, now, caller.username)
+        else:
+            upload = await store.begin_again(tx, key, command, event_at, now)
+        job = await store.find(tx, key)
+        assert job is not None
+        return msgspec.structs.replace(job, upload=upload)
+
+    async def _stage(self, job: Job, pieces: AsyncIterator[bytes]) -> Job:
+        reader = Reader(job.form, self._config.job_chunk_customers)
+        drafts: list[Draft] = []
+        async for piece in pieces:
+            drafts += reader.feed(piece)
+            if len(drafts) >= STAGED_TOGETHER:
+                job, drafts = await self._write(job, reader, drafts), []
+        drafts += reader.finish()
+        job = await self._write(job, reader, drafts)
+        if not job.lines:
+            raise InvalidInput([Fault(812, "CustomerId information is missing.", "audience")])
+        return job
+
+    async def _write(self, job: Job, reader: Reader, drafts: Sequence[Draft]) -> Job:
+        async def body(tx: Tx) -> Job:
+            chunks = [await _resolved(tx, job, draft) for draft in drafts]
+            kinds = [flaw.kind for chunk in chunks for flaw in chunk.flaws]
+            counts = msgspec.structs.replace(
+                job.counts,
+                malformed=job.counts.malformed + kinds.count(FlawKind.MALFORMED),
+                unknown=job.counts.unknown + kinds.count(FlawKind.UNKNOWN),
+            )
+            written = msgspec.structs.replace(job, counts=counts, form=reader.form)
+            staged = await store.stage(tx, written, chunks, self._clock())
+            if staged is None:
+                raise AudienceStopped
+            return msgspec.structs.replace(written, lines=staged[0], chunks=staged[1])
+
+        staged = await self._anew("job.stage", body)
+        if staged.lines > LINE_MAX:
+            raise InvalidInput([Fault(400, f"An audience has at most {LINE_MAX} lines.", "audience")])
+        return staged
+
+    async def _queue(self, tx: Tx, job: Job) -> Job:
+        now = self._clock()
+        if not await store.queue(tx, job, now):
+            raise AudienceStopped
+        await tx.put_task(TASK, job.job_key)
+        return msgspec.structs.replace(job, state=JobState.QUEUED, touched_at=now)
+
+    async def _give_up(self, job: Job) -> None:
+        """No such audience was sent. Where the database cannot be reached, it will be swept."""
+
+        async def body(tx: Tx) -> None:
+            deleted = await store.delete_staging(tx, job.job_key, job.upload)
+            if deleted is not None and not deleted[2]:
+                await request_store.forget_many(tx, [deleted[:2]])
+
+        with suppress(Unavailable):
+            await self._anew("job.give_up", body)
+
+    # Asking, pausing, resuming, cancelling
+
+    async def get(self, caller: Caller, key: RequestKey | None) -> Job:
+        """The job with this key in the caller's org. Raises JobNotFound."""
+        job = (
+            None
+            if key is None
+            else await self._database.transaction("job.get", lambda tx: store.find(tx, key))
+        )
+        return _own(caller, job)
+
+    async def list_page(
+        self, caller: Caller, request_id: str | None, page: int, size: int
+    ) -> tuple[list[Job], int]:
+        """A page of the org's jobs, newest first, and how many there are in all."""
+        return await self._database.transaction(
+            "job.list", lambda tx: store.list_page(tx, caller.org_id, request_id, page, size)
+        )
+
+    async def pause(self, caller: Caller, key: RequestKey | None) -> Job:
+        """Nothing more is issued until it is resumed. Raises JobNotFound, and JobEnded where there is nothing to pause."""
+        return await self._change("job.pause", caller, key, rules.after_pause)
+
+    async def resume(self, caller: Caller, key: RequestKey | None) -> Job:
+        """Go on. Raises JobNotFound, and JobEnded where it has ended or its audience is not there."""
+        return await self._change("job.resume", caller, key, rules.after_resume)
+
+    async def cancel(self, caller: Caller, key: RequestKey | None) -> Job:
+        """Nothing more is issued; what was, stays. Raises JobNotFound, and JobEnded where it is completed."""
+        return await self._change("job.cancel", caller, key, rules.after_cancel)
+
+    async def _change(
+        self,
+        name: str,
+        caller: Caller,
+        key: RequestKey | None,
+        after: Callable[[JobState], JobState | None],
+    ) -> Job:
+        async def body(tx: Tx) -> Job:
+            job = _own(caller, None if key is None else await store.lock(tx, key))
+            state, now = after(job.state), self._clock()
+            if state is None:
+                raise JobEnded(f"The job is {job.state.value}.")
+            if state is job.state:
+                return job
+            finished_at = now if rules.is_over(state) else None
+            await store.set_state(tx, job.job_key, state, now, finished_at=finished_at)
+            if state is JobState.QUEUED:
+                await tx.put_task(TASK, job.job_key)
+            return msgspec.structs.replace(
+                job, state=state, finished_at=finished_at, rate=None, failure=None, touched_at=now
+            )
+
+        return await self._database.transaction(name, body)
+
+    async def chunks(self, job: Job) -> AsyncGenerator[StagedChunk]:
+        """All chunks of the job, in order, a few at a time."""
+        number = 0
+        while number < job.chunks:
+            found = await self._anew(
+                "job.read",
+                lambda tx, first=number: store.list_chunks(tx, job.job_key, first, STAGED_TOGETHER),
+            )
+            for chunk in found:
+                yield chunk
+            if not found:
+                return
+            number = found[-1].number + 1
+
+    async def _anew(self, name: str, body: Body[T]) -> T:
+        """A transaction with a call's whole time: a file is worked on for longer than a call may take."""
+        with self._database.one_call():
+            return await self._database.transaction(name, body)
+
+    # Working
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work through the jobs of all orgs until `stop` is set. Raises Unavailable where the database is lost."""
+        async with asyncio.TaskGroup() as group:
+            sweeping = group.create_task(self._sweep_often())
+            try:
+                await self._database.work({TASK: self._work_through}, stop)
+            finally:
+                sweeping.cancel()
+
+    async def _work_through(self, number: int, ending: asyncio.Event) -> None:
+        """One job, from where it is to its end. Raises Unfinished when `ending` is set."""
+        key, failures, wait_s = RequestKey(number), 0, RETRY_S_MIN
+        while not ending.is_set():
+            try:
+                async with self._turns:
+                    if ending.is_set():
+                        break
+                    goes_on = await self._advance(key)
+            except Unavailable as error:
+                log.warning("retry", action="job.chunk", job=job_id(key), cause=repr(error.__cause__))
+            except Exception as error:
+                failures += 1
+                log.error("unexpected error", action="job.chunk", job=job_id(key), exc_info=error)
+                if failures == FAILURES_MAX:
+                    await self._fail(key)
+                    return
+            else:
+                if not goes_on:
+                    return
+                failures, wait_s = 0, RETRY_S_MIN
+                if self._config.job_gap_ms:
+                    await pause(ending, self._config.job_gap_ms / 1000)
+                continue
+            await pause(ending, wait_s)
+            wait_s = min(wait_s * 2, RETRY_S_MAX)
+        raise Unfinished
+
+    async def _advance(self, key: RequestKey) -> bool:
+        """One step of a job; False where there is none left, or somebody has stopped it."""
+        try:
+            job = await self._decide(key, alone=False)
+        except (Crowded, DuplicateRow):
+            job = await self._decide(key, alone=True)
+        if job is not None and not job.is_sorted:
+            await self._sort(job)
+        return job is not None
+
+    async def _sort(self, job: Job) -> None:
+        """Find the customers that stand in several lines: in parts, so that it takes the same memory for any audience."""
+        parts = rules.passes(job.lines)
+        for part in range(parts):
+            customers, lines = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+            places: list[tuple[int, int]] = []
+            for first in range(0, job.chunks, READ_TOGETHER):
+                for number, first_line, numbers in await self._read(job.job_key, first):
+                    here = np.flatnonzero((numbers > 0) & (numbers % parts == part))
+                    customers.append(numbers[here])
+                    lines.append(here + first_line)
+                    places.append((number, first_line))
+            found = rules.repeated(np.concatenate(customers), np.concatenate(lines))
+            await self._note_repeats(job, found.tolist(), places)
+        await self._database.transaction(
+            "job.sorted", lambda tx: store.set_sorted(tx, job.job_key, self._clock())
+        )
+
+    async def _read(self, key: RequestKey, first: int) -> list[tuple[int, int, rules.Numbers]]:
+        return await self._database.transaction(
+            "job.sort", lambda tx: store.read_audience(tx, key, first, first + READ_TOGETHER)
+        )
+
+    async def _note_repeats(self, job: Job, lines: Sequence[int], places: Sequence[tuple[int, int]]) -> None:
+        """Lines count through the whole audience; `places` are the numbers and first lines of its chunks.
+
+        What is decided already stays as it is.
+        """
+        starts = [first_line for _, first_line in places]
+        of_chunk: dict[int, list[int]] = {}
+        for line in lines:
+            number, first_line = places[bisect_right(starts, line) - 1]
+            if number >= job.next_chunk:
+                of_chunk.setdefault(number, []).append(line - first_line)
+        for number, repeats in of_chunk.items():
+            await self._database.transaction(
+                "job.repeats",
+                lambda tx, number=number, repeats=repeats: store.add_repeats(
+                    tx, job.job_key, number, repeats
+                ),
+            )
+
+    async def _decide(self, key: RequestKey, *, alone: bool) -> Job | None:
+        """Decide the next chunk and store what became of it, in one transaction; None where there is none to decide.
+
+        Where the job is not sorted, it is only begun.
+        """
+
+        async def body(tx: Tx) -> tuple[Job | None, JobOutcome | None]:
+            job, now = await store.lock(tx, key), self._clock()
+            if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
+                return None, None
+            if job.state is JobState.QUEUED:
+                await store.start(tx, key, now)
+                job = msgspec.structs.replace(job, state=JobState.RUNNING, touched_at=now)
+            if not job.is_sorted:
+                return job, None
+            if job.next_chunk == job.chunks:
+                await store.advance(tx, rules.completed(job, now))
+                if not job.is_dry_run:
+                    await request_store.tell_part(tx, job.org_id, key, WHOLE, now)
+                log.info("job completed", action="job.chunk", job=job_id(key), org=job.org_id)
+                return None, None
+            chunk = await store.take_chunk(tx, key, job.next_chunk)
+            turn = Turn(request_key=key, now=now, alone=alone, is_dry_run=job.is_dry_run)
+            outcome = await _issue(tx, job, chunk, turn)
+            await store.decide_chunk(tx, key, chunk.number, outcome, now)
+            job = rules.advanced(job, chunk, outcome, self._clock())
+            await store.advance(tx, job)
+            if outcome.issued and not job.is_dry_run:
+                await request_store.tell_part(tx, job.org_id, key, chunk.number, now)
+            return job, outcome
+
+        job, outcome = await self._database.transaction("job.chunk", body)
+        if job is not None and outcome is not None and not job.is_dry_run:
+            metrics.count_issuances(RequestKind.JOB, outcome.issued, outcome.refused)
+        return job
+
+    async def _fail(self, key: RequestKey) -> None:
+        message = "An unexpected error; the log of the worker has it. The job can be resumed."
+
+        async def body(tx: Tx) -> None:
+            job = await store.lock(tx, key)
+            if job is not None and job.state in (JobState.QUEUED, JobState.RUNNING):
+                await store.set_state(tx, key, JobState.FAILED, self._clock(), failure=message)
+
+        with suppress(Unavailable):
+            await self._database.transaction("job.fail", body)
+
+    # Sweeping
+
+    async def _sweep_often(self) -> None:
+        while True:
+            with suppress(Unavailable):
+                await self.sweep()
+            await asyncio.sleep(SWEEP_S)
+
+    async def sweep(self) -> None:
+        """Give up audiences that have stopped coming, put forgotten jobs into the queue, and delete old files."""
+        now = self._clock()
+        stale = now - timedelta(seconds=STALE_S)
+        for key, upload in await self._database.transaction(
+            "job.list_stale", lambda tx: store.list_stale(tx, stale)
+        ):
+            job = await self._database.transaction("job.look", lambda tx, key=key: store.find(tx, key))
+            if job is not None and job.upload == upload:
+                await self._give_up(job)
+        forgotten = now - timedelta(seconds=FORGOTTEN_S)
+
+        async def requeue(tx: Tx) -> None:
+            for key in await store.list_forgotten(tx, forgotten):
+                await tx.put_task(TASK, key)
+
+        await self._database.transaction("job.requeue", requeue)
+        old = now - timedelta(days=self._config.job_sent_days)
+        await self._database.transaction("job.forget_sent", lambda tx: store.forget_sent(tx, old))
+
+
+def job_id(key: RequestKey) -> str:
+    """The job as callers know it: 16 hex digits."""
+    return f"{key % 2**64:016x}"
+
+
+def _own(caller: Caller, job: Job | None) -> Job:
+    """The job, if it is the caller's org's. Raises JobNotFound."""
+    if job is None or job.org_id != caller.org_id:
+        raise JobNotFound(reference="jobId")
+    return job
+
+
+async def _resolved(tx: Tx, job: Job, draft: Draft) -> Chunk:
+    """The chunk with the customers whom its identifiers name."""
+    kind, chunk = job.form.identifier, draft.chunk
+    if kind is None or not draft.names:
+        return chunk
+    asked = [customer_rules.identifier(kind, name) for _, _, name in draft.names]
+    numbers, flaws = chunk.numbers.copy(), list(chunk.flaws)
+    for (line, row, name), customer in zip(
+        draft.names, await store.resolve(tx, job.org_id, kind, asked), strict=True
+    ):
+        if customer is None:
+            message = f"No customer has this {kind.value}."
+            flaws.append(Flaw(line, row, FlawKind.UNKNOWN, name[:VALUE_CHARS_MAX], message))
+        else:
+            numbers[line] = customer
+    return Chunk(numbers=numbers, flaws=sorted(flaws, key=lambda flaw: flaw.line), sent=chunk.sent)
+
+
+async def _issue(tx: Tx, job: Job, chunk: StagedChunk, turn: Turn) -> JobOutcome:
+    """Issue to whoever the chunk names and nobody before her; what is refused as a whole, is so to each."""
+    places = rules.open_lines(chunk)
+    if not len(places):
+        return JobOutcome(issued=0)
+    caller = Caller(
+        credential_id=CredentialId(0),
+        username=job.created_by,
+        org_id=job.org_id,
+        time_zone=job.time_zone,
+        access_group=AccessGroup.DEFAULT,
+    )
+    command = BulkCommand(
+        request_id=job.request_id,
+        badge_id=job.badge_id,
+        customers=chunk.numbers[places].tolist(),
+        event_at=job.event_at,
+        owner_type=job.owner_type,
+        reference_id=job.reference_id,
+    )
+    part = Part(lines=places + chunk.first_line, unwritten=job.counts.issued if job.is_dry_run else 0)
+    try:
+        outcome = await issue_part(tx, caller, command, turn, part)
+    except Refused as error:
+        return JobOutcome(issued=0, refused={error.code: len(places)}, code=error.code)
+    refusals = [
+        msgspec.structs.replace(refusal, line=int(places[refusal.line])) for refusal in outcome.refusals
+    ]
+    return JobOutcome(
+        issued=len(places) - len(refusals),
+        refused=Counter(refusal.reason.value for refusal in refusals),
+        refusals=refusals,
+    )

@@ -1,0 +1,1 @@
+"""Webhooks: addresses of an org that its events are delivered to."""

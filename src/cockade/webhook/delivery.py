@@ -1,0 +1,256 @@
+"""Delivering: what the worker does with webhooks, for as long as it runs.
+
+Each webhook has its own place in the feed of its org, and is delivered to by one worker at a time, whose lease on it ends
+by itself. One that is slow or dead holds up nobody else: each is a task of its own, and between rounds that fail it waits in
+the database. A round is recorded when it is over; whoever dies before that delivers it again, so that every event arrives
+at least once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from cockade import metrics
+from cockade.audit.model import Action, Worker
+from cockade.audit.store import record
+from cockade.clock import Clock
+from cockade.config import Config
+from cockade.errors import Unavailable
+from cockade.event.model import Entry, Page, Wanted
+from cockade.event.service import EventService
+from cockade.storage.database import Database, Tx
+from cockade.webhook import rules, store
+from cockade.webhook.model import Attempt, Claimed, Progress, Verdict
+from cockade.webhook.sending import Sender
+
+POLL_S = 0.25
+"""How often it is looked whether there is something to tell."""
+WEBHOOKS_AT_ONCE = 100
+"""So many a worker delivers to side by side."""
+PAGE = 200
+"""Events of a round."""
+LANES_AT_ONCE = 8
+"""So many POSTs to one receiver are under way at a time, of different customers."""
+ROUND_S_MAX = 5.0
+"""After so long no further POST is begun in a round, so that it is recorded before the lease ends."""
+LEASE_SLACK_S = 5.0
+SWEEP_S = 60.0
+"""How often what is old is deleted, and the backlog counted."""
+FORGOTTEN_AT_ONCE = 10_000
+GONE = "The receiver answered 410 Gone."
+
+log = structlog.get_logger()
+
+
+class Round:
+    """One round of deliveries to one webhook."""
+
+    def __init__(self, delivered: frozenset[str]) -> None:
+        self.delivered = set(delivered)
+        self.attempts: list[Attempt] = []
+        self.asked_s = 0.0
+        """How long the receiver asks to be left alone."""
+        self.is_over = False
+        """Nothing further is begun: it is gone, cannot be reached, or time is up."""
+        self.is_gone = False
+
+
+class Delivery:
+    """What gives events their places, and brings them to webhooks."""
+
+    def __init__(self, database: Database, clock: Clock, events: EventService, settings: Config) -> None:
+        self._database = database
+        self._clock = clock
+        self._events = events
+        self._networks = rules.read_networks(settings.webhook_networks)
+        self._timeout_s = settings.webhook_timeout_s
+        self._give_up = timedelta(hours=settings.webhook_give_up_h)
+        self._log_kept = timedelta(days=settings.webhook_log_days)
+        self._lease = secrets.token_hex(8)
+        self._lease_time = timedelta(seconds=ROUND_S_MAX + self._timeout_s + LEASE_SLACK_S)
+
+    async def deliver_forever(self, stop: asyncio.Event) -> None:
+        """Until the event is set; then rounds that are under way end, and are recorded. Raises Unavailable, in a group."""
+        sender = Sender(self._networks, self._timeout_s)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._sweep_often(stop))
+                await self._claim_often(group, sender, stop)
+        finally:
+            await sender.close()
+
+    async def _claim_often(self, group: asyncio.TaskGroup, sender: Sender, stop: asyncio.Event) -> None:
+        serving: set[asyncio.Task[None]] = set()
+        while not stop.is_set():
+            await self._events.place()
+            for claimed in await self._claim(WEBHOOKS_AT_ONCE - len(serving)):
+                task = group.create_task(self._serve(claimed, sender, stop))
+                serving.add(task)
+                task.add_done_callback(serving.discard)
+            await _pause(stop, POLL_S)
+
+    async def _claim(self, count: int) -> list[Claimed]:
+        if count <= 0:
+            return []
+        now = self._clock()
+        return await self._database.transaction(
+            "webhook.claim",
+            lambda tx: store.claim(tx, self._lease, now, now + self._lease_time, count),
+        )
+
+    async def _sweep_often(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self._sweep()
+            await _pause(stop, SWEEP_S)
+
+    async def _sweep(self) -> None:
+        """Delete what is old, and count what there is to do."""
+        await self._events.forget()
+        before = self._clock() - self._log_kept
+        while await self._database.transaction(
+            "webhook.forget_attempts", lambda tx: store.forget_attempts(tx, before, FORGOTTEN_AT_ONCE)
+        ):
+            pass
+        backlog = await self._database.transaction("webhook.find_backlog", store.find_backlog)
+        metrics.webhook_backlog.set(backlog.sources)
+        metrics.webhooks_failing.set(backlog.failing)
+
+    async def _serve(self, claimed: Claimed, sender: Sender, stop: asyncio.Event) -> None:
+        """Rounds, until there is nothing left, or one fails, or another worker has it."""
+        wanted = Wanted(
+            frozenset(claimed.kinds), None if claimed.badge_ids is None else frozenset(claimed.badge_ids)
+        )
+        try:
+            while not stop.is_set():
+                page = await self._events.read(claimed.org_id, claimed.place, PAGE, wanted)
+                done = await self._carry_out(claimed, page, sender, stop)
+                progress = self._progress(claimed, page, done)
+                if not await self._record(claimed, progress, done.attempts):
+                    return
+                if progress.retry_at is not None or progress.disabled_reason is not None:
+                    break
+                claimed = msgspec.structs.replace(
+                    claimed,
+                    place=progress.place,
+                    ahead=frozenset(progress.ahead),
+                    failures=progress.failures,
+                    failing_since=progress.failing_since,
+                )
+                if not page.has_more and not progress.ahead and progress.place == page.end:
+                    break
+            await self._database.transaction(
+                "webhook.release", lambda tx: store.release(tx, claimed, self._lease)
+            )
+        except Unavailable as error:
+            # The lease ends by itself; whoever has the webhook then goes on from what was recorded.
+            log.warning("a round of deliveries was not recorded", action="webhook.deliver", cause=repr(error))
+        except Exception as error:
+            # The others go on; this one is tried again when its lease has ended.
+            log.error(
+                "unexpected error", action="webhook.deliver", webhook=claimed.webhook_id, exc_info=error
+            )
+
+    async def _carry_out(self, claimed: Claimed, page: Page, sender: Sender, stop: asyncio.Event) -> Round:
+        """Deliver what the page has, as far as the receiver takes it."""
+        done = Round(claimed.ahead)
+        ends_s = asyncio.get_running_loop().time() + ROUND_S_MAX
+
+        async def deliver(entry: Entry) -> bool:
+            if stop.is_set() or asyncio.get_running_loop().time() > ends_s:
+                done.is_over = True
+            return not done.is_over and await self._deliver(claimed, entry, sender, done)
+
+        await _go_along(rules.lanes(page.entries, done.delivered), deliver)
+        await _go_along(rules.whole_lanes(page.entries, done.delivered), deliver)
+        return done
+
+    async def _deliver(self, claimed: Claimed, entry: Entry, sender: Sender, done: Round) -> bool:
+        """Whether the receiver has taken it."""
+        event, now = entry.event, self._clock()
+        signing = rules.signing_secrets(claimed.secrets, now)
+        answer = await sender.post(claimed.url, event.id, msgspec.json.encode(event), signing, now)
+        meaning = rules.verdict(answer)
+        attempt = Attempt(
+            at=now,
+            event_id=event.id,
+            kind=event.kind,
+            status=answer.status,
+            error=rules.error_of(answer),
+            duration_ms=answer.duration_ms,
+        )
+        done.attempts.append(attempt)
+        metrics.count_delivery(meaning.value.lower())
+        if meaning is Verdict.DELIVERED:
+            done.delivered.add(event.id)
+            return True
+        asked_s = rules.retry_after_s(answer.retry_after, now)
+        done.asked_s = max(done.asked_s, asked_s)
+        done.is_gone = done.is_gone or meaning is Verdict.GONE
+        # Others of the round would only wait for the same.
+        done.is_over = done.is_over or done.is_gone or answer.status is None or asked_s > 0
+        return False
+
+    def _progress(self, claimed: Claimed, page: Page, done: Round) -> Progress:
+        progress = rules.progress(
+            claimed,
+            page,
+            done.delivered,
+            done.attempts,
+            now=self._clock(),
+            asked_s=done.asked_s,
+            chance=random.random(),
+            give_up=self._give_up,
+        )
+        return msgspec.structs.replace(progress, disabled_reason=GONE) if done.is_gone else progress
+
+    async def _record(self, claimed: Claimed, progress: Progress, attempts: list[Attempt]) -> bool:
+        """Whether the webhook was still ours."""
+
+        async def body(tx: Tx) -> bool:
+            now = self._clock()
+            if not await store.record_progress(tx, claimed, self._lease, progress, now + self._lease_time):
+                return False
+            if attempts:
+                await store.log_attempts(tx, claimed.org_id, claimed.webhook_id, attempts)
+            if progress.disabled_reason is not None:
+                by, details = Worker(claimed.org_id), {"reason": progress.disabled_reason}
+                await record(tx, by, now, Action.WEBHOOK_DISABLE, claimed.webhook_id, details)
+            return True
+
+        is_ours = await self._database.transaction("webhook.record_progress", body)
+        if progress.disabled_reason is not None and is_ours:
+            reason = progress.disabled_reason
+            log.warning(
+                "a webhook was disabled", action="webhook.disable", webhook=claimed.webhook_id, reason=reason
+            )
+        return is_ours
+
+
+async def _go_along(lanes: list[list[Entry]], deliver: Callable[[Entry], Awaitable[bool]]) -> None:
+    """Several lanes at a time; in each one after the other, up to the first that is not taken."""
+    waiting = iter(lanes)
+
+    async def go() -> None:
+        for lane in waiting:
+            for entry in lane:
+                if not await deliver(entry):
+                    break
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(LANES_AT_ONCE, len(lanes))):
+            group.create_task(go())
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,196 @@
+"""Pure decisions about webhooks (`docs/api/events.md`, `docs/security.md`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence, Set
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
+
+from cockade.errors import SetupError
+from cockade.event.model import Entry, EventKind, Page, Place
+from cockade.webhook.model import URL_CHARS_MAX, Answer, Attempt, Claimed, Progress, Secrets, Verdict
+
+BACKOFF_S = 0.5
+BACKOFF_S_MAX = 15 * 60.0
+RETRY_AFTER_S_MAX = 60 * 60.0
+"""A receiver may ask to be left alone for so long at a time."""
+OLD_SECRET_KEPT = timedelta(hours=24)
+"""After a rotation both sign for so long."""
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+_NAT64 = IPv6Network("64:ff9b::/96")
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
+
+def read_networks(text: str) -> Networks:
+    """The networks of a setting, separated by commas. Raises SetupError."""
+    try:
+        return tuple(ip_network(word.strip()) for word in text.split(",") if word.strip())
+    except ValueError as error:
+        raise SetupError(f"COCKADE_WEBHOOK_NETWORKS cannot be used: {error}.") from None
+
+
+def url_fault(url: str, networks: Networks) -> str | None:
+    """What is wrong with a URL that somebody wants events delivered to, as far as that can be seen without asking."""
+    if len(url) > URL_CHARS_MAX or not _PRINTABLE.fullmatch(url):
+        return f"A URL has at most {URL_CHARS_MAX} characters, all of them printable ASCII; write others in their encoded form."
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "This is no URL."
+    if parts.scheme != "https" and not (parts.scheme == "http" and networks):
+        return "The URL begins with https://."
+    if not host or port == 0:
+        return "The URL names no host."
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        return "The URL has neither a user nor a fragment in it."
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None  # a name: where it leads is looked at with every delivery
+    return (
+        None
+        if may_connect(address, networks, is_plain=parts.scheme == "http")
+        else "This address is private."
+    )
+
+
+def may_connect(address: IPv4Address | IPv6Address, networks: Networks, *, is_plain: bool) -> bool:
+    """Whether events may be sent to this address: it is of the public internet, or of the networks that are allowed.
+
+    Without TLS only to the latter.
+    """
+    inner = _inner(address)
+    if any(one in network for network in networks for one in (address, inner)):
+        return True
+    return not is_plain and all(one.is_global and not one.is_multicast for one in (address, inner))
+
+
+def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The address of the old internet that one of the new one leads to."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else address)
+
+
+def verdict(answer: Answer) -> Verdict:
+    """What an answer means: any 2xx says that it was taken."""
+    if answer.status is None:
+        return Verdict.FAILED
+    if 200 <= answer.status < 300:
+        return Verdict.DELIVERED
+    return Verdict.GONE if answer.status == 410 else Verdict.FAILED
+
+
+def error_of(answer: Answer) -> str | None:
+    """What the delivery log says of it; None: delivered."""
+    if verdict(answer) is Verdict.DELIVERED:
+        return None
+    return answer.error or f"The receiver answered {answer.status}."
+
+
+def retry_after_s(text: str | None, now: datetime) -> float:
+    """How long a receiver asks to be left alone; 0 where it does not, or not understandably."""
+    if text is None:
+        return 0.0
+    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        return min(float(text), RETRY_AFTER_S_MAX)
+    try:
+        until = parsedate_to_datetime(text)
+        return min(max((until - now).total_seconds(), 0.0), RETRY_AFTER_S_MAX)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def pause_s(failures: int, asked_s: float, chance: float) -> float:
+    """How long to wait after so many rounds in a row in which nothing was delivered; `chance` is from [0, 1).
+
+    Twice as long each time, and between half of that and the whole, so that many do not come back at the same moment.
+    """
+    longest = min(BACKOFF_S * 2.0 ** min(failures, 30), BACKOFF_S_MAX)
+    return max(asked_s, longest * (0.5 + chance / 2))
+
+
+def signing_secrets(secrets: Secrets, now: datetime) -> list[str]:
+    """Those that sign now, the new one first."""
+    until = secrets.old_secret_until
+    is_kept = secrets.old_secret is not None and until is not None and now < until
+    return [secrets.secret] + ([secrets.old_secret] if is_kept and secrets.old_secret else [])
+
+
+def lanes(entries: Iterable[Entry], delivered: Set[str]) -> list[list[Entry]]:
+    """What is still to be delivered, by customer: lanes go side by side, and within a lane each waits for the one before."""
+    by_customer: dict[int, list[Entry]] = {}
+    for entry in entries:
+        if entry.event.id not in delivered and entry.event.kind is not EventKind.BATCH_COMPLETED:
+            customer = getattr(entry.event.data, "customer_id", 0)
+            by_customer.setdefault(customer, []).append(entry)
+    return list(by_customer.values())
+
+
+def whole_lanes(entries: Sequence[Entry], delivered: Set[str]) -> list[list[Entry]]:
+    """The events of requests as a whole, of those whose customers' events have all been delivered."""
+    waiting = {
+        entry.place.position
+        for entry in entries
+        if entry.event.id not in delivered and entry.event.kind is not EventKind.BATCH_COMPLETED
+    }
+    return [
+        [entry]
+        for entry in entries
+        if entry.event.kind is EventKind.BATCH_COMPLETED
+        and entry.event.id not in delivered
+        and entry.place.position not in waiting
+    ]
+
+
+def progress(
+    claimed: Claimed,
+    page: Page,
+    delivered: Set[str],
+    attempts: Sequence[Attempt],
+    *,
+    now: datetime,
+    asked_s: float,
+    chance: float,
+    give_up: timedelta,
+) -> Progress:
+    """Where the webhook is after a round; `delivered` are events of this page, in this round or before."""
+    place, ahead = _reached(claimed.place, page, delivered)
+    errors = [attempt.error for attempt in attempts if attempt.error is not None]
+    if not errors:
+        return Progress(place=place, ahead=ahead, failures=0, failing_since=None, retry_at=None)
+    has_moved = len(errors) < len(attempts)
+    # What waits at the head is the same as before, unless something before it was delivered.
+    is_stuck = place == claimed.place and claimed.failing_since is not None
+    failing_since = claimed.failing_since if is_stuck and claimed.failing_since else now
+    failures = 0 if has_moved else claimed.failures + 1
+    reason = None
+    if now - failing_since >= give_up:
+        hours = round(give_up.total_seconds() / 3600)
+        reason = f"What comes next could not be delivered for {hours} hours. {errors[-1]}"
+    return Progress(
+        place=place,
+        ahead=ahead,
+        failures=failures,
+        failing_since=failing_since,
+        retry_at=now + timedelta(seconds=pause_s(failures, asked_s, chance)),
+        disabled_reason=reason,
+    )
+
+
+def _reached(before: Place, page: Page, delivered: Set[str]) -> tuple[Place, list[str]]:
+    """Up to where all has been delivered, and which events behind that."""
+    place = before
+    for number, entry in enumerate(page.entries):
+        if entry.event.id not in delivered:
+            return place, [rest.event.id for rest in page.entries[number:] if rest.event.id in delivered]
+        place = entry.place
+    return page.end, []

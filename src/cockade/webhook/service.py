@@ -1,0 +1,206 @@
+"""Making, changing and testing webhooks, and reading what became of deliveries."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+
+import msgspec
+from msgspec import UNSET
+
+from cockade import ids, times
+from cockade.audit.model import Action, Changer
+from cockade.audit.rules import changes
+from cockade.audit.store import record
+from cockade.clock import Clock
+from cockade.config import Config
+from cockade.errors import MALFORMED, Fault, InvalidInput, OrgNotFound, TooManyWebhooks, WebhookNotFound
+from cockade.event import store as event_store
+from cockade.ids import OrgId, WebhookId
+from cockade.storage.database import Database, Tx
+from cockade.webhook import rules, store
+from cockade.webhook.model import (
+    TEST_KIND,
+    WEBHOOKS_MAX,
+    Attempt,
+    LoggedAttempt,
+    Webhook,
+    WebhookChange,
+    WebhookDraft,
+)
+from cockade.webhook.sending import Sender
+
+SECRET_BYTES = 32
+
+
+class WebhookService:
+    """Use cases of `webhook`; each is one transaction in the org of whoever changes something."""
+
+    def __init__(self, database: Database, clock: Clock, settings: Config) -> None:
+        self._database = database
+        self._clock = clock
+        self._networks = rules.read_networks(settings.webhook_networks)
+        self._timeout_s = settings.webhook_timeout_s
+
+    async def create(self, by: Changer, draft: WebhookDraft) -> tuple[Webhook, str]:
+        """Make a webhook; the secret that its deliveries are signed with is told this once.
+
+        Raises InvalidInput, OrgNotFound and TooManyWebhooks.
+        """
+        self._require_url(draft.url)
+        org_id, now, secret = _org_of(by), self._clock(), _new_secret()
+        webhook_id = WebhookId(ids.new_id(int(now.timestamp()), secrets.token_bytes(8)))
+
+        async def body(tx: Tx) -> Webhook:
+            if not await store.lock_org(tx, org_id):
+                raise OrgNotFound
+            if await store.count(tx, org_id) >= WEBHOOKS_MAX:
+                raise TooManyWebhooks
+            place = draft.after or await event_store.find_end(tx, org_id)
+            await store.insert(tx, org_id, webhook_id, draft, secret, place, now, by.username)
+            webhook = await _find(tx, org_id, webhook_id)
+            await record(tx, by, now, Action.WEBHOOK_CREATE, webhook_id, _told(webhook))
+            return webhook
+
+        return await self._database.transaction("webhook.create", body), secret
+
+    async def update(self, by: Changer, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
+        """Change a webhook; deliveries begin anew at once. Raises InvalidInput and WebhookNotFound."""
+        if change.url is not None:
+            self._require_url(change.url)
+        org_id, now = _org_of(by), self._clock()
+
+        async def body(tx: Tx) -> Webhook:
+            before = await store.lock(tx, org_id, webhook_id)
+            if before is None:
+                raise WebhookNotFound
+            is_active = before.is_active if change.is_active is None else change.is_active
+            wanted = msgspec.structs.replace(
+                before,
+                url=change.url or before.url,
+                description=before.description if change.description is None else change.description,
+                kinds=change.kinds or before.kinds,
+                badge_ids=before.badge_ids if change.badge_ids is UNSET else change.badge_ids,
+                is_active=is_active,
+                disabled_reason=None if is_active else before.disabled_reason,
+                place=change.after or before.place,
+            )
+            has_other_place = change.after is not None
+            await store.update(tx, wanted, now, by.username, has_other_place=has_other_place)
+            changed = changes(_told(before), _told(wanted))
+            await record(tx, by, now, Action.WEBHOOK_UPDATE, webhook_id, {"changed": changed})
+            return await _find(tx, org_id, webhook_id)
+
+        return await self._database.transaction("webhook.update", body)
+
+    async def get(self, org_id: OrgId, webhook_id: WebhookId) -> Webhook:
+        """One webhook. Raises WebhookNotFound."""
+        return await self._database.transaction("webhook.get", lambda tx: _find(tx, org_id, webhook_id))
+
+    async def list_all(self, org_id: OrgId) -> list[Webhook]:
+        """All webhooks of the org, oldest first."""
+        return await self._database.transaction("webhook.list", lambda tx: store.list_webhooks(tx, org_id))
+
+    async def delete(self, by: Changer, webhook_id: WebhookId) -> None:
+        """Forget a webhook and its log. Raises WebhookNotFound."""
+        org_id = _org_of(by)
+
+        async def body(tx: Tx) -> None:
+            if not await store.delete(tx, org_id, webhook_id):
+                raise WebhookNotFound
+            await record(tx, by, self._clock(), Action.WEBHOOK_DELETE, webhook_id, {})
+
+        await self._database.transaction("webhook.delete", body)
+
+    async def rotate_secret(self, by: Changer, webhook_id: WebhookId) -> tuple[Webhook, str]:
+        """Sign with a new secret, told this once, and for a day with the one before too. Raises WebhookNotFound."""
+        org_id, now, secret = _org_of(by), self._clock(), _new_secret()
+        until = now + rules.OLD_SECRET_KEPT
+
+        async def body(tx: Tx) -> Webhook:
+            if not await store.rotate_secret(tx, org_id, webhook_id, secret, until, now, by.username):
+                raise WebhookNotFound
+            details = {"oldSecretUntil": times.iso(until)}
+            await record(tx, by, now, Action.WEBHOOK_ROTATE_SECRET, webhook_id, details)
+            return await _find(tx, org_id, webhook_id)
+
+        return await self._database.transaction("webhook.rotate_secret", body), secret
+
+    async def send_test(self, org_id: OrgId, webhook_id: WebhookId) -> Attempt:
+        """Send something to it now, whether or not it is active, and answer what came of it. Raises WebhookNotFound."""
+        found = await self._database.transaction(
+            "webhook.find_secrets", lambda tx: store.find_secrets(tx, org_id, webhook_id)
+        )
+        if found is None:
+            raise WebhookNotFound
+        url, signing = found
+        now = self._clock()
+        event_id = ids.new_id(int(now.timestamp()), secrets.token_bytes(8))
+        body = msgspec.json.encode(
+            {
+                "id": event_id,
+                "type": TEST_KIND,
+                "timestamp": times.iso(now),
+                "data": {"webhookId": webhook_id},
+            }
+        )
+        sender = Sender(self._networks, self._timeout_s)
+        try:
+            answer = await sender.post(url, event_id, body, rules.signing_secrets(signing, now), now)
+        finally:
+            await sender.close()
+        attempt = Attempt(
+            at=now,
+            event_id=event_id,
+            kind=TEST_KIND,
+            status=answer.status,
+            error=rules.error_of(answer),
+            duration_ms=answer.duration_ms,
+        )
+        await self._database.transaction(
+            "webhook.log_test", lambda tx: store.log_attempts(tx, org_id, webhook_id, [attempt])
+        )
+        return attempt
+
+    async def list_attempts(
+        self, org_id: OrgId, webhook_id: WebhookId, before: int | None, size: int, *, only_failed: bool
+    ) -> list[LoggedAttempt]:
+        """So many attempts, newest first, the first one being that before `before`. Raises WebhookNotFound."""
+
+        async def body(tx: Tx) -> list[LoggedAttempt]:
+            await _find(tx, org_id, webhook_id)
+            return await store.list_attempts(tx, org_id, webhook_id, before, size, only_failed=only_failed)
+
+        return await self._database.transaction("webhook.list_attempts", body)
+
+    def _require_url(self, url: str) -> None:
+        fault = rules.url_fault(url, self._networks)
+        if fault is not None:
+            raise InvalidInput([Fault(MALFORMED, fault, "url")])
+
+
+def _org_of(by: Changer) -> OrgId:
+    assert by.org_id is not None, "a webhook belongs to an org"
+    return by.org_id
+
+
+async def _find(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook:
+    webhook = await store.find(tx, org_id, webhook_id)
+    if webhook is None:
+        raise WebhookNotFound
+    return webhook
+
+
+def _new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def _told(webhook: Webhook) -> dict[str, object]:
+    """What the audit trail says of it: never a secret."""
+    return {
+        "url": webhook.url,
+        "description": webhook.description,
+        "events": webhook.kinds,
+        "badgeMetaIds": webhook.badge_ids,
+        "isActive": webhook.is_active,
+    }

@@ -1,0 +1,222 @@
+"""One typed function per statement on webhooks and the delivery log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cockade.event.model import EventKind, Place
+from cockade.ids import OrgId, WebhookId
+from cockade.storage.database import Row, Tx
+from cockade.storage.sql import load
+from cockade.webhook.model import (
+    Attempt,
+    Backlog,
+    Claimed,
+    LoggedAttempt,
+    Progress,
+    Secrets,
+    Webhook,
+    WebhookDraft,
+)
+
+SQL = load(__package__)
+_ATTEMPT = ("at", "event_id", "kind", "status", "error", "duration_ms")
+
+
+async def lock_org(tx: Tx, org_id: OrgId) -> bool:
+    """Be the only one who adds a webhook to the org; False where there is no such org."""
+    return await tx.value(SQL["lock_org"], org_id) is not None
+
+
+async def count(tx: Tx, org_id: OrgId) -> int:
+    """How many webhooks the org has."""
+    return await tx.value(SQL["count_webhooks"], org_id)
+
+
+async def insert(
+    tx: Tx,
+    org_id: OrgId,
+    webhook_id: WebhookId,
+    draft: WebhookDraft,
+    secret: str,
+    place: Place,
+    now: datetime,
+    username: str,
+) -> None:
+    """Write a new webhook, active from now on."""
+    await tx.execute(
+        SQL["insert_webhook"],
+        org_id,
+        webhook_id,
+        draft.url,
+        draft.description,
+        draft.kinds,
+        draft.badge_ids,
+        secret,
+        *place,
+        now,
+        username,
+    )
+
+
+async def list_webhooks(tx: Tx, org_id: OrgId) -> list[Webhook]:
+    """All webhooks of the org, oldest first."""
+    return [_webhook(row) for row in await tx.rows(SQL["list_webhooks"], org_id, None)]
+
+
+async def find(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook | None:
+    """One webhook."""
+    row = await tx.row(SQL["list_webhooks"], org_id, webhook_id)
+    return None if row is None else _webhook(row)
+
+
+async def lock(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook | None:
+    """As find; nobody else changes it until the end of the transaction."""
+    await tx.execute(SQL["lock_webhook"], org_id, webhook_id)
+    return await find(tx, org_id, webhook_id)
+
+
+async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, has_other_place: bool) -> None:
+    """Make it what this says; its lease ends."""
+    await tx.execute(
+        SQL["update_webhook"],
+        webhook.org_id,
+        webhook.webhook_id,
+        webhook.url,
+        webhook.description,
+        webhook.kinds,
+        webhook.badge_ids,
+        webhook.is_active,
+        webhook.disabled_reason,
+        *webhook.place,
+        has_other_place,
+        now,
+        username,
+    )
+
+
+async def rotate_secret(
+    tx: Tx,
+    org_id: OrgId,
+    webhook_id: WebhookId,
+    secret: str,
+    old_until: datetime,
+    now: datetime,
+    username: str,
+) -> bool:
+    """Sign with another secret, and with the one before until then; False where there is no such webhook."""
+    found = await tx.value(SQL["rotate_secret"], org_id, webhook_id, secret, old_until, now, username)
+    return found is not None
+
+
+async def find_secrets(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> tuple[str, Secrets] | None:
+    """Its URL and what signs for it."""
+    row = await tx.row(SQL["find_secrets"], org_id, webhook_id)
+    return None if row is None else (row[0], _secrets(row[1:]))
+
+
+async def delete(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> bool:
+    """Delete it and its log; False where there is no such webhook."""
+    return await tx.value(SQL["delete_webhook"], org_id, webhook_id) is not None
+
+
+async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) -> list[Claimed]:
+    """Have so many webhooks that have something to do for oneself, until then."""
+    return [
+        Claimed(
+            org_id=OrgId(row[0]),
+            webhook_id=WebhookId(row[1]),
+            url=row[2],
+            kinds=[EventKind(kind) for kind in row[3]],
+            badge_ids=row[4],
+            secrets=_secrets(row[5:8]),
+            place=Place(row[8], row[9]),
+            ahead=frozenset(row[10]),
+            failures=row[11],
+            failing_since=row[12],
+        )
+        for row in await tx.rows(SQL["claim"], lease, now, until, count)
+    ]
+
+
+async def record_progress(tx: Tx, claimed: Claimed, lease: str, progress: Progress, until: datetime) -> bool:
+    """Say where it is, and keep it until then; False where it is somebody else's by now."""
+    found = await tx.value(
+        SQL["record_progress"],
+        claimed.org_id,
+        claimed.webhook_id,
+        lease,
+        *progress.place,
+        progress.ahead,
+        progress.failures,
+        progress.failing_since,
+        progress.retry_at,
+        progress.disabled_reason,
+        until,
+    )
+    return found is not None
+
+
+async def release(tx: Tx, claimed: Claimed, lease: str) -> None:
+    """Let others have it."""
+    await tx.execute(SQL["release"], claimed.org_id, claimed.webhook_id, lease)
+
+
+async def log_attempts(tx: Tx, org_id: OrgId, webhook_id: WebhookId, attempts: Sequence[Attempt]) -> None:
+    """Write them to the delivery log."""
+    rows = [(org_id, webhook_id, *(getattr(attempt, name) for name in _ATTEMPT)) for attempt in attempts]
+    await tx.copy_records("webhook_attempt", ("org_id", "webhook_id", *_ATTEMPT), rows)
+
+
+async def list_attempts(
+    tx: Tx, org_id: OrgId, webhook_id: WebhookId, before: int | None, size: int, *, only_failed: bool
+) -> list[LoggedAttempt]:
+    """Newest first, the first one being that before the attempt `before`."""
+    rows = await tx.rows(SQL["list_attempts"], org_id, webhook_id, before, only_failed, size)
+    return [
+        LoggedAttempt(
+            attempt_id=row[0],
+            attempt=Attempt(
+                at=row[1], event_id=row[2], kind=row[3], status=row[4], error=row[5], duration_ms=row[6]
+            ),
+        )
+        for row in rows
+    ]
+
+
+async def forget_attempts(tx: Tx, before: datetime, rows_max: int) -> int:
+    """Delete so many of what was attempted before then; answers how many."""
+    return await tx.value(SQL["forget_attempts"], before, rows_max)
+
+
+async def find_backlog(tx: Tx) -> Backlog:
+    """What all active webhooks together have before them."""
+    row = await tx.row(SQL["find_backlog"])
+    assert row is not None
+    return Backlog(sources=row[0], failing=row[1])
+
+
+def _secrets(row: Row) -> Secrets:
+    return Secrets(secret=row[0], old_secret=row[1], old_secret_until=row[2])
+
+
+def _webhook(row: Row) -> Webhook:
+    return Webhook(
+        org_id=OrgId(row[0]),
+        created_at=row[1],
+        created_by=row[2],
+        updated_at=row[3],
+        updated_by=row[4],
+        webhook_id=WebhookId(row[5]),
+        url=row[6],
+        description=row[7],
+        kinds=[EventKind(kind) for kind in row[8]],
+        badge_ids=row[9],
+        is_active=row[10],
+        disabled_reason=row[11],
+        place=Place(row[12], row[13]),
+        failing_since=row[14],
+        retry_at=row[15],
+        backlog=row[16],
+    )

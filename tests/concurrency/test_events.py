@@ -1,0 +1,188 @@
+"""Nobody who reads the feed in order ever misses anything, whoever commits when; and no two workers deliver at once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import timedelta
+
+from cockade import clock
+from cockade.earning.service import _issue
+from cockade.event.model import START, Place
+from cockade.event.service import EventService
+from cockade.ids import BadgeId, CustomerId
+from cockade.request import store as request_store
+from cockade.request.model import BulkCommand, OwnerType, RequestKind, RequestOutcome
+from cockade.request.service import Turn
+from cockade.storage.database import Tx
+from cockade.webhook import store as webhook_store
+from tests.support import REFERENCE, Org
+
+
+def command(badge_id: str, customers: list[int]) -> BulkCommand:
+    return BulkCommand(
+        request_id=secrets.token_hex(8),
+        badge_id=BadgeId(badge_id),
+        customers=[CustomerId(customer) for customer in customers],
+        event_at=None,
+        owner_type=OwnerType.LOYALTY,
+        reference_id=REFERENCE,
+    )
+
+
+async def read_on(events: EventService, org: Org, after: Place) -> tuple[list[int | None], Place]:
+    """The customers of all events behind `after`, and where they end."""
+    customers: list[int | None] = []
+    while True:
+        page = await events.read(org.caller.org_id, after, 1000)
+        customers += [getattr(entry.event.data, "customer_id", None) for entry in page.entries]
+        after = page.end
+        if not page.has_more:
+            return customers, after
+
+
+async def test_what_commits_late_comes_behind_all_that_was_read(org: Org) -> None:
+    """The older transaction has written its row of the outbox before the newer one begins."""
+    badge_id = await org.make_badge()
+    events, database = org.services.events, org.services.database
+    written, gate = asyncio.Event(), asyncio.Event()
+
+    async def commit_late(tx: Tx) -> None:
+        late = command(badge_id, [1])
+        now = clock.now()
+        key = await request_store.begin(tx, org.caller.org_id, late.request_id, RequestKind.EARN_BULK, now)
+        assert key is not None
+        turn = Turn(request_key=key, now=now, alone=False)
+        outcome = await _issue(tx, org.caller, late, turn, RequestKind.EARN_BULK)
+        await request_store.decide(tx, org.caller.org_id, outcome)
+        written.set()
+        await gate.wait()
+
+    older = asyncio.create_task(database.transaction("test.late", commit_late))
+    await written.wait()
+    await org.services.earning.earn_bulk(org.caller, command(badge_id, [2]))
+    await events.place()
+    read, after = await read_on(events, org, START)
+    assert read == [2, None]
+    gate.set()
+    await older
+    await events.place()
+    assert (await read_on(events, org, after))[0] == [1, None]
+    assert (await read_on(events, org, START))[0] == [2, None, 1, None]
+
+
+async def test_who_earns_again_after_a_revocation_is_told_of_in_that_order(org: Org) -> None:
+    """Though the request that she earns it by began, and took its id, before she earned it the first time."""
+    badge_id = await org.make_badge()
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def issue_late(tx: Tx, turn: Turn) -> RequestOutcome:
+        begun.set()
+        await gate.wait()
+        return await _issue(tx, org.caller, slow, turn, RequestKind.EARN_BULK)
+
+    slow = command(badge_id, [1])
+    again = asyncio.create_task(
+        org.services.requests.carry_out(
+            "test.slow", org.caller, slow.request_id, RequestKind.EARN_BULK, issue_late
+        )
+    )
+    await begun.wait()
+    first = await org.services.earning.earn_bulk(org.caller, command(badge_id, [1]))
+    earned_id = f"{first.request_key:016x}{0:08x}"
+    await org.services.earning.revoke(org.caller, first.badge_id, first.audience[0], earned_id)
+    gate.set()
+    assert (await again).refusals == []
+    await org.services.events.place()
+    page = await org.services.events.read(org.caller.org_id, START, 1000)
+    told = [(entry.event.kind, entry.event.id[:16]) for entry in page.entries if entry.place.line == 0]
+    assert [kind for kind, _ in told] == ["badgeEarned", "badgeRevoked", "badgeEarned"]
+    assert [told[0][1], told[2][1]] == [
+        f"{key:016x}" for key in (first.request_key, (await again).request_key)
+    ]
+
+
+async def test_while_one_gives_places_nobody_else_does(org: Org) -> None:
+    """And nobody waits for it: it may take as long as it likes."""
+    badge_id = await org.make_badge()
+    events, database = org.services.events, org.services.database
+    given, gate = asyncio.Event(), asyncio.Event()
+
+    async def place_slowly(tx: Tx) -> None:
+        assert await request_store.try_lock_outbox(tx)
+        await request_store.place(tx, 10_000)
+        given.set()
+        await gate.wait()
+
+    await org.services.earning.earn_bulk(org.caller, command(badge_id, [1]))
+    slow = asyncio.create_task(database.transaction("test.place", place_slowly))
+    try:
+        await given.wait()
+        await org.services.earning.earn_bulk(org.caller, command(badge_id, [2]))
+        async with asyncio.timeout(10):
+            assert await events.place() == 0
+        assert (await read_on(events, org, START))[0] == []
+    finally:
+        gate.set()
+        await slow
+    await events.place()
+    assert (await read_on(events, org, START))[0] == [1, None, 2, None]
+
+
+async def test_readers_see_everything_once_while_many_write_and_several_give_places(org: Org) -> None:
+    badge_id = await org.make_badge()
+    events, is_done = org.services.events, asyncio.Event()
+
+    async def write(first: int) -> None:
+        for customer in range(first, first + 25):
+            await org.services.earning.earn_bulk(org.caller, command(badge_id, [customer]))
+
+    async def place() -> None:
+        while not is_done.is_set():
+            await events.place()
+
+    async def read() -> list[int | None]:
+        seen: list[int | None] = []
+        after = START
+        while True:
+            is_last = is_done.is_set()
+            more, after = await read_on(events, org, after)
+            seen += more
+            if is_last:
+                return seen
+
+    others = [asyncio.create_task(place()) for _ in range(2)]
+    readers = [asyncio.create_task(read()) for _ in range(2)]
+    await asyncio.gather(*(write(1 + 100 * number) for number in range(8)))
+    await asyncio.sleep(0.05)
+    await events.place()
+    is_done.set()
+    await asyncio.gather(*others)
+    expected = sorted(1 + 100 * number + customer for number in range(8) for customer in range(25))
+    for seen in await asyncio.gather(*readers):
+        assert sorted(customer for customer in seen if customer is not None) == expected
+        assert seen.count(None) == len(expected)
+
+
+async def test_a_webhook_is_one_workers_until_its_lease_ends(org: Org) -> None:
+    made = await org.client.post("/webhooks", json={"url": "https://hooks.example.org"})
+    webhook_id = made.json()["data"]["id"]
+    await org.earn_bulk(await org.make_badge(), [1])
+    await org.services.events.place()
+    now = clock.now() + timedelta(days=1)  # what other tests have left behind is all due
+
+    async def claim(lease: str, after_s: float) -> bool:
+        at = now + timedelta(seconds=after_s)
+        claimed = await org.services.database.transaction(
+            "test.claim", lambda tx: webhook_store.claim(tx, lease, at, at + timedelta(seconds=10), 10_000)
+        )
+        return webhook_id in [each.webhook_id for each in claimed]
+
+    assert sorted(await asyncio.gather(*(claim(f"worker {number}", 0) for number in range(4)))) == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert not await claim("another", 9.9)
+    assert await claim("another", 10)

@@ -1,0 +1,267 @@
+"""The feed: every kind of event, once, in order, in pieces of any size, alike however often it is read."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+
+from cockade.event.model import EventKind
+from cockade.http.app import Services
+from tests.http.answers import failure, success
+from tests.http.test_jobs import finish, start
+from tests.support import TRIGGER, Org
+
+EXPIRED = {"startOn": "2023-01-01T00:00:00Z"}
+
+
+async def feed(org: Org, after: str | None = None, limit: int = 1000) -> tuple[list[dict[str, Any]], str]:
+    """All that is behind `after`, read in pieces, and where it ends."""
+    await org.services.events.place()
+    events: list[dict[str, Any]] = []
+    while True:
+        params: dict[str, Any] = {"limit": limit} | ({"after": after} if after else {})
+        page = success(await org.client.get("/events", params=params))
+        assert len(page["events"]) <= limit
+        events += page["events"]
+        after = page["next"]
+        if not page["hasMore"]:
+            return events, page["next"]
+
+
+def told(events: list[dict[str, Any]]) -> list[tuple[str, int | None]]:
+    """Kind and customer of each."""
+    return [(event["type"], event["data"].get("customerId")) for event in events]
+
+
+async def enrol(org: Org, badge_id: str, customers: list[int]) -> list[dict[str, Any]]:
+    body = {"badgeMetaId": badge_id, "customers": customers, "triggeredBy": TRIGGER}
+    return success(await org.client.post("/badgeMeta/customer/issueBulk", json=body))["issuedBadges"]
+
+
+async def test_an_earn_bulk_is_told_by_customer_and_then_as_a_whole(org: Org) -> None:
+    badge_id = await org.make_badge()
+    await org.earn_bulk(badge_id, [2])
+    answer = success(await org.earn_bulk(badge_id, [3, 2, 1], requestId="campaign"))
+    events, _ = await feed(org)
+    assert told(events) == [
+        ("badgeEarned", 2),
+        ("badgeBatchCompleted", None),
+        ("badgeEarned", 3),
+        ("badgeEarned", 1),
+        ("badgeBatchCompleted", None),
+    ]
+    three = events[2]
+    assert three["id"] == three["data"]["earnedBadgeId"] == answer["issuedBadges"][0]["issuedId"]
+    assert three["data"] | {"earnEventDate": 0, "earnEventDateISO": ""} == {
+        "customerId": 3,
+        "badgeMetaId": badge_id,
+        "earnedBadgeId": three["id"],
+        "earnEventDate": 0,
+        "earnEventDateISO": "",
+        "expiresOn": answer["expiresOn"],
+        "expiresOnISO": answer["expiresOnISO"],
+        "ownerType": "Loyalty",
+        "referenceId": TRIGGER["referenceId"],
+        "requestId": "campaign",
+    }
+    assert events[4]["data"] == {
+        "requestId": "campaign",
+        "requestKind": "EARN_BULK",
+        "badgeMetaId": badge_id,
+        "ownerType": "Loyalty",
+        "referenceId": TRIGGER["referenceId"],
+        "totalCount": 3,
+        "earnedCount": 2,
+        "failedCount": 1,
+        "failures": [{"errorCode": 1040, "count": 1}],
+    }
+
+
+async def test_enrolling_earning_by_one_and_revoking_are_told(org: Org) -> None:
+    badge_id = await org.make_badge(earnType="ISSUE_EARN", issuedBadgeExpiry={"expiryType": "NEVER"})
+    [enrolment, _] = await enrol(org, badge_id, [7, 8])
+    earn = {"badgeMetaId": badge_id, "customerId": 7, "triggeredBy": TRIGGER}
+    earned_id = success(await org.client.post("/customer/earn", json=earn))["earnedBadgeId"]
+    place = {"badgeMetaId": badge_id, "customerId": 7, "earnedBadgeId": earned_id}
+    success(await org.client.post("/customer/revokeEarn", json=place))
+    revoke = {
+        "badgeMetaId": badge_id,
+        "customers": [8, 9],
+        "revokeIssuals": [{"customerId": 7, "issueId": enrolment["issuedId"]}],
+    }
+    success(await org.client.post("/badgeMeta/customer/revokeIssue", json=revoke))
+    events, _ = await feed(org)
+    assert told(events) == [
+        ("badgeEnrolled", 7),
+        ("badgeEnrolled", 8),
+        ("badgeBatchCompleted", None),
+        ("badgeEarned", 7),
+        ("badgeRevoked", 7),
+        ("badgeRevoked", 7),
+        ("badgeRevoked", 8),
+    ]
+    assert events[0]["data"]["issuedId"] == enrolment["issuedId"]
+    revoked = [(event["data"]["earnedBadgeId"], event["data"]["issuedId"]) for event in events[4:6]]
+    assert revoked == [(earned_id, None), (None, enrolment["issuedId"])]
+    assert len({event["id"] for event in events}) == len(events)
+
+
+async def test_an_import_is_told_with_the_dates_of_its_rows(org: Org) -> None:
+    badges = [await org.make_badge(claim=False), await org.make_badge(claim=False)]
+    rows = [
+        {
+            "badgeMetaId": badge_id,
+            "customerId": customer,
+            "earnEventDate": f"2024-0{customer}-01T00:00:00Z",
+            "earnExpiresOn": "2030-01-01T00:00:00Z",
+        }
+        for badge_id, customer in [(badges[0], 1), ("0" * 24, 2), (badges[1], 3)]
+    ]
+    assert (await org.client.post("/import/customerBadges", json=rows)).status_code == 200
+    events, _ = await feed(org)
+    assert told(events) == [("badgeEarned", 1), ("badgeEarned", 3), ("badgeBatchCompleted", None)]
+    assert [event["data"]["badgeMetaId"] for event in events] == [*badges, None]
+    dates = [event["data"]["earnEventDateISO"] for event in events[:2]]
+    assert dates == ["2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z"]
+    assert events[2]["data"]["failures"] == [{"errorCode": 1054, "count": 1}]
+
+
+async def test_a_job_is_told_part_by_part_and_when_it_is_completed(org: Org) -> None:
+    """Parts have three lines here: somebody holds it already, one stands there twice, one is nobody."""
+    badge_id = await org.make_badge()
+    success(await org.earn_bulk(badge_id, [2]))
+    _, after = await feed(org)
+    job = await finish(org, await start(org, badge_id, [1, 2, 3, "x", 1, 2, 4, 5]))
+    ledger = {earned["customerId"]: earned["earnedBadgeId"] for earned in await holders_of(org, badge_id)}
+    events, _ = await feed(org, after)
+    assert told(events) == [
+        *[("badgeEarned", customer) for customer in (1, 3, 4, 5)],
+        ("badgeBatchCompleted", None),
+    ]
+    assert [event["id"] for event in events[:4]] == [ledger[customer] for customer in (1, 3, 4, 5)]
+    assert {event["data"]["requestId"] for event in events} == {job.request_id}
+    batch = events[4]["data"]
+    assert (batch["requestKind"], batch["totalCount"], batch["earnedCount"], batch["failedCount"]) == (
+        "JOB",
+        8,
+        4,
+        4,
+    )
+    assert batch["failures"] == [
+        {"errorCode": 400, "count": 1},
+        {"errorCode": 409, "count": 2},
+        {"errorCode": 1040, "count": 1},
+    ]
+    assert await feed(org, after, limit=1) == (events, (await feed(org, after))[1])
+
+
+async def holders_of(org: Org, badge_id: str) -> list[dict[str, Any]]:
+    return success(await org.client.get(f"/badgeMeta/{badge_id}/customers", params={"size": 100}))[
+        "customers"
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+async def test_it_is_the_same_in_pieces_of_any_size(org: Org, limit: int) -> None:
+    badge_id = await org.make_badge(overlapPolicy="ALLOW")
+    for customers in ([1, 2, 3, 4, 5], [1], [6, 7], []):
+        if customers:
+            success(await org.earn_bulk(badge_id, customers))
+    whole, end = await feed(org)
+    assert len(whole) == 11
+    assert await feed(org, limit=limit) == (whole, end)
+    success(await org.earn_bulk(badge_id, [9]))
+    assert told((await feed(org, end, limit))[0]) == [("badgeEarned", 9), ("badgeBatchCompleted", None)]
+
+
+async def test_the_end_is_where_the_future_begins(org: Org) -> None:
+    badge_id = await org.make_badge()
+    success(await org.earn_bulk(badge_id, [1]))
+    await org.services.events.place()
+    page = success(await org.client.get("/events", params={"after": "latest"}))
+    assert (page["events"], page["hasMore"]) == ([], False)
+    success(await org.earn_bulk(badge_id, [2]))
+    assert told((await feed(org, page["next"]))[0])[0] == ("badgeEarned", 2)
+
+
+async def test_what_was_refused_or_undone_is_not_told(org: Org) -> None:
+    badge_id = await org.make_badge()
+    success(await org.earn_bulk(badge_id, [1], requestId="x"))
+    failure(await org.earn_bulk(badge_id, [2], requestId="x"), 400)
+    earn = {"badgeMetaId": badge_id, "customerId": 1, "triggeredBy": TRIGGER}
+    failure(await org.client.post("/customer/earn", json=earn), 409)
+    revoke = {"badgeMetaId": badge_id, "customerId": 1, "earnedBadgeId": secrets.token_hex(12)}
+    failure(await org.client.post("/customer/revokeEarn", json=revoke), 409)
+    assert told((await feed(org))[0]) == [("badgeEarned", 1), ("badgeBatchCompleted", None)]
+
+
+async def test_nothing_is_told_of_whom_was_erased_and_of_whom_was_merged_it_is_told_of_the_other(
+    org: Org,
+) -> None:
+    badge_id = await org.make_badge()
+    answer = success(await org.earn_bulk(badge_id, [1, 2, 3]))
+    for entry in answer["issuedBadges"][:2]:
+        body = {
+            "badgeMetaId": badge_id,
+            "customerId": entry["customerId"],
+            "earnedBadgeId": entry["issuedId"],
+        }
+        success(await org.client.post("/customer/revokeEarn", json=body))
+    success(await org.client.delete("/customers/1"))
+    success(await org.client.post("/customers/merge", json={"from": 2, "into": 20}))
+    assert told((await feed(org))[0]) == [
+        ("badgeEarned", 20),
+        ("badgeEarned", 3),
+        ("badgeBatchCompleted", None),
+        ("badgeRevoked", 20),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("params", "reference"),
+    [
+        ({"after": "x"}, "after"),
+        ({"after": "0" * 23}, "after"),
+        ({"after": "f" * 24}, "after"),
+        ({"after": "0000000000000001FFFFFFFF"}, "after"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 1001}, "limit"),
+    ],
+)
+async def test_a_place_that_is_none_is_refused(
+    shared_org: Org, params: dict[str, Any], reference: str
+) -> None:
+    assert failure(await shared_org.client.get("/events", params=params), 400) == [(400, reference)]
+
+
+async def test_what_is_older_than_it_is_kept_for_is_forgotten(org: Org, services: Services) -> None:
+    badge_id = await org.make_badge()
+    success(await org.earn_bulk(badge_id, [1]))
+    await services.events.place()
+    old = org.services.database
+    await old.transaction(
+        "test.age",
+        lambda tx: tx.execute(
+            "update outbox set at = at - interval '31 days' where org_id = $1", org.caller.org_id
+        ),
+    )
+    success(await org.earn_bulk(badge_id, [2]))
+    await services.events.place()
+    assert await services.events.forget() >= 1
+    assert told((await feed(org))[0]) == [("badgeEarned", 2), ("badgeBatchCompleted", None)]
+
+
+async def test_a_stranger_sees_none_of_it(org: Org, other_org: Org) -> None:
+    success(await org.earn_bulk(await org.make_badge(), [1]))
+    assert (await feed(other_org))[0] == []
+
+
+def test_every_kind_is_shown_here() -> None:
+    assert {kind.value for kind in EventKind} == {
+        "badgeEarned",
+        "badgeEnrolled",
+        "badgeRevoked",
+        "badgeBatchCompleted",
+    }

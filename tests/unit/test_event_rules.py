@@ -1,0 +1,246 @@
+"""Events as tables: places in the feed, what is told of which request, and what is loaded for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cockade.errors import Fault
+from cockade.event import rules
+from cockade.event.model import LAST_LINE, CompletedJob, EventKind, Part, Place, Revocation, Source, Wanted
+from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
+from cockade.request.model import (
+    WHOLE,
+    ImportOutcome,
+    Ledger,
+    OwnerType,
+    Refusal,
+    RefusalReason,
+    RequestKind,
+    RequestOutcome,
+    RowRefusal,
+)
+
+AT = datetime(2026, 11, 25, 20, 15, 0, 500, tzinfo=UTC)
+UNTIL = datetime(2027, 11, 25, tzinfo=UTC)
+ONE, TWO = BadgeId("1" * 24), BadgeId("2" * 24)
+KEY = RequestKey(-2)
+
+
+def request(customers: list[int], refused: tuple[int, ...] = (), **fields: Any) -> RequestOutcome:
+    return RequestOutcome(
+        request_id="r",
+        request_key=KEY,
+        kind=fields.pop("kind", RequestKind.EARN_BULK),
+        badge_key=BadgeKey(1),
+        badge_id=ONE,
+        owner_type=OwnerType.LOYALTY,
+        reference_id="123457",
+        event_at=AT,
+        valid_until=UNTIL,
+        decided_at=AT,
+        audience=[CustomerId(customer) for customer in customers],
+        refusals=[Refusal(line, RefusalReason.ALREADY_HELD) for line in refused],
+    )
+
+
+def imported(badges: list[BadgeId], refused: tuple[int, ...] = ()) -> ImportOutcome:
+    return ImportOutcome(
+        request_id="i",
+        request_key=KEY,
+        decided_at=AT,
+        badge_keys=[BadgeKey(1)] * len(badges),
+        badge_ids=badges,
+        customers=[CustomerId(number + 1) for number in range(len(badges))],
+        valid_untils=[UNTIL] * len(badges),
+        refusals=[RowRefusal(line, [Fault(1054, "")]) for line in refused],
+    )
+
+
+REVOKED = Revocation(
+    request_key=KEY,
+    at=AT,
+    badge_id=ONE,
+    ledger=Ledger.ENROLMENT,
+    customers=[CustomerId(5), rules.NOBODY],
+    request_keys=[RequestKey(7), RequestKey(8)],
+    lines=[3, 4],
+)
+PART = Part(
+    request_key=KEY,
+    at=AT,
+    request_id="job",
+    badge_key=BadgeKey(1),
+    badge_id=ONE,
+    owner_type=OwnerType.LOYALTY,
+    reference_id="123457",
+    first_line=10_000,
+    customers=[CustomerId(5), rules.NOBODY, CustomerId(5), CustomerId(6)],
+    refused=frozenset([2]),
+)
+ALL = Wanted()
+
+
+@pytest.mark.parametrize(
+    "place", [Place(0, LAST_LINE), Place(1, 0), Place(2**63 - 1, LAST_LINE), Place(42, 7)]
+)
+def test_a_place_is_read_as_it_was_written(place: Place) -> None:
+    assert rules.read_place(rules.write_place(place)) == place
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "latest",
+        "0" * 23,
+        "0" * 25,
+        "8" + "0" * 23,
+        "0" * 16 + "80000000",
+        "A" * 24,
+        "0" * 23 + "x",
+        " " + "0" * 23,
+    ],
+)
+def test_what_is_no_place_is_none(text: str) -> None:
+    assert rules.read_place(text) is None
+
+
+def test_written_places_are_in_the_order_of_the_feed() -> None:
+    places = [Place(1, 0), Place(1, LAST_LINE), Place(2, 0), Place(300, 5), Place(2**40, 0)]
+    assert sorted(rules.write_place(place) for place in places) == [
+        rules.write_place(place) for place in places
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "begin", "count", "wanted", "lines"),
+    [
+        (request([1, 2, 3]), 0, 9, ALL, [0, 1, 2]),
+        (request([1, 2, 3]), 1, 9, ALL, [1, 2]),
+        (request([1, 2, 3]), 0, 2, ALL, [0, 1]),
+        (request([1, 2, 3]), 3, 9, ALL, []),
+        (request([1, 2, 3]), LAST_LINE, 9, ALL, []),
+        (request([1, 2, 3], refused=(0, 2)), 0, 9, ALL, [1]),
+        (request([1, 0, 3]), 0, 9, ALL, [0, 2]),  # who was erased
+        (imported([ONE, TWO, ONE]), 0, 9, ALL, [0, 1, 2]),
+        (imported([ONE, TWO, ONE]), 0, 9, Wanted(badge_ids=frozenset([ONE])), [0, 2]),
+        (imported([ONE, TWO, ONE], refused=(0,)), 0, 9, Wanted(badge_ids=frozenset([ONE])), [2]),
+        (REVOKED, 0, 9, ALL, [0]),
+        (PART, 0, 9, ALL, [0, 3]),
+        (PART, 1, 9, ALL, [3]),
+    ],
+)
+def test_the_lines_that_there_is_an_event_of(
+    told: Any, begin: int, count: int, wanted: Wanted, lines: list[int]
+) -> None:
+    assert rules.told_lines(told, begin, count, wanted) == lines
+
+
+def test_every_kind_of_request_says_what_is_told_of_it() -> None:
+    assert set(rules.KINDS) == {*RequestKind, None}
+
+
+def source(
+    kind: RequestKind | None, badge_id: BadgeId | None = ONE, lines: int = 10, part: int | None = None
+) -> Source:
+    return Source(position=1, request_key=KEY, kind=kind, part=part, badge_id=badge_id, lines_max=lines)
+
+
+@pytest.mark.parametrize(
+    ("of", "wanted", "lines", "whole"),
+    [
+        (source(RequestKind.EARN_BULK), ALL, True, True),
+        (source(RequestKind.EARN), ALL, True, False),
+        (source(None), ALL, True, False),
+        (source(RequestKind.EARN_BULK), Wanted(frozenset([EventKind.BATCH_COMPLETED])), False, True),
+        (source(RequestKind.EARN_BULK), Wanted(frozenset([EventKind.EARNED])), True, False),
+        (source(RequestKind.ISSUE_BULK), Wanted(frozenset([EventKind.EARNED])), False, False),
+        (source(RequestKind.EARN_BULK, TWO), Wanted(badge_ids=frozenset([ONE])), False, False),
+        (source(RequestKind.IMPORT, None), Wanted(badge_ids=frozenset([ONE])), True, True),
+        (source(RequestKind.JOB, part=0), ALL, True, False),
+        (source(RequestKind.JOB, part=WHOLE), ALL, False, True),
+    ],
+)
+def test_what_nobody_wants_is_not_looked_at(of: Source, wanted: Wanted, lines: bool, whole: bool) -> None:
+    assert (rules.are_lines_wanted(of, wanted), rules.is_whole_wanted(of, wanted)) == (lines, whole)
+
+
+@pytest.mark.parametrize(
+    ("lines", "lines_max", "near"),
+    [
+        ([5, 5, 5], 10, 2),
+        ([5, 5, 5], 15, 3),
+        ([100, 5], 10, 1),
+        ([5, 100, 5], 10, 1),
+        ([], 10, 0),
+        ([0, 0], 1, 2),
+    ],
+)
+def test_so_many_requests_are_loaded_as_a_page_may_need_and_one_at_least(
+    lines: list[int], lines_max: int, near: int
+) -> None:
+    sources = [source(RequestKind.EARN_BULK, lines=count) for count in lines]
+    assert len(rules.nearest(sources, ALL, lines_max)) == near
+
+
+def test_what_is_not_wanted_takes_no_room() -> None:
+    sources = [source(RequestKind.ISSUE_BULK, lines=1000), source(RequestKind.EARN, lines=1)]
+    assert rules.nearest(sources, Wanted(frozenset([EventKind.EARNED])), 1) == sources[1:]
+
+
+def test_a_request_as_a_whole_is_counted_by_error() -> None:
+    event = rules.whole_event(request([1, 2, 3, 4], refused=(1, 3)))
+    data: Any = event.data
+    assert (event.id, event.kind) == ("fffffffffffffffe7fffffff", EventKind.BATCH_COMPLETED)
+    assert (data.total_count, data.earned_count, data.failed_count) == (4, 2, 2)
+    assert [(each.error_code, each.count) for each in data.failures] == [(1040, 2)]
+    assert rules.whole_event(imported([ONE, TWO], refused=(1,))).data.badge_meta_id is None
+
+
+def test_what_was_revoked_is_told_by_its_own_id_and_the_event_has_another() -> None:
+    event = rules.line_event(REVOKED, 0)
+    data: Any = event.data
+    assert (data.issued_id, data.earned_badge_id) == ("000000000000000700000003", None)
+    assert event.id == "fffffffffffffffe00000000"
+    assert event.timestamp == data.revoked_on_iso == "2026-11-25T20:15:00Z"
+
+
+def test_lines_of_a_job_count_through_all_of_its_parts() -> None:
+    [where] = rules.in_ledger(PART, [3])
+    event = rules.read_event(PART, 3, (AT, UNTIL))
+    assert where == (1, 6, 10_003)
+    assert event.id == event.data.earned_badge_id == f"fffffffffffffffe{10_003:08x}"
+    assert (event.data.customer_id, event.data.request_id) == (6, "job")
+
+
+def test_a_job_as_a_whole_is_counted_by_error() -> None:
+    job = CompletedJob(
+        request_key=KEY,
+        at=AT,
+        request_id="job",
+        badge_id=ONE,
+        owner_type=OwnerType.LOYALTY,
+        reference_id="123457",
+        lines=10,
+        failures={1040: 2, 400: 1},
+    )
+    data = rules.whole_event(job).data
+    assert (data.total_count, data.earned_count, data.failed_count) == (10, 7, 3)
+    assert [(each.error_code, each.count) for each in data.failures] == [(400, 1), (1040, 2)]
+
+
+@pytest.mark.parametrize(
+    ("told", "badges", "is_of"),
+    [
+        (request([1]), None, True),
+        (request([1]), {ONE}, True),
+        (request([1]), {TWO}, False),
+        (imported([ONE, TWO]), {TWO}, True),
+        (imported([ONE]), {TWO}, False),
+    ],
+)
+def test_a_request_is_of_the_badges_that_it_names(told: Any, badges: set[str] | None, is_of: bool) -> None:
+    assert rules.is_of(told, badges) is is_of

@@ -1,0 +1,131 @@
+"""What is read of the lines of an audience, and what is said of those that cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from cockade.customer.model import IdentifierKind
+from cockade.errors import InvalidInput
+from cockade.job.model import AudienceFormat, Form
+from cockade.job.reading import LINE_BYTES_MAX, NO_CUSTOMER, Draft, Reader, place_of, sent_lines
+
+CSV, NDJSON = Form(format=AudienceFormat.CSV), Form(format=AudienceFormat.NDJSON)
+Flaws = list[tuple[int, str, str]]
+
+
+def drafts(form: Form, data: bytes, chunk_lines: int = 100) -> list[Draft]:
+    reader = Reader(form, chunk_lines)
+    return [*reader.feed(data), *reader.finish()]
+
+
+def read(form: Form, data: bytes, chunk_lines: int = 100) -> tuple[list[int], Flaws]:
+    """The customers, and of each flaw the row of the file, the value and the message."""
+    found = drafts(form, data, chunk_lines)
+    numbers = [number for draft in found for number in draft.chunk.numbers.tolist()]
+    return numbers, [(flaw.row, flaw.value, flaw.message) for draft in found for flaw in draft.chunk.flaws]
+
+
+@pytest.mark.parametrize(
+    ("data", "numbers", "flaws"),
+    [
+        (b"5\n6\n7\n", [5, 6, 7], []),
+        (b"customerId\n5\n6", [5, 6], []),
+        (b"\xef\xbb\xbfcustomerId\r\n5\r\n6\r\n", [5, 6], []),
+        (b"anything\n5\n", [5], []),
+        (b"5\n\n \n6\n", [5, 6], []),
+        (b"5\nx\n7\n", [5, 0, 7], [(2, "x", NO_CUSTOMER)]),
+        (b"5\n0\n", [5, 0], [(2, "0", NO_CUSTOMER)]),
+        (b"5\n-6\n1_0\n", [5, 0, 0], [(2, "-6", NO_CUSTOMER), (3, "1_0", NO_CUSTOMER)]),
+        (b"5\n9223372036854775807\n", [5, 2**63 - 1], []),
+        (b"5\n9223372036854775808\n", [5, 0], [(2, "9223372036854775808", NO_CUSTOMER)]),
+        (b"5\n 6 \n", [5, 6], []),
+        (b"id\n5,6\n7", [0, 7], [(2, "5,6", "The line has 2 fields, and 1 are expected.")]),
+        (b"name,ID\nA,5\n", [5], []),
+        (b"name;customerid\nA;5\n", [5], []),
+        (b"name\tcustomerId\tid\nA\t5\t6\n", [5], []),
+        (b'name,id\n"A, B",5\n', [5], []),
+        (b'name,id\n"A,5\nB,6\n', [0, 6], [(2, '"A,5', "The quotes of the line are not closed.")]),
+        (b"name,id\nA\n", [0], [(2, "A", "The line has 1 fields, and 2 are expected.")]),
+        (b"name,id\n\xff,5\nB,6\n", [0, 6], [(2, "\ufffd,5", "The line is not UTF-8.")]),
+        (b"id,reason\n5,1040 x\n", [5], []),
+        (b"phone,reason\n5,1040 x\n", [5], []),
+        (b"customerId\n", [], []),
+        (b"", [], []),
+    ],
+)
+def test_lines_of_csv(data: bytes, numbers: list[int], flaws: Flaws) -> None:
+    assert read(CSV, data) == (numbers, flaws)
+
+
+@pytest.mark.parametrize(
+    ("line", "number", "message"),
+    [
+        (b"5", 5, None),
+        (b'"5"', 5, None),
+        (b'{"customerId": 5}', 5, None),
+        (b'{"id": "5", "more": [1]}', 5, None),
+        (b"true", 0, "The line names no customer."),
+        (b"5.0", 0, "The line names no customer."),
+        (b"{}", 0, "The line names no customer."),
+        (b"{", 0, "The line is not JSON."),
+        (b"0", 0, NO_CUSTOMER),
+    ],
+)
+def test_lines_of_ndjson(line: bytes, number: int, message: str | None) -> None:
+    numbers, flaws = read(NDJSON, b"1\n" + line + b"\n")
+    assert numbers == [1, number]
+    assert [(row, said) for row, _, said in flaws] == ([] if message is None else [(2, message)])
+
+
+def test_a_column_is_chosen_by_name() -> None:
+    form = Form(format=AudienceFormat.CSV, column="b")
+    assert read(form, b"a,b\n1,2\n") == ([2], [])
+    form = Form(format=AudienceFormat.NDJSON, column="b")
+    assert read(form, b'{"a": 1, "b": 2}\n') == ([2], [])
+
+
+def test_identifiers_are_left_to_be_looked_up() -> None:
+    form = Form(format=AudienceFormat.CSV, identifier=IdentifierKind.MOBILE)
+    [draft] = drafts(form, b"mobile\n+49 1\n\n4915\n")
+    assert draft.names == [(0, 2, "+49 1"), (1, 4, "4915")]
+    assert draft.chunk.numbers.tolist() == [0, 0]
+    assert draft.chunk.sent is not None
+    assert sent_lines(draft.chunk.sent) == ["+49 1", "4915"]
+
+
+def test_lines_are_kept_where_the_number_does_not_say_it_all() -> None:
+    [draft] = drafts(CSV, b"id,name\n5,A\n")
+    assert draft.chunk.sent is not None
+    assert sent_lines(draft.chunk.sent) == ["5,A"]
+    assert [draft.chunk.sent for draft in drafts(CSV, b"5\nx\n")] == [None]
+
+
+def test_chunks_have_so_many_lines_and_rows_count_through() -> None:
+    found = drafts(CSV, b"id\n1\n2\n3\n4\nx\n", 2)
+    assert [draft.chunk.numbers.tolist() for draft in found] == [[1, 2], [3, 4], [0]]
+    assert [flaw.row for draft in found for flaw in draft.chunk.flaws] == [6]
+
+
+@pytest.mark.parametrize(
+    ("columns", "wanted", "place"),
+    [
+        (["a"], None, 0),
+        (["a", "Reason"], None, 0),
+        (["a", "id"], None, 1),
+        (["id", "customerId"], None, 1),
+        (["a", "A"], "A", 1),
+        (["a", "b"], None, None),
+        (["a", "b"], "c", None),
+    ],
+)
+def test_the_column_of_customers(columns: list[str], wanted: str | None, place: int | None) -> None:
+    if place is not None:
+        assert place_of(columns, wanted) == place
+        return
+    with pytest.raises(InvalidInput, match="a, b"):
+        place_of(columns, wanted)
+
+
+def test_a_line_without_end_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="more than"):
+        list(Reader(CSV, 10).feed(b"id\n" + b"5" * (LINE_BYTES_MAX + 1)))

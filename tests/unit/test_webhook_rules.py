@@ -1,0 +1,298 @@
+"""Webhooks as tables: where events may be sent, what an answer means, when it is tried again, and where that leaves us."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cockade.errors import SetupError
+from cockade.event.model import LAST_LINE, Entry, EventKind, Page, Place
+from cockade.ids import OrgId, WebhookId
+from cockade.webhook import rules
+from cockade.webhook.model import Answer, Attempt, Claimed, Secrets, Verdict
+
+NOW = datetime(2026, 11, 25, 20, 15, tzinfo=UTC)
+GIVE_UP = timedelta(hours=72)
+LOOPBACK = rules.read_networks("127.0.0.0/8, ::1/128")
+
+
+@pytest.mark.parametrize(
+    ("address", "may"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("127.0.0.1", False),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),  # a provider's own
+        ("169.254.169.254", False),  # what clouds tell their machines
+        ("192.0.2.1", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("::1", False),
+        ("fe80::1", False),
+        ("fc00::1", False),
+        ("ff02::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("2002:a9fe:a9fe::1", False),
+        ("2001:0:4136:e378:8000:63bf:80ff:fffe", False),  # Teredo of 127.0.0.1
+    ],
+)
+def test_events_are_sent_to_the_public_internet_only(address: str, may: bool) -> None:
+    assert rules.may_connect(ip_address(address), (), is_plain=False) is may
+    assert rules.may_connect(ip_address(address), (), is_plain=True) is False
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"])
+def test_or_to_networks_that_are_allowed(address: str) -> None:
+    assert rules.may_connect(ip_address(address), LOOPBACK, is_plain=True)
+    assert not rules.may_connect(ip_address("10.0.0.1"), LOOPBACK, is_plain=False)
+
+
+def test_networks_that_cannot_be_read_are_told() -> None:
+    assert rules.read_networks("") == ()
+    with pytest.raises(SetupError, match="COCKADE_WEBHOOK_NETWORKS"):
+        rules.read_networks("127.0.0.1/8")
+
+
+@pytest.mark.parametrize(
+    ("url", "networks", "fault"),
+    [
+        ("https://hooks.example.org/a?b=c", (), None),
+        ("https://hooks.example.org:8443/", (), None),
+        ("https://93.184.216.34/", (), None),
+        ("http://hooks.example.org/", (), "https"),
+        ("http://hooks.example.org/", LOOPBACK, None),  # looked at with every delivery
+        ("http://127.0.0.1:8000/", LOOPBACK, None),
+        ("http://93.184.216.34/", LOOPBACK, "private"),
+        ("https://127.0.0.1/", (), "private"),
+        ("https://[::1]/", (), "private"),
+        ("https://[::ffff:10.0.0.1]/", (), "private"),
+        ("ftp://hooks.example.org/", LOOPBACK, "https"),
+        ("hooks.example.org", (), "https"),
+        ("https://", (), "no host"),
+        ("https:///path", (), "no host"),
+        ("https://hooks.example.org:0/", (), "no host"),
+        ("https://hooks.example.org:99999/", (), "no URL"),
+        ("https://[::1/", (), "no URL"),
+        ("https://user:secret@hooks.example.org/", (), "user"),
+        ("https://hooks.example.org/#x", (), "fragment"),
+        ("https://hooks.example.org/ä", (), "ASCII"),
+        ("https://hooks.example.org/\r\nX: y", (), "ASCII"),
+        ("https://hooks.example.org/" + "x" * 2000, (), "2000"),
+    ],
+)
+def test_urls(url: str, networks: rules.Networks, fault: str | None) -> None:
+    found = rules.url_fault(url, networks)
+    assert (found is None) if fault is None else (found is not None and fault in found)
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        (200, Verdict.DELIVERED),
+        (204, Verdict.DELIVERED),
+        (299, Verdict.DELIVERED),
+        (None, Verdict.FAILED),
+        (302, Verdict.FAILED),
+        (404, Verdict.FAILED),
+        (410, Verdict.GONE),
+        (429, Verdict.FAILED),
+        (500, Verdict.FAILED),
+    ],
+)
+def test_what_an_answer_means(status: int | None, meaning: Verdict) -> None:
+    answer = Answer(status=status, error=None if status else "It hung up.", duration_ms=1)
+    assert rules.verdict(answer) is meaning
+    assert (rules.error_of(answer) is None) is (meaning is Verdict.DELIVERED)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 0),
+        ("", 0),
+        ("soon", 0),
+        ("-5", 0),
+        ("7", 7),
+        (" 7 ", 7),
+        ("999999999", rules.RETRY_AFTER_S_MAX),
+        ("Wed, 25 Nov 2026 20:16:00 GMT", 60),
+        ("Wed, 25 Nov 2026 20:14:00 GMT", 0),
+        ("Wed, 25 Nov 2099 20:14:00 GMT", rules.RETRY_AFTER_S_MAX),
+        ("Wed, 25 Nov 2026 20:16:00 -0000", 0),  # of no zone
+    ],
+)
+def test_how_long_a_receiver_asks_to_be_left_alone(header: str | None, seconds: float) -> None:
+    assert rules.retry_after_s(header, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("failures", "asked_s", "chance", "seconds"),
+    [
+        (0, 0, 0.0, 0.25),
+        (0, 0, 1.0, 0.5),
+        (1, 0, 1.0, 1.0),
+        (2, 0, 1.0, 2.0),
+        (10, 0, 1.0, 512.0),
+        (11, 0, 1.0, 900.0),
+        (11, 0, 0.0, 450.0),
+        (10**6, 0, 1.0, 900.0),
+        (0, 60, 0.0, 60.0),
+        (11, 60, 0.0, 450.0),
+    ],
+)
+def test_pauses_double_up_to_a_quarter_of_an_hour(
+    failures: int, asked_s: float, chance: float, seconds: float
+) -> None:
+    assert rules.pause_s(failures, asked_s, chance) == seconds
+
+
+@pytest.mark.parametrize(
+    ("old", "until_s", "signing"),
+    [(None, None, ["new"]), ("old", 1, ["new", "old"]), ("old", 0, ["new"]), ("old", -1, ["new"])],
+)
+def test_an_old_secret_signs_for_a_while(old: str | None, until_s: int | None, signing: list[str]) -> None:
+    until = None if until_s is None else NOW + timedelta(seconds=until_s)
+    assert (
+        rules.signing_secrets(Secrets(secret="new", old_secret=old, old_secret_until=until), NOW) == signing
+    )
+
+
+class Data(msgspec.Struct):
+    customer_id: int
+
+
+class Told(msgspec.Struct):
+    """As an event, as far as these rules look."""
+
+    id: str
+    kind: EventKind
+    data: Any
+
+
+def entry(name: str, customer: int | None, position: int = 1, line: int = 0) -> Entry:
+    kind = EventKind.BATCH_COMPLETED if customer is None else EventKind.EARNED
+    told: Any = Told(name, kind, Data(customer or 0))
+    return Entry(Place(position, LAST_LINE if customer is None else line), told)
+
+
+A, B, C = entry("a", 1, 1, 0), entry("b", 2, 1, 1), entry("c", 1, 2, 0)
+WHOLE = entry("whole", None, 1)
+ENTRIES = [A, B, WHOLE, C]
+
+
+def names(lanes: list[list[Entry]]) -> list[list[str]]:
+    return [[each.event.id for each in lane] for lane in lanes]
+
+
+@pytest.mark.parametrize(
+    ("delivered", "lanes", "whole"),
+    [
+        (set(), [["a", "c"], ["b"]], []),
+        ({"a"}, [["b"], ["c"]], []),
+        ({"a", "b"}, [["c"]], [["whole"]]),
+        ({"a", "b", "c"}, [], [["whole"]]),
+        ({"a", "b", "c", "whole"}, [], []),
+    ],
+)
+def test_each_customer_has_a_lane_and_a_request_as_a_whole_waits_for_its_customers(
+    delivered: set[str], lanes: list[list[str]], whole: list[list[str]]
+) -> None:
+    assert names(rules.lanes(ENTRIES, delivered)) == lanes
+    assert names(rules.whole_lanes(ENTRIES, delivered)) == whole
+
+
+BEFORE = Place(0, LAST_LINE)
+END = Place(9, LAST_LINE)
+
+
+def attempt(error: str | None) -> Attempt:
+    return Attempt(at=NOW, event_id="a", kind="badgeEarned", status=None, error=error, duration_ms=1)
+
+
+def progress(delivered: set[str], errors: list[str | None], **claimed: Any) -> tuple[Any, ...]:
+    webhook = Claimed(
+        org_id=OrgId(1),
+        webhook_id=WebhookId("0" * 24),
+        url="",
+        kinds=[],
+        badge_ids=None,
+        secrets=Secrets(secret="", old_secret=None, old_secret_until=None),
+        place=BEFORE,
+        ahead=frozenset(),
+        failures=claimed.get("failures", 0),
+        failing_since=claimed.get("failing_since"),
+    )
+    found = rules.progress(
+        webhook,
+        Page(ENTRIES, END, has_more=False),
+        delivered,
+        [attempt(error) for error in errors],
+        now=NOW,
+        asked_s=0,
+        chance=0,
+        give_up=GIVE_UP,
+    )
+    pause_s = found.retry_at and (found.retry_at - NOW).total_seconds()
+    return found.place, found.ahead, found.failures, found.failing_since, pause_s, found.disabled_reason
+
+
+EARLIER, LONG_AGO = NOW - timedelta(hours=1), NOW - timedelta(hours=72)
+REASON = "What comes next could not be delivered for 72 hours. x"
+
+
+@pytest.mark.parametrize(
+    ("delivered", "errors", "claimed", "expected"),
+    [
+        # all is well; or the round was cut short
+        ({"a", "b", "c", "whole"}, [None] * 4, {}, (END, [], 0, None, None, None)),
+        ({"a"}, [None], {}, (A.place, [], 0, None, None, None)),
+        ({"b"}, [None], {}, (BEFORE, ["b"], 0, None, None, None)),
+        (
+            {"a", "b", "c", "whole"},
+            [None],
+            {"failing_since": EARLIER, "failures": 7},
+            (END, [], 0, None, None, None),
+        ),
+        # nothing was taken
+        (set(), ["x"], {}, (BEFORE, [], 1, NOW, 0.5, None)),
+        (set(), ["x"], {"failures": 3, "failing_since": EARLIER}, (BEFORE, [], 4, EARLIER, 4.0, None)),
+        # something was; what comes next is another event than before, or still the same
+        ({"a"}, [None, "x"], {"failures": 3, "failing_since": EARLIER}, (A.place, [], 0, NOW, 0.25, None)),
+        (
+            {"b"},
+            [None, "x"],
+            {"failures": 3, "failing_since": EARLIER},
+            (BEFORE, ["b"], 0, EARLIER, 0.25, None),
+        ),
+        # for days
+        (set(), ["y", "x"], {"failing_since": LONG_AGO}, (BEFORE, [], 1, LONG_AGO, 0.5, REASON)),
+        ({"b"}, [None, "x"], {"failing_since": LONG_AGO}, (BEFORE, ["b"], 0, LONG_AGO, 0.25, REASON)),
+        ({"a"}, [None, "x"], {"failing_since": LONG_AGO}, (A.place, [], 0, NOW, 0.25, None)),
+    ],
+)
+def test_where_a_round_leaves_a_webhook(
+    delivered: set[str], errors: list[str | None], claimed: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    assert progress(delivered, errors, **claimed) == expected
+
+
+@given(st.sets(st.sampled_from(["a", "b", "c", "whole"])))
+def test_nothing_is_passed_over_and_nothing_is_forgotten(delivered: set[str]) -> None:
+    place, ahead, *_ = progress(delivered, [])
+    passed = {each.event.id for each in ENTRIES if each.place <= place}
+    assert passed <= delivered
+    assert passed | set(ahead) == delivered
