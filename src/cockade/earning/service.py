@@ -74,6 +74,14 @@ class EarningService:
 
         return counted(await self._earn(caller, command, RequestKind.EARN_BULK))
 
+    async def dry_run_earn_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
+        """What earn_bulk would do now; nothing is changed, and the request id stays free. Raises what it raises."""
+
+        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
+            return await _issue(tx, caller, command, turn, RequestKind.EARN_BULK)
+
+        return await self._requests.dry_run("earning.dry_run", caller, command.request_id, work)
+
     async def earn(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
         """Issue the badge to the one customer of the command.
 
@@ -160,7 +168,11 @@ async def _issue(
     tx: Tx, caller: Caller, command: BulkCommand, turn: Turn, kind: RequestKind
 ) -> RequestOutcome:
     """Rules 3 to 8, in a fixed number of statements."""
-    badge_id, hold = await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
+    badge_id, hold = (
+        await badge_store.look_at(tx, caller.org_id, command.badge_id)
+        if turn.is_dry_run
+        else await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
+    )
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
     if badge_rules.is_capped(terms.badge_constraints) and not hold.alone:
         raise Crowded
@@ -169,7 +181,7 @@ async def _issue(
     rule = rules.rule8(terms, valid_from, turn.now, zone)
     found = await find(tx, hold.badge_key, command.customers, rule, valid_from, valid_until)
     decision = rules.decide(command.customers, found, rule)
-    if earned := len(decision.entries):
+    if (earned := len(decision.entries)) and not turn.is_dry_run:
         has_windows = limit_rules.has_windows(terms.customer_constraints)
         rows = LedgerColumns(
             customers=decision.entries.customers,
@@ -199,6 +211,7 @@ async def _issue(
         decided_at=turn.now,
         audience=command.customers,
         refusals=decision.refusals,
+        is_dry_run=turn.is_dry_run,
         enrolment_id=through and ids.earned_badge_id(through.request_key, through.line),
     )
 

@@ -110,6 +110,8 @@ class RequestOutcome(Struct, frozen=True, kw_only=True):
     """By line; whoever is not among them has earned."""
     enrolment_id: str | None = None
     """Of an EARN: the enrolment that it was earned through."""
+    is_dry_run: bool = False
+    """Whether it is what would have become of it: nothing was written, and the request key is none."""
 
 
 class RowRefusal(Struct, frozen=True, array_like=True):

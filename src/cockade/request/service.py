@@ -33,6 +33,12 @@ class Turn(Struct, frozen=True, kw_only=True):
     now: datetime
     alone: bool
     """Whether to hold the badge exclusively: the first run met another request over a customer, or asked for it."""
+    is_dry_run: bool = False
+    """Whether to decide only: the transaction reads as of one moment, so nothing is held, and nothing can be written."""
+
+
+NO_KEY = RequestKey(0)
+"""The key of a dry run, which has none."""
 
 
 AnOutcome = TypeVar("AnOutcome", RequestOutcome, ImportOutcome)
@@ -98,6 +104,26 @@ class RequestService:
             if earlier_keys and not isinstance(error, OutcomeUnknown):
                 raise OutcomeUnknown from error
             raise
+
+    async def dry_run(
+        self,
+        name: str,
+        caller: Caller,
+        request_id: str,
+        work: Callable[[Tx, Turn], Awaitable[RequestOutcome]],
+    ) -> RequestOutcome:
+        """What `carry_out` would come to if it were called now; nothing is changed and nobody waits for it.
+
+        The database itself lets nothing be written. Raises RequestIdUsed, whatever the work raises, or Unavailable.
+        """
+
+        async def body(tx: Tx) -> RequestOutcome:
+            if await store.is_used(tx, caller.org_id, request_id):
+                raise RequestIdUsed(reference="requestId")
+            turn = Turn(request_key=NO_KEY, now=self._clock(), alone=False, is_dry_run=True)
+            return await work(tx, turn)
+
+        return await self._database.transaction(name, body, only_reads=True)
 
     async def _settled(self, name: str, attempt: Callable[[Tx], Awaitable[AnOutcome]]) -> AnOutcome:
         """The attempt's outcome, also where its commit was not answered."""

@@ -116,6 +116,11 @@ async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | None:
     return await _import_outcome(tx, row) if kind is RequestKind.IMPORT else _outcome(kind, row)
 
 
+async def is_used(tx: Tx, org_id: OrgId, request_id: str) -> bool:
+    """Whether the request id was used; who is just using it is not waited for."""
+    return await tx.value(SQL["is_request_id_used"], org_id, request_id)
+
+
 def _outcome(kind: RequestKind, row: Row) -> RequestOutcome:
     return RequestOutcome(
         request_id=row[0],

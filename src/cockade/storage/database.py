@@ -197,15 +197,20 @@ class Database:
         finally:
             _budget.reset(token)
 
-    async def transaction(self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None) -> T:
+    async def transaction(
+        self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None, only_reads: bool = False
+    ) -> T:
         """Run `body` in a transaction of its own and commit.
 
-        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. It runs again, a few times at
+        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. `only_reads`: all statements
+        see one moment, and none can write. It runs again, a few times at
         the most, only after errors that prove that nothing of it was kept.
         Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered), at the latest
         when the call's time is up, whether or not the database says anything.
         """
-        begin = "BEGIN" if lock_timeout_ms is None else f"BEGIN; SET LOCAL lock_timeout = {lock_timeout_ms}"
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if only_reads else "BEGIN"
+        if lock_timeout_ms is not None:
+            begin += f"; SET LOCAL lock_timeout = {lock_timeout_ms}"
         with self.spending() as left_s:
             return await self._attempt_often(name, body, begin, _now_s() + left_s - ROLLBACK_TIMEOUT_S)
 
