@@ -25,6 +25,7 @@ from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
 from cockade.throttle.service import CallThrottle
+from cockade.undoing.service import UndoingService
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -52,6 +53,7 @@ def services(url: str, settings: Config) -> Services:
         holdings=HoldingService(database),
         rewriting=RewritingService(database, clock.now),
         requests=RequestService(database, clock.now),
+        undoing=UndoingService(database, clock.now),
     )
 
 

@@ -18,7 +18,8 @@ CockadeError
 │   └── TooManyGuesses 429 · TooManyCalls 429
 ├── Unavailable 503           the database cannot answer now; nothing was changed
 │   ├── Busy 503              another request holds what this one needs, and did not finish in time
-│   └── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
+│   ├── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
+│   └── Unfinished 503        it stopped answering half way through what may be done in steps
 ├── Unexpected 999999         a bug; the caller learns nothing of it
 └── SetupError                an operator has to do something first; the message says what
 
@@ -392,6 +393,15 @@ class OutcomeUnknown(Unavailable):
     message = (
         "The database stopped answering during the commit, so the outcome is unknown. "
         "Ask for it with GET /api_gateway/v1/badges/requests?requestId=… before sending anything again."
+    )
+
+
+class Unfinished(Unavailable):
+    """The database stopped answering when some of what was asked for had been done; the rest may follow."""
+
+    message = (
+        "The database stopped answering when some of it had been done. "
+        "Send the same request again: it goes on with what is left."
     )
 
 

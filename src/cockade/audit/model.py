@@ -42,6 +42,8 @@ class Action(StrEnum):
     """An earned badge."""
     ENROLMENT_REVOKE = "enrolment.revoke"
     """Enrolments in one badge."""
+    REQUEST_REVOKE = "request.revoke"
+    """All that a request gave; of a large one, one entry for each lot."""
 
 
 class Changer(Protocol):

@@ -56,6 +56,7 @@ from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
 from cockade.throttle.service import CallThrottle
+from cockade.undoing.service import UndoingService
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, ControllerRouterHandler
@@ -80,6 +81,7 @@ HANDLERS: list[ControllerRouterHandler] = [
     importing.import_customer_badges,
     importing.import_customer_badges_by_put,
     requests.get_request,
+    requests.revoke_request,
     badge.create_badge,
     badge.update_badge,
     badge.get_badge,
@@ -125,6 +127,7 @@ class Services(Struct, frozen=True, kw_only=True):
     holdings: HoldingService
     requests: RequestService
     rewriting: RewritingService
+    undoing: UndoingService
 
 
 def create_app(services: Services) -> ASGIApp:

@@ -68,6 +68,7 @@ STATUS: dict[type[CockadeError], int] = {
     errors.Unavailable: 503,
     errors.Busy: 503,
     errors.OutcomeUnknown: 503,
+    errors.Unfinished: 503,
 }
 """Every error that can reach HTTP; a test walks the tree and finds none missing."""
 

@@ -216,11 +216,17 @@ def request_id_of(exchange: Exchange, in_body: str | int | None, faults: body.Fa
         chosen, reference = str(in_body), "requestId"
     else:
         chosen, reference = exchange.request_id, "X-CAP-REQUEST-ID"
-    if not 1 <= len(chosen) <= REQUEST_ID_CHARS_MAX or "\0" in chosen:
-        faults.note(reference, f"A request id has 1 to {REQUEST_ID_CHARS_MAX} characters, none of them NUL.")
-    else:
+    if check_request_id(chosen, reference, faults):
         exchange.request_id = chosen
     return chosen
+
+
+def check_request_id(chosen: str, reference: str, faults: body.Faults) -> bool:
+    """Whether it can be a request id; noted where it cannot."""
+    can_be = 1 <= len(chosen) <= REQUEST_ID_CHARS_MAX and "\0" not in chosen
+    if not can_be:
+        faults.note(reference, f"A request id has 1 to {REQUEST_ID_CHARS_MAX} characters, none of them NUL.")
+    return can_be
 
 
 class ExchangeLayer:

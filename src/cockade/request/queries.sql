@@ -54,6 +54,10 @@ where r.org_id = $1 and r.request_id = $2;
 -- name: is_request_id_used
 select exists (select from request where org_id = $1 and request_id = $2);
 
+-- name: list_customers
+-- Those of the lines $3 to $4, which count from 1 here.
+select audience[$3:$4] from request where org_id = $1 and request_id = $2;
+
 -- name: badge_ids
 select badge_key, badge_id from badge where badge_key = any($1::integer[]);
 

@@ -155,6 +155,11 @@ async def _import_outcome(tx: Tx, row: Row) -> ImportOutcome:
     )
 
 
+async def list_customers(tx: Tx, org_id: OrgId, request_id: str, lines: range) -> list[CustomerId]:
+    """Who stands at these lines of the request now, as far as it has so many."""
+    return await tx.value(SQL["list_customers"], org_id, request_id, lines.start + 1, lines.stop)
+
+
 async def rename(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
     """Put another customer in her place in all audiences of the org; answers how many had her. Lines stay."""
     return await tx.value(SQL["rename"], org_id, customer, into)
