@@ -21,6 +21,7 @@ from cockade.enrolment.service import EnrolmentService
 from cockade.errors import SetupError
 from cockade.holding.service import HoldingService
 from cockade.http.app import Services, create_app
+from cockade.replay.service import ReplayService
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
@@ -52,6 +53,7 @@ def services(url: str, settings: Config) -> Services:
         enrolments=EnrolmentService(database, clock.now),
         holdings=HoldingService(database),
         rewriting=RewritingService(database, clock.now),
+        replay=ReplayService(database, clock.now, settings.answers_kept_s),
         requests=RequestService(database, clock.now),
         undoing=UndoingService(database, clock.now),
     )

@@ -57,6 +57,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """How long a wrong secret counts."""
     calls_per_minute_max: Positive | None = None
     """Calls that each credential may make in a minute; unset: as many as it likes."""
+    answers_kept_s: Positive = 24 * 60 * 60
+    """How long a call with an idempotency key is answered as it was the first time."""
     trusted_proxies: str = ""
     """Networks of the proxies that may say whom they speak for, separated by commas."""
     proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"

@@ -13,9 +13,9 @@ CockadeError
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
 │   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
-├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · BodyEncoded 415
+├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · BodyEncoded 415 · KeyReused 422
 ├── TooMany                   not now; carries when again
-│   └── TooManyGuesses 429 · TooManyCalls 429
+│   └── TooManyGuesses 429 · TooManyCalls 429 · KeyInUse 409
 ├── Unavailable 503           the database cannot answer now; nothing was changed
 │   ├── Busy 503              another request holds what this one needs, and did not finish in time
 │   ├── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
@@ -355,6 +355,22 @@ class TooManyCalls(TooMany):
 
     code = 429
     message = "This credential has made all calls that it may make in this minute. Nothing was changed."
+
+
+class KeyInUse(TooMany):
+    """A call with the same idempotency key is still running."""
+
+    code = 409
+    message = (
+        "A call with this idempotency key is still running. Send it again in a moment to learn its outcome."
+    )
+
+
+class KeyReused(CockadeError):
+    """The idempotency key was used for a call that asked for something else."""
+
+    code = 422
+    message = "This idempotency key was used for another call. Use a new one for each; nothing was changed."
 
 
 class BodyTooLarge(CockadeError):

@@ -7,6 +7,7 @@ import secrets
 import httpx
 
 from tests.acceptance.service import earn_bulk, make_badge
+from tests.support import earn_bulk_body
 
 
 def test_revoke_request(client: httpx.Client) -> None:
@@ -26,8 +27,7 @@ def test_revoke_request(client: httpx.Client) -> None:
 def test_a_dry_run_of_earn_bulk_issues_nothing(client: httpx.Client) -> None:
     badge_id, request_id = make_badge(client), secrets.token_hex(8)
     audience = range(8_100_082_000, 8_100_083_000)
-    body = {"badgeMetaId": badge_id, "customerIds": list(audience), "requestId": request_id}
-    body["triggeredBy"] = {"ownerType": "Loyalty", "referenceId": "123457"}
+    body = earn_bulk_body(badge_id, list(audience), requestId=request_id)
     tried = client.post("/customer/earnBulk", json=body, params={"dryRun": "true"}).json()["data"]
     assert (tried["earnedCount"], tried["issuedBadges"][0]["issuedId"]) == (1_000, None)
     assert client.get("/requests", params={"requestId": request_id}).status_code == 404

@@ -19,7 +19,7 @@ from tests.support import TRIGGER, Org
 
 NOW = datetime.now(UTC)
 ONE_DAY = {"expiryType": "RELATIVE", "relativeExpirytype": "DAYS", "value": 1}
-LONG_AGO = {"startOn": (NOW - timedelta(days=30)).isoformat()}
+LONG_AGO: dict[str, Any] = {"startOn": (NOW - timedelta(days=30)).isoformat()}
 ISSUE_EARN: dict[str, Any] = {"earnType": "ISSUE_EARN", "issuedBadgeExpiry": {"expiryType": "NEVER"}}
 LIMITED: dict[str, Any] = {
     "overlapPolicy": "ALLOW",

@@ -28,6 +28,7 @@ OWNERS = {
     "org_meta": "catalogue",
     "customer_identifier": "customer",
     "audit_entry": "audit",
+    "kept_answer": "replay",
     "schema_migration": "storage",
 }
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)

@@ -19,6 +19,7 @@ class Action(StrEnum):
     """The changes that are recorded, by the names of their transactions."""
 
     ORG_CREATE = "org.create"
+    ORG_UPDATE = "org.update"
     CREDENTIAL_CREATE = "credential.create"
     CREDENTIAL_REVOKE = "credential.revoke"
     SIGNING_KEY_ROTATE = "signing_key.rotate"

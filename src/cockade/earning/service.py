@@ -72,6 +72,8 @@ class EarningService:
         (nothing was changed and the request id is still free), Unavailable or OutcomeUnknown.
         """
 
+        if command.is_replay:
+            return await self._requests.get_replayed(caller, command.request_id)
         return counted(await self._earn(caller, command, RequestKind.EARN_BULK))
 
     async def dry_run_earn_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
@@ -88,6 +90,8 @@ class EarningService:
         As earn_bulk, but her refusal is the whole request's: raises NotEnrolled, AlreadyHeld, CustomerLimitReached or
         BadgeLimitReached, and the id stays free.
         """
+        if command.is_replay:
+            return await self._requests.get_replayed(caller, command.request_id)
         try:
             return counted(await self._earn(caller, command, RequestKind.EARN))
         except tuple(REFUSED.values()) as error:
@@ -97,7 +101,7 @@ class EarningService:
     async def _earn(self, caller: Caller, command: BulkCommand, kind: RequestKind) -> RequestOutcome:
         """Together with other small requests, where they are many, and otherwise alone."""
         asked = Asked(caller, command, kind)
-        if outcome := await self._gathering.try_issue(asked):
+        if not self._database.is_whole and (outcome := await self._gathering.try_issue(asked)):
             return outcome
 
         async def work(tx: Tx, turn: Turn) -> RequestOutcome:
@@ -111,13 +115,18 @@ class EarningService:
         )
 
     async def import_history(
-        self, caller: Caller, batch: str, rows: Sequence[ImportRow | list[Fault]]
+        self, caller: Caller, batch: str, rows: Sequence[ImportRow | list[Fault]], *, is_replay: bool = False
     ) -> ImportOutcome:
         """Take over what customers earned elsewhere; a row that is a list of faults, or cannot be, hides no other.
 
         Owners, claims, enrolments, limits, overlaps, windows and activation are not asked: it is history, and counts from
-        now on. Raises RequestIdUsed, Unavailable (nothing was changed) or OutcomeUnknown.
+        now on. `is_replay`: see `BulkCommand`. Raises RequestIdUsed, Unavailable (nothing was changed) or OutcomeUnknown.
         """
+
+        if is_replay:
+            outcome = await self._requests.get(caller, batch)
+            assert isinstance(outcome, ImportOutcome)
+            return outcome
 
         async def work(tx: Tx, turn: Turn) -> ImportOutcome:
             return await _import(tx, caller, batch, rows, turn)

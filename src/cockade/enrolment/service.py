@@ -37,6 +37,9 @@ class EnrolmentService:
         EventOutsideBadge (nothing was changed and the request id is still free), Unavailable or OutcomeUnknown.
         """
 
+        if command.is_replay:
+            return await self._requests.get_replayed(caller, command.request_id)
+
         async def work(tx: Tx, turn: Turn) -> RequestOutcome:
             return await _enrol(tx, caller, command, turn)
 

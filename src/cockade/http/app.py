@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import OpenAPIMediaType
 from litestar.exceptions import HTTPException, InternalServerException
+from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
@@ -34,9 +35,10 @@ from cockade.errors import CockadeError
 from cockade.holding.service import HoldingService
 from cockade.http import errors
 from cockade.http.addresses import Proxies
-from cockade.http.auth import TOKEN_HEADER, Authentication
+from cockade.http.auth import READING, TOKEN_HEADER, Authentication
 from cockade.http.docs import DocsPage
 from cockade.http.intake import Room
+from cockade.http.replaying import RepeatableOperation, Replaying
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
 from cockade.http.routes import (
     audit,
@@ -52,6 +54,7 @@ from cockade.http.routes import (
     requests,
     token,
 )
+from cockade.replay.service import ReplayService
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
@@ -107,6 +110,9 @@ HANDLERS: list[ControllerRouterHandler] = [
     audit.list_audit,
 ]
 """All that stand below the base paths; whoever calls them proves who is asking."""
+for _handler in HANDLERS:
+    if isinstance(_handler, HTTPRouteHandler) and not _handler.http_methods <= READING:
+        _handler.operation_class = RepeatableOperation
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -125,6 +131,7 @@ class Services(Struct, frozen=True, kw_only=True):
     earning: EarningService
     enrolments: EnrolmentService
     holdings: HoldingService
+    replay: ReplayService
     requests: RequestService
     rewriting: RewritingService
     undoing: UndoingService
@@ -164,6 +171,7 @@ def create_app(services: Services) -> ASGIApp:
                 "room": room,
                 "calls": services.calls,
                 "proxies": Proxies.of(services.config),
+                "replay": services.replay,
             }
         ),
         type_decoders=[(_is_ours, _as_it_is)],
@@ -178,7 +186,7 @@ def _authenticated(path: str, *, include_in_schema: bool) -> Router:
     return Router(
         path,
         route_handlers=HANDLERS,
-        middleware=[DefineMiddleware(Authentication)],
+        middleware=[DefineMiddleware(Authentication), DefineMiddleware(Replaying)],
         security=[{"basic": []}, {"token": []}],
         include_in_schema=include_in_schema,
     )

@@ -280,6 +280,7 @@ def command_of(
         event_at=_event_at(body, faults),
         owner_type=owner and owner.owner_type,
         reference_id=owner and owner.reference_id,
+        is_replay=exchange.is_replay,
     )
 
 

@@ -61,6 +61,8 @@ STATUS: dict[type[CockadeError], int] = {
     errors.NotAuthenticated: 401,
     errors.NotAllowed: 403,
     errors.BodyTooSlow: 408,
+    errors.KeyInUse: 409,
+    errors.KeyReused: 422,
     errors.TooManyGuesses: 429,
     errors.TooManyCalls: 429,
     errors.BodyTooLarge: 413,

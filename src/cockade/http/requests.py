@@ -76,8 +76,14 @@ class Exchange:
         """The codes of a failure."""
         self.cause: str | None = None
         """Why the database could not serve."""
+        self.body: bytes | None = None
+        """The whole body, once it has come in."""
         self.body_bytes = 0
         """How much room the body takes; it is given back when the request has been answered."""
+        self.is_replay = False
+        """Whether the request was carried out before, and only its answer is wanted again."""
+        self.is_dry_run = False
+        """Whether nothing is to be changed, and so nothing kept."""
 
     @property
     def operation(self) -> str | None:
@@ -140,17 +146,15 @@ class JsonBodySchema(OpenAPISchemaPlugin):
 class ApiRequest(Request[Caller, None, State]):
     """A request whose JSON body is left to its handler, so that nothing decodes it a first time."""
 
-    _whole: bytes | None = None
-
     async def body(self) -> bytes:
         """The whole body; it may be asked for several times.
 
         Raises BodyEncoded, BodyTooSlow, Busy where there was no room for it in time, and InvalidInput where the caller
         broke off or sent what is no HTTP.
         """
-        if self._whole is None:
-            self._whole = await self._receive()
-        return self._whole
+        if self.exchange.body is None:
+            self.exchange.body = await self._receive()
+        return self.exchange.body
 
     async def _receive(self) -> bytes:
         if self.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):

@@ -62,6 +62,12 @@ class RequestService:
             raise RequestNotFound(reference="requestId")
         return outcome
 
+    async def get_replayed(self, caller: Caller, request_id: str) -> RequestOutcome:
+        """As get, of a request that was no import."""
+        outcome = await self.get(caller, request_id)
+        assert isinstance(outcome, RequestOutcome)
+        return outcome
+
     async def carry_out(
         self,
         name: str,

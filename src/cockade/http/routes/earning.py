@@ -99,6 +99,7 @@ async def earn_bulk(
         return command, repeats(body.customer_ids or [], command.customers)
 
     command, warnings = data.read(convert)
+    request.exchange.is_dry_run = dry_run
     carry_out = earning.dry_run_earn_bulk if dry_run else earning.earn_bulk
     return answer_outcome(await carry_out(request.user, command), answer, warnings)
 

@@ -55,6 +55,7 @@ async def issue_bulk(
         return to_issue_command(body, request.exchange, request.config, faults)
 
     command, warnings = data.read(convert)
+    request.exchange.is_dry_run = dry_run
     carry_out = enrolments.dry_run_issue_bulk if dry_run else enrolments.issue_bulk
     outcome = await carry_out(request.user, command)
     return answer_outcome(outcome, AnswerShape.ISSUED, warnings)

@@ -98,6 +98,7 @@ async def revoke_request(
     dry_run: DryRunParameter = False,
 ) -> Envelope[RevokeRequestAnswer]:
     """All that it gave."""
+    request.exchange.is_dry_run = dry_run
     request_id = data.read(to_request_id)
     undone = await (undoing.dry_run if dry_run else undoing.undo)(request.user, request_id)
     answer = RevokeRequestAnswer(request_id, undone.revoked, undone.already_revoked)
