@@ -90,6 +90,25 @@ CONTRACT = [
         "Other requests hold what this one needs, and did not finish in time. "
         "Nothing was changed; send the same request again.",
     ),
+    (
+        errors.Unfinished,
+        503,
+        503,
+        "The database stopped answering when some of it had been done. "
+        "Send the same request again: it goes on with what is left.",
+    ),
+    (
+        errors.KeyInUse,
+        409,
+        409,
+        "A call with this idempotency key is still running. Send it again in a moment to learn its outcome.",
+    ),
+    (
+        errors.KeyReused,
+        422,
+        422,
+        "This idempotency key was used for another call. Use a new one for each; nothing was changed.",
+    ),
     (errors.Unexpected, 999999, 500, "Unexpected error."),
     (
         errors.BodyTooLarge,

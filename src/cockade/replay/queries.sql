@@ -2,6 +2,10 @@
 -- Until the end of the transaction, if nobody else has it; nobody is waited for.
 select pg_try_advisory_xact_lock($1);
 
+-- name: lock_key
+-- Likewise, and whoever has it is waited for.
+select pg_advisory_xact_lock($1);
+
 -- name: find_answer
 -- In a statement of its own, after the key is held: it shows what was committed before that.
 select fingerprint, status, body, request_id from kept_answer where org_id = $1 and key = $2 and kept_at >= $3;

@@ -47,8 +47,10 @@ class ReplayService:
         transactions it opens are parts of this one. Raises KeyReused, KeyInUse, Unavailable or OutcomeUnknown.
         """
 
-        async def body(tx: Tx) -> Replay | None:
-            if not await store.try_lock(tx, caller.org_id, call.key):
+        async def body(tx: Tx, waits: bool) -> Replay | None:
+            if waits:
+                await store.lock(tx, caller.org_id, call.key)
+            elif not await store.try_lock(tx, caller.org_id, call.key):
                 raise KeyInUse(retry_after_s=RETRY_AFTER_S)
             now = self._clock()
             found = await store.find(tx, caller.org_id, call.key, now - self._kept)
@@ -69,13 +71,15 @@ class ReplayService:
         except NotKept:
             return None
 
-    async def _settled(self, body: Callable[[Tx], Awaitable[Replay | None]]) -> Replay | None:
+    async def _settled(self, body: Callable[[Tx, bool], Awaitable[Replay | None]]) -> Replay | None:
+        """What the body comes to, also where its commit was not answered; then it waits for its key."""
         try:
-            return await self._database.together("replay.once", body)
+            return await self._database.together("replay.once", lambda tx: body(tx, False))
         except OutcomeUnknown:
-            # The key tells: if its answer is there, the commit happened; if not, this is the first one.
+            # The key tells: if its answer is there, the commit happened; if not, this is the first one. If the database
+            # is still busy with it, it holds the key.
             log.warning("commit of unknown outcome", action="replay.once")
         try:
-            return await self._database.together("replay.once", body)
-        except (Unavailable, KeyInUse) as error:
+            return await self._database.together("replay.once", lambda tx: body(tx, True))
+        except Unavailable as error:
             raise OutcomeUnknown from error

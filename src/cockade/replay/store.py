@@ -15,8 +15,16 @@ SQL = load(__package__)
 
 async def try_lock(tx: Tx, org_id: OrgId, key: str) -> bool:
     """Hold the key until the end of the transaction; whether nobody else does."""
-    digest = hashlib.sha256(f"{org_id} {key}".encode()).digest()
-    return await tx.value(SQL["try_lock_key"], int.from_bytes(digest[:8], signed=True))
+    return await tx.value(SQL["try_lock_key"], _lock_number(org_id, key))
+
+
+async def lock(tx: Tx, org_id: OrgId, key: str) -> None:
+    """As try_lock, once nobody else holds it."""
+    await tx.execute(SQL["lock_key"], _lock_number(org_id, key))
+
+
+def _lock_number(org_id: OrgId, key: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{org_id} {key}".encode()).digest()[:8], signed=True)
 
 
 async def find(tx: Tx, org_id: OrgId, key: str, since: datetime) -> tuple[bytes, Answer] | None:
