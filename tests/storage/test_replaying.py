@@ -49,6 +49,7 @@ async def test_what_cannot_be_found_out_is_503_and_the_same_call_tells_later(
     answer = await call(proxy, org, body, key)
     assert answer.status_code == 503
     assert "outcome is unknown" in answer.text
+    assert "same idempotency key" in answer.text
     again = await org.client.post("/customer/earnBulk", json=body, headers={"Idempotency-Key": key})
     assert again.status_code == 200
     assert ("Idempotent-Replayed" in again.headers) is (cut is Cut.BEFORE_ANSWER)

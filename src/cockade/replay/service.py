@@ -22,6 +22,10 @@ FORGOTTEN_MAX = 10
 """A call that keeps an answer takes so many away that are out of date, so that they cannot pile up."""
 RETRY_AFTER_S = 2
 """What a killed worker had begun ends after that long."""
+UNKNOWN = (
+    "The database stopped answering during the commit, so the outcome is unknown. "
+    "Send the same call with the same idempotency key again to learn it."
+)
 
 log = structlog.get_logger()
 
@@ -82,4 +86,4 @@ class ReplayService:
         try:
             return await self._database.together("replay.once", lambda tx: body(tx, True))
         except Unavailable as error:
-            raise OutcomeUnknown from error
+            raise OutcomeUnknown(UNKNOWN) from error
