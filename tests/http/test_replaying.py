@@ -134,14 +134,16 @@ async def test_of_a_request_hardly_anything_is_kept(org: Org) -> None:
     assert 0 < size < 300
 
 
-async def test_the_key_is_looked_up_before_the_request_id(org: Org) -> None:
-    badge_id, named = await org.make_badge(), key()
+async def test_the_key_is_looked_up_before_the_request_id(shared_org: Org) -> None:
+    badge_id, named = await shared_org.make_badge(), key()
     body = earn_bulk_body(badge_id, [1], requestId="once")
-    first = await earn_bulk(org, body, named)
-    assert is_replay(again := await earn_bulk(org, body, named))
+    first = await earn_bulk(shared_org, body, named)
+    assert is_replay(again := await earn_bulk(shared_org, body, named))
     assert same(again) == same(first)
-    assert failure(await earn_bulk(org, body, key()), 400) == [(809, "requestId")]
-    assert failure(await earn_bulk(org, body, {}), 400) == [(809, "requestId")], "without a key as ever"
+    assert failure(await earn_bulk(shared_org, body, key()), 400) == [(809, "requestId")]
+    assert failure(await earn_bulk(shared_org, body, {}), 400) == [(809, "requestId")], (
+        "without a key as ever"
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,28 +164,28 @@ async def test_the_key_is_looked_up_before_the_request_id(org: Org) -> None:
     ids=["other customers", "other operation", "other query", "no body", "delete"],
 )
 async def test_a_key_that_was_used_for_another_call_is_422_and_changes_nothing(
-    org: Org, another: Callable[[Org, Any, dict[str, str]], Awaitable[httpx.Response]]
+    shared_org: Org, another: Callable[[Org, Any, dict[str, str]], Awaitable[httpx.Response]]
 ) -> None:
-    body, named = earn_bulk_body(await org.make_badge(), [1]), key()
-    success(await earn_bulk(org, body, named))
-    before = await rows_of(org)
-    answer = await another(org, body, named)
+    body, named = earn_bulk_body(await shared_org.make_badge(), [1]), key()
+    success(await earn_bulk(shared_org, body, named))
+    before = await rows_of(shared_org)
+    answer = await another(shared_org, body, named)
     assert failure(answer, 422) == [(422, "Idempotency-Key")]
     assert not is_replay(answer)
-    assert await rows_of(org) == before
+    assert await rows_of(shared_org) == before
 
 
-async def test_two_paths_to_one_operation_are_one_call(org: Org) -> None:
-    body, named = earn_bulk_body(await org.make_badge(), [1]), key()
-    first = await earn_bulk(org, body, named)
+async def test_two_paths_to_one_operation_are_one_call(shared_org: Org) -> None:
+    body, named = earn_bulk_body(await shared_org.make_badge(), [1]), key()
+    first = await earn_bulk(shared_org, body, named)
     short = f"http://test{BASE_PATH.removeprefix('/api_gateway')}/customer/earnBulk"
-    assert same(await org.client.post(short, json=body, headers=named)) == same(first)
+    assert same(await shared_org.client.post(short, json=body, headers=named)) == same(first)
 
 
-async def test_a_key_in_quotes_is_the_same_key(org: Org) -> None:
-    body = earn_bulk_body(await org.make_badge(), [1])
-    first = await earn_bulk(org, body, key("in-quotes"))
-    assert same(await earn_bulk(org, body, key('"in-quotes"'))) == same(first)
+async def test_a_key_in_quotes_is_the_same_key(shared_org: Org) -> None:
+    body = earn_bulk_body(await shared_org.make_badge(), [1])
+    first = await earn_bulk(shared_org, body, key("in-quotes"))
+    assert same(await earn_bulk(shared_org, body, key('"in-quotes"'))) == same(first)
 
 
 @pytest.mark.parametrize("sent", ["", '""', "two words", "x" * 256, "ä".encode("latin-1")])
@@ -211,22 +213,22 @@ async def test_a_refusal_is_not_kept_for_nothing_has_happened(org: Org) -> None:
     assert not is_replay(answer)
 
 
-async def test_a_malformed_body_is_told_and_not_kept(org: Org) -> None:
-    badge_id, named = await org.make_badge(), key()
-    answer = await org.client.post("/customer/earnBulk", content=b"{", headers=named)
+async def test_a_malformed_body_is_told_and_not_kept(shared_org: Org) -> None:
+    badge_id, named = await shared_org.make_badge(), key()
+    answer = await shared_org.client.post("/customer/earnBulk", content=b"{", headers=named)
     assert failure(answer, 400)[0][0] == 400
-    success(await earn_bulk(org, earn_bulk_body(badge_id, [1]), named))
+    success(await earn_bulk(shared_org, earn_bulk_body(badge_id, [1]), named))
 
 
-async def test_a_dry_run_takes_no_key(org: Org) -> None:
-    badge_id, named = await org.make_badge(), key()
+async def test_a_dry_run_takes_no_key(shared_org: Org) -> None:
+    badge_id, named = await shared_org.make_badge(), key()
     body = earn_bulk_body(badge_id, [1], requestId="dry")
-    before = await rows_of(org)
+    before = await rows_of(shared_org)
     for _ in range(2):
-        answer = await earn_bulk(org, body, named, dryRun="true")
+        answer = await earn_bulk(shared_org, body, named, dryRun="true")
         assert (success(answer)["earnedCount"], is_replay(answer)) == (1, False)
-    assert await rows_of(org) == before
-    assert success(await earn_bulk(org, body, named))["earnedCount"] == 1
+    assert await rows_of(shared_org) == before
+    assert success(await earn_bulk(shared_org, body, named))["earnedCount"] == 1
 
 
 async def test_keys_of_two_orgs_have_nothing_to_do_with_each_other(org: Org, other_org: Org) -> None:
@@ -236,34 +238,36 @@ async def test_keys_of_two_orgs_have_nothing_to_do_with_each_other(org: Org, oth
         assert (success(answer)["earnedCount"], is_replay(answer)) == (1, False)
 
 
-async def test_while_one_is_running_the_same_key_is_409_at_once(org: Org, database_url: str) -> None:
-    badge_id, named = await org.make_badge(), key()
+async def test_while_one_is_running_the_same_key_is_409_at_once(shared_org: Org, database_url: str) -> None:
+    badge_id, named = await shared_org.make_badge(), key()
     body = earn_bulk_body(badge_id, [1], requestId="slow")
     async with ledger.connection(database_url) as holder:
         await holder.execute("begin")
         await holder.execute(
             "insert into request (org_id, request_id, request_key, kind) values ($1, 'slow', 1, 'EARN_BULK')",
-            org.caller.org_id,
+            shared_org.caller.org_id,
         )
-        first = asyncio.create_task(earn_bulk(org, body, named))
+        first = asyncio.create_task(earn_bulk(shared_org, body, named))
         await ledger.await_blocked(holder, by=holder.get_server_pid())
         async with asyncio.timeout(5):
-            meanwhile = await earn_bulk(org, body, named)
+            meanwhile = await earn_bulk(shared_org, body, named)
         assert failure(meanwhile, 409) == [(409, None)]
         assert int(meanwhile.headers["Retry-After"]) > 0
         await holder.execute("rollback")
     answer = await first
     assert success(answer)["earnedCount"] == 1
-    assert same(await earn_bulk(org, body, named)) == same(answer)
+    assert same(await earn_bulk(shared_org, body, named)) == same(answer)
 
 
-async def test_twenty_at_once_with_one_key_make_one_set_of_issuances(org: Org, database_url: str) -> None:
-    badge_id, named = await org.make_badge(), key()
+async def test_twenty_at_once_with_one_key_make_one_set_of_issuances(
+    shared_org: Org, database_url: str
+) -> None:
+    badge_id, named = await shared_org.make_badge(), key()
     body = earn_bulk_body(badge_id, list(range(1, 501)))
 
     async def call_until_told() -> httpx.Response:
         for _ in range(200):
-            answer = await earn_bulk(org, body, named)
+            answer = await earn_bulk(shared_org, body, named)
             if answer.status_code != 409:
                 return answer
             await asyncio.sleep(0.05)
@@ -272,19 +276,19 @@ async def test_twenty_at_once_with_one_key_make_one_set_of_issuances(org: Org, d
     answers = await asyncio.gather(*(call_until_told() for _ in range(20)))
     assert len({same(answer) for answer in answers}) == 1
     assert sorted(map(is_replay, answers)) == [False] + [True] * 19
-    assert await ledger.count_earned(database_url, org, badge_id) == 500
+    assert await ledger.count_earned(database_url, shared_org, badge_id) == 500
 
 
 async def test_calls_with_keys_that_meet_over_a_customer_are_decided_one_after_the_other(
-    org: Org, database_url: str
+    shared_org: Org, database_url: str
 ) -> None:
     """A collision undoes a part of the transaction, which is then run again alone."""
-    badge_id = await org.make_badge()
+    badge_id = await shared_org.make_badge()
     answers = await asyncio.gather(
-        *(earn_bulk(org, earn_bulk_body(badge_id, list(range(1, 301))), key()) for _ in range(8))
+        *(earn_bulk(shared_org, earn_bulk_body(badge_id, list(range(1, 301))), key()) for _ in range(8))
     )
     assert sum(success(answer)["earnedCount"] for answer in answers) == 300
-    assert await ledger.count_earned(database_url, org, badge_id) == 300
+    assert await ledger.count_earned(database_url, shared_org, badge_id) == 300
 
 
 async def test_an_answer_is_kept_so_long_and_then_taken_away_by_those_that_follow(org: Org) -> None:

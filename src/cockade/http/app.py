@@ -35,10 +35,10 @@ from cockade.errors import CockadeError
 from cockade.holding.service import HoldingService
 from cockade.http import errors
 from cockade.http.addresses import Proxies
-from cockade.http.auth import READING, TOKEN_HEADER, Authentication
+from cockade.http.auth import TOKEN_HEADER, Authentication
 from cockade.http.docs import DocsPage
 from cockade.http.intake import Room
-from cockade.http.replaying import RepeatableOperation, Replaying
+from cockade.http.replaying import RepeatableOperation, Replaying, takes_keys
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
 from cockade.http.routes import (
     audit,
@@ -111,7 +111,7 @@ HANDLERS: list[ControllerRouterHandler] = [
 ]
 """All that stand below the base paths; whoever calls them proves who is asking."""
 for _handler in HANDLERS:
-    if isinstance(_handler, HTTPRouteHandler) and not _handler.http_methods <= READING:
+    if isinstance(_handler, HTTPRouteHandler) and takes_keys(_handler):
         _handler.operation_class = RepeatableOperation
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPIResponse, OpenAPIType, Operation, Parameter, Schema
 from msgspec import Struct
 
@@ -75,6 +76,7 @@ class Replaying:
 
         async def carry_out() -> Answer | None:
             messages.clear()
+            exchange.codes = exchange.cause = None
             # It may take several runs: each with a state of its own, so that none finds what another began.
             state = {name: copy(value) for name, value in scope["state"].items()}
             await self._app(cast("Scope", {**scope, "state": state}), receive, hold_back)
@@ -120,7 +122,7 @@ def _answer(exchange: Exchange, messages: list[Message]) -> Answer | None:
 
 async def _call_of(keys: list[bytes], caller: Caller, request: ApiRequest) -> Call | None:
     """The call by its key, or None where it has none."""
-    if request.route_handler.opt.get(NO_KEYS):
+    if not takes_keys(request.route_handler):
         return None
     if keys:
         key, named_by = read_key(keys), KEY_NAME
@@ -180,6 +182,11 @@ async def _fingerprint(request: ApiRequest) -> bytes:
     digest = hashlib.sha256(what + b"\n")
     digest.update(await request.body())
     return digest.digest()
+
+
+def takes_keys(handler: HTTPRouteHandler) -> bool:
+    """Whether calls of this operation may bring an idempotency key."""
+    return not handler.http_methods <= READING and not handler.opt.get(NO_KEYS)
 
 
 @dataclass
