@@ -25,10 +25,12 @@ from cockade.event.service import EventService
 from cockade.holding.service import HoldingService
 from cockade.http.app import Services, create_app
 from cockade.job.service import JobService
+from cockade.replay.service import ReplayService
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
 from cockade.throttle.service import CallThrottle
+from cockade.undoing.service import UndoingService
 from cockade.webhook.delivery import Delivery
 from cockade.webhook.service import WebhookService
 from cockade.worker import Background
@@ -60,8 +62,10 @@ def services(url: str, settings: Config) -> Services:
         holdings=HoldingService(database),
         jobs=JobService(database, clock.now, settings),
         rewriting=RewritingService(database, clock.now),
+        replay=ReplayService(database, clock.now, settings.answers_kept_s),
         requests=RequestService(database, clock.now),
         webhooks=WebhookService(database, clock.now, settings),
+        undoing=UndoingService(database, clock.now),
     )
 
 

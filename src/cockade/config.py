@@ -81,6 +81,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """A webhook whose next event could not be delivered for so long is disabled."""
     webhook_log_days: Positive = 7
     """How long attempts stay in the delivery log."""
+    answers_kept_s: Positive = 24 * 60 * 60
+    """How long a call with an idempotency key is answered as it was the first time."""
     trusted_proxies: str = ""
     """Networks of the proxies that may say whom they speak for, separated by commas."""
     proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"

@@ -10,17 +10,18 @@ CockadeError
 │   ├── WebhookNotFound 404 · TooManyWebhooks 409
 │   ├── SigningKeyNotFound 404 · SigningKeyInUse 409
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
-│   ├── JobNotFound 404 · JobEnded 409 · AudienceStopped 409 · FilesGone 410
+│   ├── JobNotFound 404 · JobEnded 409 · NotEnded 409 · AudienceStopped 409 · FilesGone 410
 │   ├── BadgeChanged 409 · CustomFieldNameTaken 409 · OrgMetaExists 409
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
 │   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
-├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · BodyEncoded 415
+├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · BodyEncoded 415 · KeyReused 422
 ├── TooMany                   not now; carries when again
-│   └── TooManyGuesses 429 · TooManyCalls 429
+│   └── TooManyGuesses 429 · TooManyCalls 429 · KeyInUse 409
 ├── Unavailable 503           the database cannot answer now; nothing was changed
 │   ├── Busy 503              another request holds what this one needs, and did not finish in time
-│   └── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
+│   ├── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
+│   └── Unfinished 503        it stopped answering half way through what may be done in steps
 ├── Unexpected 999999         a bug; the caller learns nothing of it
 └── SetupError                an operator has to do something first; the message says what
 
@@ -175,6 +176,13 @@ class JobEnded(Refused):
 
     code = 409
     message = "The job's state does not allow that."
+
+
+class NotEnded(Refused):
+    """What a job gave cannot be taken back while it may give more."""
+
+    code = 409
+    message = "The job has not ended."
 
 
 class FilesGone(Refused):
@@ -400,6 +408,22 @@ class TooManyCalls(TooMany):
     message = "This credential has made all calls that it may make in this minute. Nothing was changed."
 
 
+class KeyInUse(TooMany):
+    """A call with the same idempotency key is still running."""
+
+    code = 409
+    message = (
+        "A call with this idempotency key is still running. Send it again in a moment to learn its outcome."
+    )
+
+
+class KeyReused(CockadeError):
+    """The idempotency key was used for a call that asked for something else."""
+
+    code = 422
+    message = "This idempotency key was used for another call. Use a new one for each; nothing was changed."
+
+
 class BodyTooLarge(CockadeError):
     """The request has more bytes than one may have."""
 
@@ -436,6 +460,15 @@ class OutcomeUnknown(Unavailable):
     message = (
         "The database stopped answering during the commit, so the outcome is unknown. "
         "Ask for it with GET /api_gateway/v1/badges/requests?requestId=… before sending anything again."
+    )
+
+
+class Unfinished(Unavailable):
+    """The database stopped answering when some of what was asked for had been done; the rest may follow."""
+
+    message = (
+        "The database stopped answering when some of it had been done. "
+        "Send the same request again: it goes on with what is left."
     )
 
 

@@ -56,7 +56,7 @@ def test_first_start_shows_a_credential_and_a_call_that_works_as_pasted(idle: Se
 
 def test_commands_work_beside_the_running_service(idle: Service) -> None:
     org = idle.cockade("org", "create", "Acme", "--time-zone", "Asia/Kolkata")
-    assert list(org) == ["orgId", "name", "timeZone", "createdOn"]
+    assert list(org) == ["orgId", "name", "timeZone", "requestIdIsKey", "createdOn"]
     assert (org["name"], org["timeZone"]) == ("Acme", "Asia/Kolkata")
     assert ISO.fullmatch(org["createdOn"])
     assert [found["name"] for found in idle.cockade("org", "list")] == ["default", "Acme"]

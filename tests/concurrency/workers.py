@@ -64,6 +64,18 @@ class EarnOnce(Struct, frozen=True, kw_only=True):
         return Answer(outcome=outcome, refusal=refusal, collisions=_collisions() - collisions, retried=again)
 
 
+class UndoOnce(Struct, frozen=True, kw_only=True):
+    """Undo one request."""
+
+    caller: Caller
+    request_id: str
+
+    async def run(self, services: Services) -> tuple[int, int]:
+        """Answers how many it revoked, and how many had been revoked before."""
+        undone = await services.undoing.undo(self.caller, self.request_id)
+        return undone.revoked, undone.already_revoked
+
+
 class EarnAll(Struct, frozen=True, kw_only=True):
     """Call after call, in the order given."""
 

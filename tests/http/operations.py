@@ -68,6 +68,8 @@ class Entry(Struct, kw_only=True):
     prepare: Prepare | None = None
     """What the caller does before."""
     headers: Mapping[str, str] = {}
+    of_a_request: bool = False
+    """The request id in its body is not its own, but that of a request that was carried out."""
     public: bool = False
     """It asks for no credential."""
 
@@ -120,6 +122,7 @@ ENTRIES: dict[str, Entry] = {
     "explain": Entry(),
     "getFixedWindowDetails": Entry(),
     "getRequest": Entry(),
+    "revokeRequest": Entry(of_a_request=True),
     "createBadge": Entry(status=201, headers=MIGRATION),
     "updateBadge": Entry(),
     "getBadge": Entry(),
@@ -210,7 +213,8 @@ class Operation(Struct, kw_only=True):
         body = _replaced(schema["examples"][0], scene, self)
         if not isinstance(body, dict):
             return body
-        return {**body, "requestId": f"fresh-{secrets.token_hex(8)}"} if "requestId" in body else body
+        takes_id = "requestId" in body and not self.entry.of_a_request
+        return {**body, "requestId": f"fresh-{secrets.token_hex(8)}"} if takes_id else body
 
 
 def _example(parameter: dict[str, Any], scene: Scene, operation: Operation) -> Any:

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from cockade.http.app import BASE_PATH, create_app
 from tests.http.answers import success
-from tests.support import Org, client_for
+from tests.support import Org, client_for, earn_bulk_body
 
 ROOT = "http://test"
 METHODS = {"get", "put", "post", "delete", "patch", "head", "options"}
@@ -40,6 +40,7 @@ OPERATIONS = {
     "explain": ("get", f"{BASE_PATH}/badgeMeta/{{badge_id}}/customers/{{customer_id}}/explain"),
     "getFixedWindowDetails": ("get", f"{BASE_PATH}/badgeMeta/getFixedWindowDetails"),
     "getRequest": ("get", f"{BASE_PATH}/requests"),
+    "revokeRequest": ("post", f"{BASE_PATH}/requests/revoke"),
     "createBadge": ("post", f"{BASE_PATH}/badgeMeta"),
     "getBadge": ("get", f"{BASE_PATH}/badgeMeta/{{badge_id}}"),
     "listBadges": ("get", f"{BASE_PATH}/badgeMeta"),
@@ -226,6 +227,13 @@ async def test_real_answers_are_as_they_are_documented(shared_org: Org, document
         ("getRequest", await client.get("/requests?requestId=documented&answer=earned")),
         ("getRequest", await client.get("/requests?requestId=nothing")),
         ("getRequest", await client.get("/requests")),
+        (
+            "earnBulk",
+            await client.post("/customer/earnBulk?dryRun=true", json=earn_bulk_body(badge_id, [1, 9])),
+        ),
+        ("revokeRequest", await client.post("/requests/revoke", json={"requestId": "documented"})),
+        ("revokeRequest", await client.post("/requests/revoke", json={"requestId": "nothing"})),
+        ("revokeRequest", await client.post("/requests/revoke?dryRun=x", json={})),
         ("createBadge", await client.post("/badgeMeta", json={})),
         ("getBadge", await client.get(f"/badgeMeta/{badge_id}?includeStatistics=true")),
         ("getBadge", await client.get("/badgeMeta/none")),

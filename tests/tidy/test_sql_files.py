@@ -33,6 +33,7 @@ OWNERS = {
     "webhook_attempt": "webhook",
     "job": "job",
     "job_chunk": "job",
+    "kept_answer": "replay",
     "schema_migration": "storage",
 }
 LIBRARY = re.compile(r"^-- pgqueuer \d.*\Z", re.DOTALL | re.MULTILINE)

@@ -54,6 +54,7 @@ CONTRACT = [
     (errors.OrgMetaNotFound, 404, 404, "The org has no org meta yet; create it with POST /orgMeta."),
     (errors.CustomerNotFound, 404, 404, "No customer has this identifier."),
     (errors.JobNotFound, 404, 404, "There is no such job."),
+    (errors.NotEnded, 409, 409, "The job has not ended."),
     (errors.JobEnded, 409, 409, "The job's state does not allow that."),
     (errors.FilesGone, 410, 410, "The files of this job are no longer kept; its counts are."),
     (
@@ -105,6 +106,25 @@ CONTRACT = [
         503,
         "Other requests hold what this one needs, and did not finish in time. "
         "Nothing was changed; send the same request again.",
+    ),
+    (
+        errors.Unfinished,
+        503,
+        503,
+        "The database stopped answering when some of it had been done. "
+        "Send the same request again: it goes on with what is left.",
+    ),
+    (
+        errors.KeyInUse,
+        409,
+        409,
+        "A call with this idempotency key is still running. Send it again in a moment to learn its outcome.",
+    ),
+    (
+        errors.KeyReused,
+        422,
+        422,
+        "This idempotency key was used for another call. Use a new one for each; nothing was changed.",
     ),
     (errors.Unexpected, 999999, 500, "Unexpected error."),
     (

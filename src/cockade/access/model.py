@@ -30,6 +30,8 @@ class Org(Struct, frozen=True, kw_only=True):
     time_zone: str
     """IANA name; decides what a month, a midnight and a day are."""
     created_at: datetime
+    request_id_is_key: bool = False
+    """Whether a repeated request id gets the answer of the first call, and not 809."""
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     org_id: OrgId
     time_zone: str
     access_group: AccessGroup
+    request_id_is_key: bool = False
+    """As of the org."""
 
 
 class Credential(Struct, frozen=True, kw_only=True):

@@ -1,12 +1,16 @@
 -- name: insert_org
 insert into org (name, time_zone, created_at) values ($1, $2, $3)
-returning org_id, name, time_zone, created_at;
+returning org_id, name, time_zone, created_at, request_id_is_key;
 
 -- name: find_org
-select org_id, name, time_zone, created_at from org where org_id = $1;
+select org_id, name, time_zone, created_at, request_id_is_key from org where org_id = $1;
 
 -- name: list_orgs
-select org_id, name, time_zone, created_at from org order by org_id;
+select org_id, name, time_zone, created_at, request_id_is_key from org order by org_id;
+
+-- name: set_request_id_is_key
+-- No row: there is no such org, or it was so already.
+update org set request_id_is_key = $2 where org_id = $1 and request_id_is_key <> $2 returning org_id;
 
 -- name: insert_credential
 -- A name or client key that is taken is reported by the name of its constraint.
@@ -16,26 +20,26 @@ values ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: find_credential_by_username
 select c.credential_id, c.username, c.org_id, o.time_zone, c.access_group,
-       c.secret_hash, c.client_key, c.client_secret_hash, c.token_ttl_s, c.created_at, c.revoked_at
+       c.secret_hash, c.client_key, c.client_secret_hash, c.token_ttl_s, c.created_at, c.revoked_at, o.request_id_is_key
 from credential c join org o using (org_id)
 where c.username = $1 and c.revoked_at is null;
 
 -- name: find_credential_by_client_key
 select c.credential_id, c.username, c.org_id, o.time_zone, c.access_group,
-       c.secret_hash, c.client_key, c.client_secret_hash, c.token_ttl_s, c.created_at, c.revoked_at
+       c.secret_hash, c.client_key, c.client_secret_hash, c.token_ttl_s, c.created_at, c.revoked_at, o.request_id_is_key
 from credential c join org o using (org_id)
 where c.client_key = $1 and c.revoked_at is null;
 
 -- name: find_credential_by_id
 select c.credential_id, c.username, c.org_id, o.time_zone, c.access_group,
-       c.secret_hash, c.client_key, c.client_secret_hash, c.token_ttl_s, c.created_at, c.revoked_at
+       c.secret_hash, c.client_key, c.client_secret_hash, c.token_ttl_s, c.created_at, c.revoked_at, o.request_id_is_key
 from credential c join org o using (org_id)
 where c.credential_id = $1 and c.revoked_at is null;
 
 -- name: list_credentials
 -- All of them, or those of one org; revoked ones too.
 select c.credential_id, c.username, c.org_id, o.time_zone, c.access_group,
-       c.secret_hash, c.client_key, c.client_secret_hash, c.token_ttl_s, c.created_at, c.revoked_at
+       c.secret_hash, c.client_key, c.client_secret_hash, c.token_ttl_s, c.created_at, c.revoked_at, o.request_id_is_key
 from credential c join org o using (org_id)
 where $1::integer is null or c.org_id = $1
 order by c.credential_id;

@@ -103,6 +103,23 @@ class AccessService:
 
         return await self._database.transaction("org.create", body)
 
+    async def set_request_id_is_key(self, org_id: OrgId, is_key: bool) -> Org:
+        """Say whether a repeated request id of the org gets the first call's answer. Raises OrgNotFound.
+
+        Callers who are remembered notice within a minute.
+        """
+
+        async def body(tx: Tx) -> Org:
+            if await store.set_request_id_is_key(tx, org_id, is_key):
+                by, details = CommandLine(org_id), {"requestIdIsKey": is_key}
+                await audit_store.record(tx, by, self._clock(), Action.ORG_UPDATE, str(org_id), details)
+            org = await store.find_org(tx, org_id)
+            if org is None:
+                raise OrgNotFound
+            return org
+
+        return await self._database.transaction("org.update", body)
+
     async def list_orgs(self) -> list[Org]:
         """All orgs by id."""
         return await self._database.transaction("org.list", store.list_orgs)

@@ -29,6 +29,11 @@ async def find_org(tx: Tx, org_id: OrgId) -> Org | None:
     return None if row is None else _org(row)
 
 
+async def set_request_id_is_key(tx: Tx, org_id: OrgId, is_key: bool) -> bool:
+    """Whether that changes anything."""
+    return await tx.value(SQL["set_request_id_is_key"], org_id, is_key) is not None
+
+
 async def list_orgs(tx: Tx) -> list[Org]:
     """All orgs by id."""
     return [_org(row) for row in await tx.rows(SQL["list_orgs"])]
@@ -110,7 +115,9 @@ async def delete_signing_key(tx: Tx, key_id: str) -> None:
 
 
 def _org(row: Row) -> Org:
-    return Org(org_id=OrgId(row[0]), name=row[1], time_zone=row[2], created_at=row[3])
+    return Org(
+        org_id=OrgId(row[0]), name=row[1], time_zone=row[2], created_at=row[3], request_id_is_key=row[4]
+    )
 
 
 def _credential(row: Row | None) -> Credential | None:
@@ -124,6 +131,7 @@ def _credential(row: Row | None) -> Credential | None:
             org_id=OrgId(columns[2]),
             time_zone=columns[3],
             access_group=AccessGroup(columns[4]),
+            request_id_is_key=columns[11],
         ),
         secret_hash=columns[5],
         client_key=columns[6],

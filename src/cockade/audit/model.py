@@ -22,6 +22,7 @@ class Action(StrEnum):
     """The changes that are recorded, by the names of their transactions."""
 
     ORG_CREATE = "org.create"
+    ORG_UPDATE = "org.update"
     CREDENTIAL_CREATE = "credential.create"
     CREDENTIAL_REVOKE = "credential.revoke"
     SIGNING_KEY_ROTATE = "signing_key.rotate"
@@ -51,6 +52,8 @@ class Action(StrEnum):
     WEBHOOK_ROTATE_SECRET = "webhook.rotate_secret"
     WEBHOOK_DISABLE = "webhook.disable"
     """By the worker: its receiver is gone, or has not taken anything for days."""
+    REQUEST_REVOKE = "request.revoke"
+    """All that a request gave; of a large one, one entry for each lot."""
 
 
 class Changer(Protocol):

@@ -73,6 +73,9 @@ select badge_key, is_capped or $3,
             else pg_advisory_xact_lock_shared(1, badge_key) end
 from badge where org_id = $1 and badge_id = $2;
 
+-- name: find_badge_key
+select badge_key from badge where org_id = $1 and badge_id = $2;
+
 -- name: lock_badges
 -- As lock_badge, for many at once. They are taken in order of their keys, so that two who do this cannot deadlock: the
 -- offset keeps the planner from calling the functions before the rows are sorted.

@@ -152,6 +152,14 @@ async def hold(tx: Tx, org_id: OrgId, badge_id: BadgeId | None, *, alone: bool) 
     return badge_id, held
 
 
+async def look_at(tx: Tx, org_id: OrgId, badge_id: BadgeId | None) -> tuple[BadgeId, Hold]:
+    """As hold, in a transaction that sees the badge as of one moment and so need not hold it. Raises BadgeNotFound."""
+    badge_key = None if badge_id is None else await tx.value(SQL["find_badge_key"], org_id, badge_id)
+    if badge_id is None or badge_key is None:
+        raise BadgeNotFound(reference="badgeMetaId")
+    return badge_id, Hold(BadgeKey(badge_key), alone=True)
+
+
 async def lock_many(
     tx: Tx, org_id: OrgId, badge_ids: Collection[BadgeId], *, alone: bool
 ) -> dict[BadgeId, Hold]:

@@ -10,6 +10,7 @@ import typer
 from cockade.access.model import Org
 from cockade.cli.database import with_services
 from cockade.cli.output import AsJson, show
+from cockade.ids import OrgId
 from cockade.times import iso
 
 app = typer.Typer(help="Orgs: the tenants that everything belongs to.", no_args_is_help=True)
@@ -41,6 +42,24 @@ def create(
     )
 
 
+@app.command("update")
+def update(
+    org_id: Annotated[int, typer.Argument(help="The org's id, as `cockade org list` shows it.")],
+    request_id_is_key: Annotated[
+        bool,
+        typer.Option(
+            help="Whether a call with a requestId that was used gets the answer of the first one, and not 809."
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Change a setting of an org; running services follow within a minute."""
+    changed = with_services(
+        lambda services: services.access.set_request_id_is_key(OrgId(org_id), request_id_is_key)
+    )
+    show(_record(changed), as_json=as_json)
+
+
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """Show all orgs."""
@@ -53,5 +72,6 @@ def _record(org: Org) -> dict[str, Any]:
         "orgId": org.org_id,
         "name": org.name,
         "timeZone": org.time_zone,
+        "requestIdIsKey": org.request_id_is_key,
         "createdOn": iso(org.created_at),
     }

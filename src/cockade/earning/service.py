@@ -80,7 +80,17 @@ class EarningService:
         (nothing was changed and the request id is still free), Unavailable or OutcomeUnknown.
         """
 
+        if command.is_replay:
+            return await self._requests.get_replayed(caller, command.request_id)
         return counted(await self._earn(caller, command, RequestKind.EARN_BULK))
+
+    async def dry_run_earn_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
+        """What earn_bulk would do now; nothing is changed, and the request id stays free. Raises what it raises."""
+
+        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
+            return await _issue(tx, caller, command, turn, RequestKind.EARN_BULK)
+
+        return await self._requests.dry_run("earning.dry_run", caller, command.request_id, work)
 
     async def earn(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
         """Issue the badge to the one customer of the command.
@@ -88,6 +98,8 @@ class EarningService:
         As earn_bulk, but her refusal is the whole request's: raises NotEnrolled, AlreadyHeld, CustomerLimitReached or
         BadgeLimitReached, and the id stays free.
         """
+        if command.is_replay:
+            return await self._requests.get_replayed(caller, command.request_id)
         try:
             return counted(await self._earn(caller, command, RequestKind.EARN))
         except tuple(REFUSED.values()) as error:
@@ -97,7 +109,7 @@ class EarningService:
     async def _earn(self, caller: Caller, command: BulkCommand, kind: RequestKind) -> RequestOutcome:
         """Together with other small requests, where they are many, and otherwise alone."""
         asked = Asked(caller, command, kind)
-        if outcome := await self._gathering.try_issue(asked):
+        if not self._database.is_whole and (outcome := await self._gathering.try_issue(asked)):
             return outcome
 
         async def work(tx: Tx, turn: Turn) -> RequestOutcome:
@@ -111,13 +123,18 @@ class EarningService:
         )
 
     async def import_history(
-        self, caller: Caller, batch: str, rows: Sequence[ImportRow | list[Fault]]
+        self, caller: Caller, batch: str, rows: Sequence[ImportRow | list[Fault]], *, is_replay: bool = False
     ) -> ImportOutcome:
         """Take over what customers earned elsewhere; a row that is a list of faults, or cannot be, hides no other.
 
         Owners, claims, enrolments, limits, overlaps, windows and activation are not asked: it is history, and counts from
-        now on. Raises RequestIdUsed, Unavailable (nothing was changed) or OutcomeUnknown.
+        now on. `is_replay`: see `BulkCommand`. Raises RequestIdUsed, Unavailable (nothing was changed) or OutcomeUnknown.
         """
+
+        if is_replay:
+            outcome = await self._requests.get(caller, batch)
+            assert isinstance(outcome, ImportOutcome)
+            return outcome
 
         async def work(tx: Tx, turn: Turn) -> ImportOutcome:
             return await _import(tx, caller, batch, rows, turn)
@@ -183,7 +200,11 @@ async def _issue(
     part: Part | None = None,
 ) -> RequestOutcome:
     """Rules 3 to 8, in a fixed number of statements."""
-    badge_id, hold = await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
+    badge_id, hold = (
+        await badge_store.look_at(tx, caller.org_id, command.badge_id)
+        if turn.is_dry_run
+        else await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
+    )
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
     if badge_rules.is_capped(terms.badge_constraints) and not hold.alone:
         raise Crowded
@@ -224,6 +245,7 @@ async def _issue(
         decided_at=turn.now,
         audience=command.customers,
         refusals=decision.refusals,
+        is_dry_run=turn.is_dry_run,
         enrolment_id=through and ids.earned_badge_id(through.request_key, through.line),
     )
 

@@ -125,6 +125,32 @@ async def revoke(
     return await tx.value(SQL["revoke"], badge_key, customer, *place, now)
 
 
+async def count_lines(
+    tx: Tx,
+    request_key: RequestKey,
+    badge_keys: Sequence[BadgeKey],
+    customers: Sequence[CustomerId],
+    lines: Sequence[int],
+) -> tuple[int, int]:
+    """How many the request gave at these lines that are on record, and how many of those are unrevoked."""
+    row = await tx.row(SQL["count_lines"], request_key, badge_keys, customers, lines)
+    assert row is not None
+    return row[0], row[1]
+
+
+async def revoke_lines(
+    tx: Tx,
+    request_key: RequestKey,
+    badge_keys: Sequence[BadgeKey],
+    customers: Sequence[CustomerId],
+    lines: Sequence[int],
+    now: datetime,
+) -> dict[tuple[BadgeKey, datetime], list[tuple[CustomerId, int]]]:
+    """Revoke what the request gave at these lines; answers whose they were and which, by badge and event date."""
+    rows = await tx.rows(SQL["revoke_lines"], request_key, badge_keys, customers, lines, now)
+    return {(BadgeKey(row[0]), row[1]): list(zip(row[2], row[3], strict=True)) for row in rows}
+
+
 async def count_by_event(tx: Tx, badge_key: BadgeKey) -> None:
     """Have all unrevoked ones count towards windows per customer, where a badge gets its first."""
     await tx.execute(SQL["count_by_event"], badge_key)

@@ -35,6 +35,27 @@ where n.badge_key = $1 and n.customer_id = asked.customer_id
   and n.revoked_at is null and n.valid_until > $5
 returning n.customer_id, n.request_key, n.line;
 
+-- name: count_lines
+-- Of what request $1 gave these customers of these badges at these lines: how many there are, and how many are unrevoked.
+select count(*), count(*) filter (where e.revoked_at is null)
+from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
+join enrolment e on e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+where e.request_key = $1 and e.line = asked.line;
+
+-- name: revoke_lines
+-- Revokes them as far as they are not, what has expired too; always in the same order, so that two who do this cannot
+-- deadlock.
+with revoked as (
+    update enrolment e set revoked_at = $5
+    from (select badge_key, customer_id, line
+          from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
+          order by badge_key, customer_id, line offset 0) asked
+    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+      and e.request_key = $1 and e.line = asked.line and e.revoked_at is null
+    returning e.badge_key, e.customer_id, e.line)
+select badge_key, array_agg(customer_id order by line), array_agg(line order by line)
+from revoked group by badge_key;
+
 -- name: erase
 -- All that customer $2 ever had of badges $1, which are held exclusively.
 delete from enrolment where badge_key = any($1::integer[]) and customer_id = $2

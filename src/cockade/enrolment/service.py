@@ -38,6 +38,9 @@ class EnrolmentService:
         EventOutsideBadge (nothing was changed and the request id is still free), Unavailable or OutcomeUnknown.
         """
 
+        if command.is_replay:
+            return await self._requests.get_replayed(caller, command.request_id)
+
         async def work(tx: Tx, turn: Turn) -> RequestOutcome:
             return await _enrol(tx, caller, command, turn)
 
@@ -46,6 +49,14 @@ class EnrolmentService:
                 "enrolment.issue_bulk", caller, command.request_id, RequestKind.ISSUE_BULK, work
             )
         )
+
+    async def dry_run_issue_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
+        """What issue_bulk would do now; nothing is changed, and the request id stays free. Raises what it raises."""
+
+        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
+            return await _enrol(tx, caller, command, turn)
+
+        return await self._requests.dry_run("enrolment.dry_run", caller, command.request_id, work)
 
     async def revoke(self, caller: Caller, command: RevokeIssue) -> tuple[BadgeId, list[RevokedIssue]]:
         """End active enrolments; what was earned through them stays. Raises BadgeNotFound.
@@ -76,7 +87,11 @@ class EnrolmentService:
 
 async def _enrol(tx: Tx, caller: Caller, command: BulkCommand, turn: Turn) -> RequestOutcome:
     """In a fixed number of statements."""
-    badge_id, hold = await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
+    badge_id, hold = (
+        await badge_store.look_at(tx, caller.org_id, command.badge_id)
+        if turn.is_dry_run
+        else await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
+    )
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
     if terms.earn_type is not EarnType.ISSUE_EARN or terms.issued_expiry is None:
         raise NotToBeIssued(reference="badgeMetaId")
@@ -90,7 +105,7 @@ async def _enrol(tx: Tx, caller: Caller, command: BulkCommand, turn: Turn) -> Re
     )
     enrollees = await store.find_enrollees(tx, hold.badge_key, command.customers, valid_from, valid_until)
     entries, refusals = rules.decide(command.customers, enrollees)
-    if entries:
+    if entries and not turn.is_dry_run:
         await store.insert(tx, hold.badge_key, turn.request_key, valid_from, valid_until, entries)
         await badge_store.add_count(tx, hold.badge_key, issued=len(entries))
     return RequestOutcome(
@@ -106,6 +121,7 @@ async def _enrol(tx: Tx, caller: Caller, command: BulkCommand, turn: Turn) -> Re
         decided_at=turn.now,
         audience=command.customers,
         refusals=refusals,
+        is_dry_run=turn.is_dry_run,
     )
 
 

@@ -87,6 +87,32 @@ async def revoke_some(tx: Tx, badge_key: BadgeKey, places: Sequence[Place], now:
     return _places(rows)
 
 
+async def count_lines(
+    tx: Tx,
+    request_key: RequestKey,
+    badge_keys: Sequence[BadgeKey],
+    customers: Sequence[CustomerId],
+    lines: Sequence[int],
+) -> tuple[int, int]:
+    """How many the request gave at these lines that are on record, and how many of those are unrevoked."""
+    row = await tx.row(SQL["count_lines"], request_key, badge_keys, customers, lines)
+    assert row is not None
+    return row[0], row[1]
+
+
+async def revoke_lines(
+    tx: Tx,
+    request_key: RequestKey,
+    badge_keys: Sequence[BadgeKey],
+    customers: Sequence[CustomerId],
+    lines: Sequence[int],
+    now: datetime,
+) -> dict[BadgeKey, list[tuple[CustomerId, int]]]:
+    """Revoke what the request gave at these lines; answers whose they were and which, by badge."""
+    rows = await tx.rows(SQL["revoke_lines"], request_key, badge_keys, customers, lines, now)
+    return {BadgeKey(row[0]): list(zip(row[1], row[2], strict=True)) for row in rows}
+
+
 def _places(rows: list[Row]) -> list[Place]:
     return [(CustomerId(row[0]), RequestKey(row[1]), row[2]) for row in rows]
 

@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import OpenAPIMediaType
 from litestar.exceptions import HTTPException, InternalServerException
+from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
@@ -38,6 +39,7 @@ from cockade.http.addresses import Proxies
 from cockade.http.auth import TOKEN_HEADER, Authentication
 from cockade.http.docs import DocsPage
 from cockade.http.intake import Room
+from cockade.http.replaying import RepeatableOperation, Replaying, takes_keys
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
 from cockade.http.routes import (
     audit,
@@ -56,10 +58,12 @@ from cockade.http.routes import (
     token,
 )
 from cockade.job.service import JobService
+from cockade.replay.service import ReplayService
 from cockade.request.service import RequestService
 from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
 from cockade.throttle.service import CallThrottle
+from cockade.undoing.service import UndoingService
 from cockade.webhook.service import WebhookService
 
 if TYPE_CHECKING:
@@ -93,6 +97,7 @@ HANDLERS: list[ControllerRouterHandler] = [
     importing.import_customer_badges,
     importing.import_customer_badges_by_put,
     requests.get_request,
+    requests.revoke_request,
     badge.create_badge,
     badge.update_badge,
     badge.get_badge,
@@ -127,6 +132,9 @@ HANDLERS: list[ControllerRouterHandler] = [
     event.list_deliveries,
 ]
 """All that stand below the base paths; whoever calls them proves who is asking."""
+for _handler in HANDLERS:
+    if isinstance(_handler, HTTPRouteHandler) and takes_keys(_handler):
+        _handler.operation_class = RepeatableOperation
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -147,8 +155,10 @@ class Services(Struct, frozen=True, kw_only=True):
     events: EventService
     holdings: HoldingService
     jobs: JobService
+    replay: ReplayService
     requests: RequestService
     rewriting: RewritingService
+    undoing: UndoingService
     webhooks: WebhookService
 
 
@@ -186,6 +196,7 @@ def create_app(services: Services) -> ASGIApp:
                 "room": room,
                 "calls": services.calls,
                 "proxies": Proxies.of(services.config),
+                "replay": services.replay,
             }
         ),
         type_decoders=[(_is_ours, _as_it_is)],
@@ -200,7 +211,7 @@ def _authenticated(path: str, *, include_in_schema: bool) -> Router:
     return Router(
         path,
         route_handlers=HANDLERS,
-        middleware=[DefineMiddleware(Authentication)],
+        middleware=[DefineMiddleware(Authentication), DefineMiddleware(Replaying)],
         security=[{"basic": []}, {"token": []}],
         include_in_schema=include_in_schema,
     )

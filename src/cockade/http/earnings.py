@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -20,7 +21,15 @@ from cockade.earning.service import REFUSED
 from cockade.errors import Exceeded
 from cockade.http.body import WRONG, Faults
 from cockade.http.requests import Exchange, JsonAnswer, request_id_of
-from cockade.http.wire import CustomerNumber, Envelope, ErrorDetail, Time, TriggeredBy, limit_details
+from cockade.http.wire import (
+    DRY_RUN,
+    CustomerNumber,
+    Envelope,
+    ErrorDetail,
+    Time,
+    TriggeredBy,
+    limit_details,
+)
 from cockade.ids import CustomerId
 from cockade.request.model import (
     BulkCommand,
@@ -138,7 +147,8 @@ class IssuedBadge(Struct, frozen=True, rename="camel"):
     issued_id: Annotated[
         str | None,
         Meta(
-            description="The earned badge; on 1040 the one in the way.", examples=["661681a535bc684e9e72553a"]
+            description="The earned badge; on 1040 the one in the way; null where a dry run issued nothing.",
+            examples=["661681a535bc684e9e72553a"],
         ),
     ]
     status: Annotated[IssuedStatus | None, Meta(description="Its status; null where there is none.")]
@@ -165,7 +175,7 @@ class EarnedBadgeEntry(Struct, frozen=True, rename="camel"):
     """One customer who earned."""
 
     customer_id: int
-    earned_badge_id: str
+    earned_badge_id: Annotated[str | None, Meta(description="Null in a dry run, which earns nothing.")]
 
 
 class FailedEntry(Struct, frozen=True, rename="camel"):
@@ -235,6 +245,8 @@ def answer_outcome(
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """The outcome of an earnBulk in the shape asked for, encoded once."""
     data = earned_answer(outcome) if shape is AnswerShape.EARNED else issued_answer(outcome)
+    if outcome.is_dry_run:
+        warnings = [*warnings, DRY_RUN]
     return JsonAnswer(msgspec.json.encode(Envelope(data, [], warnings)))
 
 
@@ -267,6 +279,7 @@ def command_of(
         event_at=_event_at(body, faults),
         owner_type=owner and owner.owner_type,
         reference_id=owner and owner.reference_id,
+        is_replay=exchange.is_replay,
     )
 
 
@@ -353,11 +366,14 @@ def _issued_badges(outcome: RequestOutcome) -> str:
         if is_enrolment
         else earned_status(outcome.event_at, outcome.valid_until, outcome.decided_at)
     )
-    earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
-    entries = [
-        f'{customer},"issuedId":"{earned_id}","status":"{status}"'
-        for customer, earned_id in zip(outcome.audience, earned_ids, strict=True)
-    ]
+    if outcome.is_dry_run:
+        entries = [f'{customer},"issuedId":null,"status":"{status}"' for customer in outcome.audience]
+    else:
+        earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
+        entries = [
+            f'{customer},"issuedId":"{earned_id}","status":"{status}"'
+            for customer, earned_id in zip(outcome.audience, earned_ids, strict=True)
+        ]
     for line, reason, standing_id, standing_status, exceeded in map(astuple, outcome.refusals):
         if is_enrolment:
             standing_status = IssuedStatus.ACTIVE
@@ -381,7 +397,11 @@ def _error(reason: RefusalReason, exceeded: Exceeded | None) -> str:
 def earned_answer(outcome: RequestOutcome) -> EarnedAnswer:
     """The outcome as two lists."""
     refused = {refusal.line: refusal.reason for refusal in outcome.refusals}
-    earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
+    earned_ids: Sequence[str | None] = (
+        [None] * len(outcome.audience)
+        if outcome.is_dry_run
+        else ids.earned_badge_ids(outcome.request_key, len(outcome.audience))
+    )
     earned = [
         EarnedBadgeEntry(customer, earned_id)
         for line, (customer, earned_id) in enumerate(zip(outcome.audience, earned_ids, strict=True))

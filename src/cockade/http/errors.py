@@ -38,6 +38,7 @@ STATUS: dict[type[CockadeError], int] = {
     errors.CustomerNotFound: 404,
     errors.JobNotFound: 404,
     errors.JobEnded: 409,
+    errors.NotEnded: 409,
     errors.AudienceStopped: 409,
     errors.FilesGone: 410,
     errors.BadgeChanged: 409,
@@ -67,6 +68,8 @@ STATUS: dict[type[CockadeError], int] = {
     errors.NotAuthenticated: 401,
     errors.NotAllowed: 403,
     errors.BodyTooSlow: 408,
+    errors.KeyInUse: 409,
+    errors.KeyReused: 422,
     errors.TooManyGuesses: 429,
     errors.TooManyCalls: 429,
     errors.BodyTooLarge: 413,
@@ -74,6 +77,7 @@ STATUS: dict[type[CockadeError], int] = {
     errors.Unavailable: 503,
     errors.Busy: 503,
     errors.OutcomeUnknown: 503,
+    errors.Unfinished: 503,
 }
 """Every error that can reach HTTP; a test walks the tree and finds none missing."""
 

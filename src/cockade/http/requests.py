@@ -76,8 +76,14 @@ class Exchange:
         """The codes of a failure."""
         self.cause: str | None = None
         """Why the database could not serve."""
+        self.body: bytes | None = None
+        """The whole body, once it has come in."""
         self.body_bytes = 0
         """How much room the body takes; it is given back when the request has been answered."""
+        self.is_replay = False
+        """Whether the request was carried out before, and only its answer is wanted again."""
+        self.is_dry_run = False
+        """Whether nothing is to be changed, and so nothing kept."""
 
     @property
     def operation(self) -> str | None:
@@ -140,17 +146,15 @@ class JsonBodySchema(OpenAPISchemaPlugin):
 class ApiRequest(Request[Caller, None, State]):
     """A request whose JSON body is left to its handler, so that nothing decodes it a first time."""
 
-    _whole: bytes | None = None
-
     async def body(self) -> bytes:
         """The whole body; it may be asked for several times.
 
         Raises BodyEncoded, BodyTooLarge, BodyTooSlow, Busy where there was no room for it in time, and InvalidInput
         where the caller broke off or sent what is no HTTP.
         """
-        if self._whole is None:
-            self._whole = await self._receive()
-        return self._whole
+        if self.exchange.body is None:
+            self.exchange.body = await self._receive()
+        return self.exchange.body
 
     async def _receive(self) -> bytes:
         if (_header(self.scope, b"content-encoding") or "").strip().lower() not in ("identity", ""):
@@ -240,11 +244,17 @@ def request_id_of(exchange: Exchange, in_body: str | int | None, faults: body.Fa
         chosen, reference = str(in_body), "requestId"
     else:
         chosen, reference = exchange.request_id, "X-CAP-REQUEST-ID"
-    if not 1 <= len(chosen) <= REQUEST_ID_CHARS_MAX or "\0" in chosen:
-        faults.note(reference, f"A request id has 1 to {REQUEST_ID_CHARS_MAX} characters, none of them NUL.")
-    else:
+    if check_request_id(chosen, reference, faults):
         exchange.request_id = chosen
     return chosen
+
+
+def check_request_id(chosen: str, reference: str, faults: body.Faults) -> bool:
+    """Whether it can be a request id; noted where it cannot."""
+    can_be = 1 <= len(chosen) <= REQUEST_ID_CHARS_MAX and "\0" not in chosen
+    if not can_be:
+        faults.note(reference, f"A request id has 1 to {REQUEST_ID_CHARS_MAX} characters, none of them NUL.")
+    return can_be
 
 
 class ExchangeLayer:

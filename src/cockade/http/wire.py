@@ -49,6 +49,12 @@ class ErrorDetail(Struct, frozen=True):
     details: Annotated[LimitDetails | UnsetType, Meta(description="On 817 and 818: which limit.")] = UNSET
 
 
+DRY_RUN = ErrorDetail(
+    200, "This was a dry run: it tells what would happen now, and nothing was changed.", "dryRun"
+)
+"""The warning that marks the answer of a dry run."""
+
+
 class Envelope(Struct, Generic[T], frozen=True):
     """A success: the data, no errors, perhaps warnings."""
 

@@ -69,6 +69,14 @@ def open_lines(chunk: StagedChunk) -> Numbers:
     return np.flatnonzero(is_open)
 
 
+def issued_lines(chunk: StagedChunk) -> Numbers:
+    """The lines of a chunk whose customers earned; none of one that is not decided."""
+    if not chunk.is_decided or chunk.code is not None:
+        return np.empty(0, dtype=np.int64)
+    refused = [refusal.line for refusal in chunk.refusals]
+    return np.setdiff1d(open_lines(chunk), refused, assume_unique=True)
+
+
 def added(counts: Counts, chunk: StagedChunk, outcome: JobOutcome) -> Counts:
     """The counts with those of a chunk that has been decided."""
     refused = Counter(counts.refused) + Counter(outcome.refused)

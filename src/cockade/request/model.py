@@ -87,6 +87,8 @@ class BulkCommand(Struct, frozen=True, kw_only=True):
     """When the customers did what earned it, or enrols them; None means now."""
     owner_type: OwnerType
     reference_id: str
+    is_replay: bool = False
+    """Whether it was carried out before and is only to be answered again, from its outcome."""
 
 
 class Refusal(Struct, frozen=True, array_like=True, gc=False):
@@ -123,6 +125,8 @@ class RequestOutcome(Struct, frozen=True, kw_only=True):
     """By line; whoever is not among them has earned."""
     enrolment_id: str | None = None
     """Of an EARN: the enrolment that it was earned through."""
+    is_dry_run: bool = False
+    """Whether it is what would have become of it: nothing was written, and the request key is none."""
 
 
 class RowRefusal(Struct, frozen=True, array_like=True):

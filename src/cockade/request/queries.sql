@@ -61,6 +61,13 @@ select r.request_id, r.request_key, r.kind, r.badge_key, b.badge_id, r.owner_typ
 from request r left join badge b using (badge_key)
 where r.org_id = $1 and r.request_key = any($2::bigint[]);
 
+-- name: is_request_id_used
+select exists (select from request where org_id = $1 and request_id = $2);
+
+-- name: list_customers
+-- Those of the lines $3 to $4, which count from 1 here.
+select audience[$3:$4] from request where org_id = $1 and request_id = $2;
+
 -- name: badge_ids
 select badge_key, badge_id from badge where badge_key = any($1::integer[]);
 

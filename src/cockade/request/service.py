@@ -44,6 +44,10 @@ class Turn(Struct, frozen=True, kw_only=True):
     """Whether to decide only: the transaction reads as of one moment, so nothing is held, and nothing can be written."""
 
 
+NO_KEY = RequestKey(0)
+"""The key of a dry run, which has none."""
+
+
 AnOutcome = TypeVar("AnOutcome", RequestOutcome, ImportOutcome)
 Work = Callable[[Tx, Turn], Awaitable[AnOutcome]]
 """What a request does with its turn; the outcome is stored in the same transaction."""
@@ -63,6 +67,12 @@ class RequestService:
         )
         if outcome is None:
             raise RequestNotFound(reference="requestId")
+        return outcome
+
+    async def get_replayed(self, caller: Caller, request_id: str) -> RequestOutcome:
+        """As get, of a request that was no import."""
+        outcome = await self.get(caller, request_id)
+        assert isinstance(outcome, RequestOutcome)
         return outcome
 
     async def carry_out(
@@ -107,6 +117,26 @@ class RequestService:
             if earlier_keys and not isinstance(error, OutcomeUnknown):
                 raise OutcomeUnknown from error
             raise
+
+    async def dry_run(
+        self,
+        name: str,
+        caller: Caller,
+        request_id: str,
+        work: Callable[[Tx, Turn], Awaitable[RequestOutcome]],
+    ) -> RequestOutcome:
+        """What `carry_out` would come to if it were called now; nothing is changed and nobody waits for it.
+
+        The database itself lets nothing be written. Raises RequestIdUsed, whatever the work raises, or Unavailable.
+        """
+
+        async def body(tx: Tx) -> RequestOutcome:
+            if await store.is_used(tx, caller.org_id, request_id):
+                raise RequestIdUsed(reference="requestId")
+            turn = Turn(request_key=NO_KEY, now=self._clock(), alone=False, is_dry_run=True)
+            return await work(tx, turn)
+
+        return await self._database.transaction(name, body, only_reads=True)
 
     async def _settled(self, name: str, attempt: Callable[[Tx], Awaitable[AnOutcome]]) -> AnOutcome:
         """The attempt's outcome, also where its commit was not answered."""

@@ -135,6 +135,11 @@ async def _read_outcome(tx: Tx, row: Row) -> Outcome | JobRequest:
     return await _import_outcome(tx, row) if kind is RequestKind.IMPORT else _outcome(kind, row)
 
 
+async def is_used(tx: Tx, org_id: OrgId, request_id: str) -> bool:
+    """Whether the request id was used; who is just using it is not waited for."""
+    return await tx.value(SQL["is_request_id_used"], org_id, request_id)
+
+
 def _outcome(kind: RequestKind, row: Row) -> RequestOutcome:
     return RequestOutcome(
         request_id=row[0],
@@ -167,6 +172,11 @@ async def _import_outcome(tx: Tx, row: Row) -> ImportOutcome:
         valid_untils=row[14],
         refusals=_row_refusals(row[11]),
     )
+
+
+async def list_customers(tx: Tx, org_id: OrgId, request_id: str, lines: range) -> list[CustomerId]:
+    """Who stands at these lines of the request now, as far as it has so many."""
+    return await tx.value(SQL["list_customers"], org_id, request_id, lines.start + 1, lines.stop)
 
 
 async def rename(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:

@@ -86,6 +86,7 @@ class _Budget:
 
 
 _budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
+_whole: ContextVar[_Whole | None] = ContextVar("whole", default=None)
 
 
 class Tx:
@@ -130,6 +131,41 @@ class Tx:
         from cockade.storage import queue  # here, for importing its library takes a third of a second
 
         await queue.put(self._connection, task, number)
+
+
+class _Whole:
+    """A transaction that others are parts of, one after the other: each can be undone alone, none is kept alone."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.lost: Exception | None = None
+        """Why nothing of it can be kept."""
+
+    async def run_part(self, body: Body[T]) -> T:
+        """As Database.transaction. Raises Unavailable where all is lost; the whole then runs again, or fails."""
+        with self._losing():
+            await self._connection.execute("SAVEPOINT part")
+        try:
+            with self._losing():
+                result = await body(Tx(self._connection))
+                await self._connection.execute("RELEASE SAVEPOINT part")
+        except Exception:
+            if self.lost is None:
+                with self._losing():
+                    await self._connection.execute("ROLLBACK TO SAVEPOINT part")
+            raise
+        return result
+
+    @contextmanager
+    def _losing(self) -> Generator[None]:
+        """Note what undoes the whole, not only a part of it."""
+        try:
+            yield
+        except (*ROLLED_BACK, *CONNECTION_LOST, *BUSY) as error:
+            if isinstance(error, ValueError):  # asyncpg's word for a value of ours that it cannot send
+                raise
+            self.lost = error
+            raise Unavailable from error
 
 
 @contextmanager
@@ -210,17 +246,52 @@ class Database:
         finally:
             _budget.reset(token)
 
-    async def transaction(self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None) -> T:
+    async def transaction(
+        self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None, only_reads: bool = False
+    ) -> T:
         """Run `body` in a transaction of its own and commit.
 
-        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. It runs again, a few times at
+        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. `only_reads`: all statements
+        see one moment, and none can write. Within `together` it is a part of that, and both mean nothing. It runs again, a few times at
         the most, only after errors that prove that nothing of it was kept.
         Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered), at the latest
         when the call's time is up, whether or not the database says anything.
         """
-        begin = "BEGIN" if lock_timeout_ms is None else f"BEGIN; SET LOCAL lock_timeout = {lock_timeout_ms}"
+        if (whole := _whole.get()) is not None:
+            return await whole.run_part(body)
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if only_reads else "BEGIN"
+        if lock_timeout_ms is not None:
+            begin += f"; SET LOCAL lock_timeout = {lock_timeout_ms}"
         with self.spending() as left_s:
             return await self._attempt_often(name, body, begin, _now_s() + left_s - ROLLBACK_TIMEOUT_S)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether we are within `together`, so that what others would do in our place is no part of it."""
+        return _whole.get() is not None
+
+    async def together(self, name: str, body: Body[T]) -> T:
+        """Run `body` in a transaction of which all those that it opens are parts: all of them are kept, or none.
+
+        As transaction otherwise, and so it may run several times, with everything in it.
+        """
+
+        async def body_and_parts(tx: Tx) -> T:
+            whole = _Whole(tx._connection)  # pyright: ignore[reportPrivateUsage]
+            token = _whole.set(whole)
+            try:
+                result = await body(tx)
+            except Exception as error:
+                if whole.lost is None:
+                    raise
+                raise whole.lost from error
+            finally:
+                _whole.reset(token)
+            if whole.lost is not None:
+                raise whole.lost
+            return result
+
+        return await self.transaction(name, body_and_parts)
 
     @contextmanager
     def spending(self) -> Generator[float]:

@@ -43,6 +43,8 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "org_meta": ADDED_TO,
     # customer
     "customer_identifier": (*ADDED_TO, "delete"),
+    # replay
+    "kept_answer": (*ADDED_TO, "delete"),
     # audit: nobody changes the trail
     "audit_entry": ("select", "insert"),
     # webhook

@@ -61,6 +61,15 @@ AnswerParameter = Annotated[
 ]
 
 
+DryRunParameter = Annotated[
+    bool,
+    QueryParameter(
+        name="dryRun",
+        description="Only tell what would happen now: change nothing, and use no request id up.",
+    ),
+]
+
+
 @post(
     "/customer/earnBulk",
     operation_id="earnBulk",
@@ -81,6 +90,7 @@ async def earn_bulk(
     data: Annotated[JsonBody[EarnBulkBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE)])],
     earning: NamedDependency[EarningService],
     answer: AnswerParameter = AnswerShape.ISSUED,
+    dry_run: DryRunParameter = False,
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """One call, any number of customers."""
 
@@ -89,7 +99,9 @@ async def earn_bulk(
         return command, repeats(body.customer_ids or [], command.customers)
 
     command, warnings = data.read(convert)
-    return answer_outcome(await earning.earn_bulk(request.user, command), answer, warnings)
+    request.exchange.is_dry_run = dry_run
+    carry_out = earning.dry_run_earn_bulk if dry_run else earning.earn_bulk
+    return answer_outcome(await carry_out(request.user, command), answer, warnings)
 
 
 @post(

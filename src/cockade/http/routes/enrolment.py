@@ -26,7 +26,7 @@ from cockade.http.enrolments import (
 )
 from cockade.http.errors import BODIES, documented
 from cockade.http.requests import ApiRequest, JsonBody
-from cockade.http.routes.earning import ISSUING
+from cockade.http.routes.earning import ISSUING, DryRunParameter
 from cockade.http.wire import Envelope, ErrorDetail
 from cockade.request.model import BulkCommand
 
@@ -47,6 +47,7 @@ async def issue_bulk(
         JsonBody[IssueBulkBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE_ISSUE)])
     ],
     enrolments: NamedDependency[EnrolmentService],
+    dry_run: DryRunParameter = False,
 ) -> Response[Envelope[EarnBulkAnswer | EarnedAnswer]]:
     """One call, any number of customers."""
 
@@ -54,7 +55,9 @@ async def issue_bulk(
         return to_issue_command(body, request.exchange, request.config, faults)
 
     command, warnings = data.read(convert)
-    outcome = await enrolments.issue_bulk(request.user, command)
+    request.exchange.is_dry_run = dry_run
+    carry_out = enrolments.dry_run_issue_bulk if dry_run else enrolments.issue_bulk
+    outcome = await carry_out(request.user, command)
     return answer_outcome(outcome, AnswerShape.ISSUED, warnings)
 
 

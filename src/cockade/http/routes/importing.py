@@ -79,4 +79,5 @@ async def _import(request: ApiRequest, data: JsonRows[ImportBody], earning: Earn
     if faults:
         raise InvalidInput(faults)
     rows = await data.read(to_row, request.config.customers_max)
-    return answer_import(await earning.import_history(request.user, batch, rows))
+    is_replay = request.exchange.is_replay
+    return answer_import(await earning.import_history(request.user, batch, rows, is_replay=is_replay))

@@ -30,6 +30,7 @@ from cockade.http.jobs import (
     results_file,
     to_command,
 )
+from cockade.http.replaying import NO_KEYS
 from cockade.http.requests import ApiRequest
 from cockade.http.routes.badge import Page, Size
 from cockade.http.routes.earning import ISSUING
@@ -114,6 +115,8 @@ CHANGING = documented(errors.InvalidInput, errors.JobNotFound, errors.JobEnded, 
     tags=["Jobs"],
     request_max_body_size=None,
     operation_class=AudienceOperation,
+    # Its body is a stream, and its request id does what a key would.
+    opt={NO_KEYS: True},
     responses=documented(*ISSUING, errors.AudienceStopped)
     | {202: example("The job", Envelope[JobAnswer], EXAMPLE)},
 )

@@ -1,13 +1,13 @@
-"""Asking what a request did."""
+"""Asking what a request did, and undoing it: the handlers."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import Response, get
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
-from litestar.params import QueryParameter
+from litestar.params import Body, QueryParameter
 
 from cockade import errors
 from cockade.errors import Fault, InvalidInput
@@ -19,15 +19,23 @@ from cockade.http.earnings import (
     answer_outcome,
     earn_answer,
 )
-from cockade.http.errors import documented
+from cockade.http.errors import BODIES, documented, example
 from cockade.http.imports import ImportAnswer, answer_import
 from cockade.http.jobs import JobAnswer, job_answer
-from cockade.http.requests import ApiRequest
-from cockade.http.routes.earning import AnswerParameter
-from cockade.http.wire import NO_NUL, Envelope, Failure
+from cockade.http.requests import ApiRequest, JsonBody
+from cockade.http.routes.earning import AnswerParameter, DryRunParameter
+from cockade.http.undoings import (
+    EXAMPLE,
+    EXAMPLE_ANSWER,
+    RevokeRequestAnswer,
+    RevokeRequestBody,
+    to_request_id,
+)
+from cockade.http.wire import DRY_RUN, NO_NUL, Envelope, Failure
 from cockade.job.service import JobService
 from cockade.request.model import ImportOutcome, JobRequest, RequestKind, RequestOutcome
 from cockade.request.service import RequestService
+from cockade.undoing.service import UndoingService
 
 Told = (
     Envelope[EarnBulkAnswer | EarnedAnswer | EarnAnswer | JobAnswer] | list[Envelope[ImportAnswer] | Failure]
@@ -73,3 +81,37 @@ async def get_request(
             return Response(Envelope(earn_answer(outcome)))
         case RequestOutcome():
             return answer_outcome(outcome, answer, [])  # pyright: ignore[reportReturnType]
+
+
+@post(
+    "/requests/revoke",
+    operation_id="revokeRequest",
+    summary="Undo a request",
+    description="Revokes all that an earnBulk, earn, import or job issued, what has expired too, or all enrolments of "
+    "an issueBulk. A job has to have ended. What was revoked before is left alone, so again is the same. 404 as of getRequest.",
+    status_code=200,
+    tags=["Requests"],
+    responses=documented(
+        errors.InvalidInput,
+        errors.RequestNotFound,
+        errors.NotEnded,
+        errors.NotAllowed,
+        errors.Unfinished,
+        *BODIES,
+    )
+    | {200: example("What was revoked", Envelope[RevokeRequestAnswer], EXAMPLE_ANSWER)},
+)
+async def revoke_request(
+    request: ApiRequest,
+    data: Annotated[
+        JsonBody[RevokeRequestBody], Body(examples=[Example(summary="A request", value=EXAMPLE)])
+    ],
+    undoing: NamedDependency[UndoingService],
+    dry_run: DryRunParameter = False,
+) -> Envelope[RevokeRequestAnswer]:
+    """All that it gave."""
+    request.exchange.is_dry_run = dry_run
+    request_id = data.read(to_request_id)
+    undone = await (undoing.dry_run if dry_run else undoing.undo)(request.user, request_id)
+    answer = RevokeRequestAnswer(request_id, undone.revoked, undone.already_revoked)
+    return Envelope(answer, [], [DRY_RUN] if dry_run else [])

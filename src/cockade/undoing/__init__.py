@@ -1,0 +1,1 @@
+"""Taking back all that one request gave."""

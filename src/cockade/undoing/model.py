@@ -1,0 +1,37 @@
+"""What undoing works with and comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from cockade.ids import BadgeKey, CustomerId, RequestKey
+
+
+class Lines(Struct, frozen=True, kw_only=True):
+    """Lines of one request that are taken back in one transaction: the three lists run side by side.
+
+    What a line did not give, because it was refused or its customer has been erased, is nothing to take back.
+    """
+
+    request_key: RequestKey
+    is_enrolling: bool
+    """Whether it gave enrolments, and not earned badges."""
+    badge_keys: Sequence[BadgeKey]
+    customers: Sequence[CustomerId]
+    """Whose it is now, which differs from who was sent where customers were merged."""
+    lines: Sequence[int]
+
+
+class Undone(Struct, frozen=True, kw_only=True):
+    """How much was taken back: earned badges, or enrolments where the request enrolled."""
+
+    revoked: int = 0
+    already_revoked: int = 0
+    """Those that had been revoked before, in whatever way."""
+
+    def __add__(self, other: Undone) -> Undone:
+        return Undone(
+            revoked=self.revoked + other.revoked, already_revoked=self.already_revoked + other.already_revoked
+        )
