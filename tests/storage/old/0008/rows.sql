@@ -1,0 +1,2 @@
+-- Rows are what they were; only an index is another.
+select;
