@@ -273,17 +273,16 @@ def _pages(base: str, base_ms: dict[str, float], other: str, other_ms: dict[str,
     )
 )
 def linear(stage: Stage) -> Round:
-    """However many there are in a call, each customer costs the same."""
-    costs = {
-        size: 1e6 / issue(
-            stage, stage.ours, stage.ours.make_badge(), stage.audiences(calls, size)
-        ).customers_per_s
-        for size, calls in LINEAR_CALLS.items()
-    }  # fmt: skip
-    return Round(
-        values=(max(costs.values()) / min(costs.values()),),
-        figures={f"{size:,} per call, µs per customer": cost for size, cost in costs.items()},
-    )
+    """However many there are in a call, each customer costs the same; and what the limit costs in such batches."""
+    costs: dict[int, float] = {}
+    figures: dict[str, float] = {}
+    for size, calls in LINEAR_CALLS.items():
+        badge_id = stage.ours.make_badge()
+        costs[size] = 1e6 / issue(stage, stage.ours, badge_id, stage.audiences(calls, size)).customers_per_s
+        limit_s = yardsticks.copy_seconds(stage.ours.server.database_url, badge_id)
+        figures[f"{size:,} per call, µs per customer"] = costs[size]
+        figures[f"the limit, batches of {size:,}, µs per row"] = 1e6 * limit_s / (calls * size)
+    return Round(values=(max(costs.values()) / min(costs.values()),), figures=figures)
 
 
 @case(
