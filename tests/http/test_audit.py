@@ -11,6 +11,7 @@ import pytest
 
 from cockade.access.model import AccessGroup
 from cockade.audit.model import COMMAND_LINE, Action
+from cockade.ids import OrgId
 from tests.http.answers import failure, success
 from tests.support import TRIGGER, Org, client_for
 
@@ -36,6 +37,13 @@ async def create_org(org: Org) -> dict[str, Any]:
     client = client_for(org.services, other)
     details = {"name": "Audited", "timeZone": "Asia/Tokyo"}
     return {"subject": str(made.org_id), "username": COMMAND_LINE, "details": details, "client": client}
+
+
+async def update_org(org: Org) -> dict[str, Any]:
+    expected = await create_org(org)
+    for _ in range(2):
+        await org.services.access.set_request_id_is_key(OrgId(int(expected["subject"])), True)
+    return {**expected, "details": {"requestIdIsKey": True}}
 
 
 async def create_credential(org: Org) -> dict[str, Any]:
@@ -163,6 +171,15 @@ async def revoke_earn(org: Org) -> dict[str, Any]:
     return {"subject": earned, "badgeMetaId": badge_id, "details": {"customerId": 7}}
 
 
+async def revoke_request(org: Org) -> dict[str, Any]:
+    badge_id, request_id = await org.make_badge(), unique()
+    success(await org.earn_bulk(badge_id, [7, 8], requestId=request_id))
+    for _ in range(2):
+        success(await org.client.post("/requests/revoke", json={"requestId": request_id}))
+    details = {"kind": "EARN_BULK", "revokedCount": 2}
+    return {"subject": request_id, "badgeMetaId": badge_id, "details": details}
+
+
 async def revoke_issue(org: Org) -> dict[str, Any]:
     badge_id = await org.make_badge(earnType="ISSUE_EARN", issuedBadgeExpiry={"expiryType": "NEVER"})
     sent = {"badgeMetaId": badge_id, "customers": [8, 9], "triggeredBy": TRIGGER}
@@ -201,6 +218,7 @@ async def rotate_secret(org: Org) -> dict[str, Any]:
 
 CHANGES: dict[Action, Change] = {
     Action.ORG_CREATE: create_org,
+    Action.ORG_UPDATE: update_org,
     Action.CREDENTIAL_CREATE: create_credential,
     Action.CREDENTIAL_REVOKE: revoke_credential,
     Action.BADGE_CREATE: create_badge,
@@ -220,6 +238,7 @@ CHANGES: dict[Action, Change] = {
     Action.CUSTOMER_MERGE: merge,
     Action.EARNING_REVOKE: revoke_earn,
     Action.ENROLMENT_REVOKE: revoke_issue,
+    Action.REQUEST_REVOKE: revoke_request,
     Action.WEBHOOK_CREATE: create_webhook,
     Action.WEBHOOK_UPDATE: update_webhook,
     Action.WEBHOOK_DELETE: delete_webhook,

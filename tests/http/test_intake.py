@@ -19,14 +19,18 @@ from tests.support import Org, client_for, earn_bulk_body
 BODY_S_MAX = 1
 LARGE = 100_000
 ENCODED = [name for name, (method, _) in OPERATIONS.items() if method in ("post", "put")]
-WITHOUT_BODY = {"activateBadge", "deactivateBadge"}
+WITHOUT_BODY = {
+    "activateBadge", "deactivateBadge", "pauseJob", "resumeJob", "cancelJob", "rotateWebhookSecret", "testWebhook",
+}  # fmt: skip
+STREAMED = {"createJob"}
+"""Whose body may be compressed."""
 
 
 def changed(services: Services, **settings: Any) -> Services:
     return msgspec.structs.replace(services, config=msgspec.structs.replace(services.config, **settings))
 
 
-@pytest.mark.parametrize("name", sorted(set(ENCODED) - WITHOUT_BODY))
+@pytest.mark.parametrize("name", sorted(set(ENCODED) - WITHOUT_BODY - STREAMED))
 async def test_a_compressed_body_is_415_with_what_to_do(shared_org: Org, name: str) -> None:
     method, path = OPERATIONS[name]
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
