@@ -62,7 +62,7 @@ def _paused_jobs(client: httpx.Client, service: Service, badge_id: str) -> list[
     place, sent = "/customer/earnBulk/jobs", {"badgeMetaId": badge_id, **TRIGGER}
     csv = {"Content-Type": "text/csv"}
     jobs = [_made(client.post(place, params=sent, content="1", headers=csv)) for _ in range(JOBS)]
-    while _made(client.get(place, params={"size": JOBS}))["jobs"][0]["state"] != "completed":
+    while {job["state"] for job in _made(client.get(place, params={"size": JOBS}))["jobs"]} != {"completed"}:
         time.sleep(0.05)
     stop = (
         "update job set finished_at = null, state = case job_key % 2 when 0 then 'paused' else 'cancelled' end"

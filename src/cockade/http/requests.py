@@ -294,6 +294,9 @@ class ExchangeLayer:
                 await self._app(scope, receive, send_with_id)
         finally:
             self._room.leave(exchange.body_bytes)
+            exchange.body = (
+                None  # The scope and the exchange know each other: left alone, it would stay for some time.
+            )
             took_s = time.perf_counter() - started
             metrics.count_request(exchange.operation, status, took_s, exchange.codes)
             write = log.debug if exchange.operation in QUIET and status == 200 else log.info
