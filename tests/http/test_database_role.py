@@ -25,7 +25,7 @@ from cockade.storage.connection import Connection
 from cockade.storage.database import connect
 from cockade.storage.rights import RIGHTS, grant, require_rights
 from tests.http.operations import Operation, openapi, operations, set_the_scene
-from tests.support import Org, client_for, make_org, migrated_database
+from tests.support import TRIGGER, Org, client_for, make_org, migrated_database
 
 OPERATIONS = [operation for operation in operations(openapi()) if "oauth" not in operation.path]
 PRIVILEGES = ("select", "insert", "update", "delete", "truncate", "references", "trigger")
@@ -123,6 +123,23 @@ async def test_limits_tokens_and_wrong_secrets_work_under_the_role(org: Org) -> 
     url = "http://test/v3/oauth/token/generate"
     assert (await org.client.post(url, json=sent)).status_code == 200
     assert (await org.client.get("/badgeMeta", auth=("nobody", "x"))).status_code == 401
+
+
+async def test_a_worker_does_its_jobs_under_the_role(org: Org) -> None:
+    sent = {"badgeMetaId": await org.make_badge(), **TRIGGER, "requestId": "bound"}
+    place, csv = "/customer/earnBulk/jobs", {"Content-Type": "text/csv"}
+    job = (await org.client.post(place, params=sent, content=b"1\n2\n", headers=csv)).json()["data"]
+    stop = asyncio.Event()
+    working = asyncio.create_task(org.services.jobs.run(stop))
+    async with asyncio.timeout(20):
+        while job["state"] != "completed":
+            assert not working.done(), working
+            await asyncio.sleep(0.05)
+            job = (await org.client.get(f"{place}/{job['jobId']}")).json()["data"]
+    await org.services.jobs.sweep()
+    stop.set()
+    await working
+    assert job["counts"]["issued"] == 2
 
 
 async def test_each_table_has_a_decision(connection: Connection) -> None:

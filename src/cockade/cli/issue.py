@@ -74,6 +74,7 @@ def issue(
     """Issue a badge to an audience that is a file, with a running service.
 
     Interrupt it and run it again as you like: the same command finds the job that it has begun, which goes on meanwhile.
+
     Exit status: 0 all were issued to; 3 some were not, see the file of refused lines; 4 the job is paused, cancelled or
     has failed; 1 it could not be started; 130 interrupted.
     """
