@@ -113,3 +113,19 @@ def test_the_reference_is_what_fits_into_a_day() -> None:
 def test_all_that_a_profile_wraps_is_there() -> None:
     """Whoever renames one of these says so to the profile, and to the pages that show one."""
     assert all(profile.functions(place) for place in profile.WRAPPED)
+
+
+def test_an_audience_has_each_customer_once_and_what_was_ordered_beside() -> None:
+    words = ["10001", "--first", "5", "--repeated", "3", "--malformed", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.audience", *words],
+        cwd=house.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    head, *lines = done.stdout.splitlines()
+    customers = [int(line) for line in lines[:-2]]
+    assert (head, sorted(customers[:10_001])) == ("customerId", list(range(5, 10_006)))
+    assert customers[10_001:] == customers[:3]
+    assert lines[-2:] == ["nobody 0", "nobody 1"]
