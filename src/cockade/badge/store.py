@@ -144,20 +144,26 @@ async def lock(tx: Tx, org_id: OrgId, badge_id: BadgeId, *, alone: bool) -> Hold
     return None if row is None else Hold(BadgeKey(row[0]), row[1])
 
 
-async def hold(tx: Tx, org_id: OrgId, badge_id: BadgeId | None, *, alone: bool) -> tuple[BadgeId, Hold]:
-    """As lock, for the badge that a body names. Raises BadgeNotFound, also where that cannot be a badge id."""
-    held = None if badge_id is None else await lock(tx, org_id, badge_id, alone=alone)
+async def hold(
+    tx: Tx, org_id: OrgId, badge_id: BadgeId | None, *, alone: bool, only_looks: bool = False
+) -> tuple[BadgeId, Hold]:
+    """As lock, for the badge that a body names. Raises BadgeNotFound, also where that cannot be a badge id.
+
+    `only_looks`: the transaction sees the badge as of one moment and changes nothing, so it need not be held.
+    """
+    held = None
+    if badge_id is not None:
+        held = await (
+            _look_at(tx, org_id, badge_id) if only_looks else lock(tx, org_id, badge_id, alone=alone)
+        )
     if badge_id is None or held is None:
         raise BadgeNotFound(reference="badgeMetaId")
     return badge_id, held
 
 
-async def look_at(tx: Tx, org_id: OrgId, badge_id: BadgeId | None) -> tuple[BadgeId, Hold]:
-    """As hold, in a transaction that sees the badge as of one moment and so need not hold it. Raises BadgeNotFound."""
-    badge_key = None if badge_id is None else await tx.value(SQL["find_badge_key"], org_id, badge_id)
-    if badge_id is None or badge_key is None:
-        raise BadgeNotFound(reference="badgeMetaId")
-    return badge_id, Hold(BadgeKey(badge_key), alone=True)
+async def _look_at(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> Hold | None:
+    badge_key = await tx.value(SQL["find_badge_key"], org_id, badge_id)
+    return None if badge_key is None else Hold(BadgeKey(badge_key), alone=True)
 
 
 async def lock_many(

@@ -43,7 +43,7 @@ from cockade.request.model import (
     RequestKind,
     RequestOutcome,
 )
-from cockade.request.service import Crowded, RequestService, Turn, counted
+from cockade.request.service import Crowded, RequestService, Turn, counted, side_by_side
 from cockade.request.store import tell_revoked
 from cockade.storage.database import Database, Tx
 
@@ -168,10 +168,7 @@ class EarningService:
             details = {"customerId": customer}
             await record(tx, caller, now, Action.EARNING_REVOKE, subject, details, badge_id=found_id)
 
-        try:
-            await self._database.transaction("earning.revoke", lambda tx: body(tx, alone=False))
-        except Crowded:
-            await self._database.transaction("earning.revoke", lambda tx: body(tx, alone=True))
+        await side_by_side(self._database, "earning.revoke", body)
 
 
 def _raise_refusal(outcome: RequestOutcome) -> None:
@@ -200,10 +197,8 @@ async def _issue(
     part: Part | None = None,
 ) -> RequestOutcome:
     """Rules 3 to 8, in a fixed number of statements."""
-    badge_id, hold = (
-        await badge_store.look_at(tx, caller.org_id, command.badge_id)
-        if turn.is_dry_run
-        else await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
+    badge_id, hold = await badge_store.hold(
+        tx, caller.org_id, command.badge_id, alone=turn.alone, only_looks=turn.is_dry_run
     )
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
     if badge_rules.is_capped(terms.badge_constraints) and not hold.alone:

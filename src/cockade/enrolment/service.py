@@ -87,10 +87,8 @@ class EnrolmentService:
 
 async def _enrol(tx: Tx, caller: Caller, command: BulkCommand, turn: Turn) -> RequestOutcome:
     """In a fixed number of statements."""
-    badge_id, hold = (
-        await badge_store.look_at(tx, caller.org_id, command.badge_id)
-        if turn.is_dry_run
-        else await badge_store.hold(tx, caller.org_id, command.badge_id, alone=turn.alone)
+    badge_id, hold = await badge_store.hold(
+        tx, caller.org_id, command.badge_id, alone=turn.alone, only_looks=turn.is_dry_run
     )
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
     if terms.earn_type is not EarnType.ISSUE_EARN or terms.issued_expiry is None:

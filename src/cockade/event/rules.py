@@ -29,7 +29,7 @@ from cockade.event.model import (
     Told,
     Wanted,
 )
-from cockade.ids import BadgeKey, CustomerId
+from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.request.model import (
     WHOLE,
     ImportOutcome,
@@ -142,28 +142,18 @@ def line_event(told: RequestOutcome | Revocation, line: int) -> AnyEvent:
         case RequestOutcome(kind=RequestKind.ISSUE_BULK):
             return _enrolled(told, line)
         case RequestOutcome():
-            return _earned(told, line)
+            validity, owner = (told.event_at, told.valid_until), (told.owner_type, told.reference_id)
+            return _earned(told, line, told.audience[line], told.badge_id, validity, owner)
         case Revocation():
             return _revoked(told, line)
 
 
 def read_event(told: ImportOutcome | Part, line: int, validity: Validity) -> BadgeEarned:
     """The event of this line of what knows no validities itself; the ledger does."""
-    badge_id = told.badge_ids[line] if isinstance(told, ImportOutcome) else told.badge_id
-    valid_from, valid_until = validity
-    data = EarnedData(
-        customer_id=told.customers[line],
-        badge_meta_id=badge_id,
-        earned_badge_id=ids.earned_badge_id(told.request_key, _line(told, line)),
-        earn_event_date=times.epoch(valid_from),
-        earn_event_date_iso=times.iso(valid_from),
-        expires_on=times.epoch(valid_until),
-        expires_on_iso=times.iso(valid_until),
-        owner_type=told.owner_type if isinstance(told, Part) else OwnerType.HISTORICAL_IMPORT,
-        reference_id=told.reference_id if isinstance(told, Part) else None,
-        request_id=told.request_id,
-    )
-    return BadgeEarned(**_head(told, line), data=data)
+    customer = told.customers[line]
+    if isinstance(told, Part):
+        return _earned(told, line, customer, told.badge_id, validity, (told.owner_type, told.reference_id))
+    return _earned(told, line, customer, told.badge_ids[line], validity, (OwnerType.HISTORICAL_IMPORT, None))
 
 
 def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
@@ -220,17 +210,26 @@ def is_of(told: Outcome | CompletedJob, badge_ids: Collection[str] | None) -> bo
     return any(badge_id in badge_ids for badge_id in own)
 
 
-def _earned(told: RequestOutcome, line: int) -> BadgeEarned:
+def _earned(
+    told: Outcome | Part,
+    line: int,
+    customer: CustomerId,
+    badge_id: BadgeId,
+    validity: Validity,
+    owner: tuple[OwnerType, str | None],
+) -> BadgeEarned:
+    valid_from, valid_until = validity
+    owner_type, reference_id = owner
     data = EarnedData(
-        customer_id=told.audience[line],
-        badge_meta_id=told.badge_id,
-        earned_badge_id=ids.earned_badge_id(told.request_key, line),
-        earn_event_date=times.epoch(told.event_at),
-        earn_event_date_iso=times.iso(told.event_at),
-        expires_on=times.epoch(told.valid_until),
-        expires_on_iso=times.iso(told.valid_until),
-        owner_type=told.owner_type,
-        reference_id=told.reference_id,
+        customer_id=customer,
+        badge_meta_id=badge_id,
+        earned_badge_id=ids.earned_badge_id(told.request_key, _line(told, line)),
+        earn_event_date=times.epoch(valid_from),
+        earn_event_date_iso=times.iso(valid_from),
+        expires_on=times.epoch(valid_until),
+        expires_on_iso=times.iso(valid_until),
+        owner_type=owner_type,
+        reference_id=reference_id,
         request_id=told.request_id,
     )
     return BadgeEarned(**_head(told, line), data=data)

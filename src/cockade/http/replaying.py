@@ -22,10 +22,17 @@ from cockade.access.model import Caller
 from cockade.errors import MALFORMED, CockadeError, Fault, InvalidInput, KeyInUse, KeyReused
 from cockade.http.auth import READING
 from cockade.http.errors import STATUS
-from cockade.http.requests import REQUEST_ID_HEADER, ApiRequest, Exchange, exchange_of
+from cockade.http.requests import (
+    REQUEST_ID_HEADER,
+    ApiRequest,
+    Exchange,
+    can_be_request_id,
+    exchange_of,
+    header_of,
+    send_json,
+)
 from cockade.replay.model import KEY_CHARS_MAX, Answer, Call, Replay
 from cockade.replay.service import ReplayService
-from cockade.request.model import REQUEST_ID_CHARS_MAX
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -98,11 +105,7 @@ class Replaying:
             await send(message)
 
         if answer.body is not None:
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer.body))]
-            await send_marked(
-                {"type": "http.response.start", "status": answer.status, "headers": headers}  # pyright: ignore[reportArgumentType]
-            )
-            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+            await send_json(answer.body, answer.status, scope, receive, send_marked)
             return
         assert answer.request_id is not None
         exchange.request_id, exchange.is_replay = answer.request_id, True
@@ -157,14 +160,8 @@ async def _request_id(request: ApiRequest) -> str | None:
         in_body = msgspec.json.decode(await request.body(), type=_Named).request_id
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         in_body = None
-    sent = request.exchange.request_id if _has_id_header(request) else None
-    chosen = sent if in_body is None else str(in_body)
-    can_be = chosen is not None and 1 <= len(chosen) <= REQUEST_ID_CHARS_MAX and "\0" not in chosen
-    return chosen if can_be else None
-
-
-def _has_id_header(request: ApiRequest) -> bool:
-    return any(name == REQUEST_ID_HEADER and value for name, value in request.scope["headers"])
+    chosen = header_of(request.scope, REQUEST_ID_HEADER) if in_body is None else str(in_body)
+    return chosen if chosen is not None and can_be_request_id(chosen) else None
 
 
 async def _fingerprint(request: ApiRequest) -> bytes:

@@ -157,7 +157,7 @@ class ApiRequest(Request[Caller, None, State]):
         return self.exchange.body
 
     async def _receive(self) -> bytes:
-        if (_header(self.scope, b"content-encoding") or "").strip().lower() not in ("identity", ""):
+        if (header_of(self.scope, b"content-encoding") or "").strip().lower() not in ("identity", ""):
             raise BodyEncoded
         try:
             async with asyncio.timeout(self.config.body_s_max):
@@ -171,7 +171,7 @@ class ApiRequest(Request[Caller, None, State]):
         Where nobody has announced how large it is, it is taken for the largest as soon as it is no longer small.
         """
         largest = self.route_handler.resolve_request_max_body_size() or 0
-        announced = int(_header(self.scope, b"content-length") or 0)
+        announced = int(header_of(self.scope, b"content-length") or 0)
         if announced > largest:
             raise BodyTooLarge
         if announced > SMALL_BYTES:
@@ -221,10 +221,11 @@ class JsonAnswer(Response[Any]):
 
     def to_asgi_response(self, *_: Any, status_code: int | None = None, **__: Any) -> ASGIApp:  # pyright: ignore
         """Called by the framework, whose own would encode, look up and copy before it comes to the same."""
-        return partial(_send_json, self.content, status_code or 200)
+        return partial(send_json, self.content, status_code or 200)
 
 
-async def _send_json(body: bytes, status: int, _: Scope, __: Receive, send: Send) -> None:
+async def send_json(body: bytes, status: int, _: Scope, __: Receive, send: Send) -> None:
+    """A whole answer."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
@@ -251,10 +252,15 @@ def request_id_of(exchange: Exchange, in_body: str | int | None, faults: body.Fa
 
 def check_request_id(chosen: str, reference: str, faults: body.Faults) -> bool:
     """Whether it can be a request id; noted where it cannot."""
-    can_be = 1 <= len(chosen) <= REQUEST_ID_CHARS_MAX and "\0" not in chosen
+    can_be = can_be_request_id(chosen)
     if not can_be:
         faults.note(reference, f"A request id has 1 to {REQUEST_ID_CHARS_MAX} characters, none of them NUL.")
     return can_be
+
+
+def can_be_request_id(text: str) -> bool:
+    """Whether this can be a request id."""
+    return 1 <= len(text) <= REQUEST_ID_CHARS_MAX and "\0" not in text
 
 
 class ExchangeLayer:
@@ -274,8 +280,8 @@ class ExchangeLayer:
         if b"%2f" in scope["raw_path"].lower():
             # An encoded slash is part of a segment, not between two: what is behind it names no other path.
             scope["path"] = scope["raw_path"].decode("latin-1")
-        trace_id = trace_id_of(_header(scope, TRACE_HEADER))
-        exchange = Exchange(_header(scope, REQUEST_ID_HEADER), self._clock(), scope, trace_id)
+        trace_id = trace_id_of(header_of(scope, TRACE_HEADER))
+        exchange = Exchange(header_of(scope, REQUEST_ID_HEADER), self._clock(), scope, trace_id)
         exchange.headers = headers_of(scope)
         logs.follow(exchange)
         scope["cockade.exchange"] = exchange  # type: ignore[typeddict-unknown-key]
@@ -294,9 +300,8 @@ class ExchangeLayer:
                 await self._app(scope, receive, send_with_id)
         finally:
             self._room.leave(exchange.body_bytes)
-            exchange.body = (
-                None  # The scope and the exchange know each other: left alone, it would stay for some time.
-            )
+            # The scope and the exchange know each other: left alone, the body would stay for some time.
+            exchange.body = None
             took_s = time.perf_counter() - started
             metrics.count_request(exchange.operation, status, took_s, exchange.codes)
             write = log.debug if exchange.operation in QUIET and status == 200 else log.info
@@ -323,7 +328,8 @@ def trace_id_of(traceparent: str | None) -> str | None:
     return None if set(found["trace"]) == {"0"} or set(found["parent"]) == {"0"} else found["trace"]
 
 
-def _header(scope: Scope, wanted: bytes) -> str | None:
+def header_of(scope: Scope, wanted: bytes) -> str | None:
+    """The first header of this name, in lower case; None where there is none, or an empty one."""
     for name, value in scope["headers"]:
         if name == wanted:
             try:

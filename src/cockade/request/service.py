@@ -48,6 +48,7 @@ NO_KEY = RequestKey(0)
 """The key of a dry run, which has none."""
 
 
+T = TypeVar("T")
 AnOutcome = TypeVar("AnOutcome", RequestOutcome, ImportOutcome)
 Work = Callable[[Tx, Turn], Awaitable[AnOutcome]]
 """What a request does with its turn; the outcome is stored in the same transaction."""
@@ -158,6 +159,14 @@ class RequestService:
             if outcome is not None and not isinstance(outcome, JobRequest) and outcome.request_key in keys:
                 return outcome
         raise RequestIdUsed(reference="requestId")
+
+
+async def side_by_side(database: Database, name: str, body: Callable[[Tx, bool], Awaitable[T]]) -> T:
+    """A transaction that is told whether to be alone with its badges: it is not, unless it raises Crowded."""
+    try:
+        return await database.transaction(name, lambda tx: body(tx, False))
+    except Crowded:
+        return await database.transaction(name, lambda tx: body(tx, True))
 
 
 def counted(outcome: AnOutcome) -> AnOutcome:

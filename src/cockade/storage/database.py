@@ -252,8 +252,8 @@ class Database:
         """Run `body` in a transaction of its own and commit.
 
         `lock_timeout_ms`: wait for others no longer than that, instead of as configured. `only_reads`: all statements
-        see one moment, and none can write. Within `together` it is a part of that, and both mean nothing. It runs again, a few times at
-        the most, only after errors that prove that nothing of it was kept.
+        see one moment, and none can write. Within `together` it is a part of that, and both mean nothing.
+        It runs again, a few times at the most, only after errors that prove that nothing of it was kept.
         Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered), at the latest
         when the call's time is up, whether or not the database says anything.
         """

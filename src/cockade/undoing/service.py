@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import Protocol
 
 from cockade.access.model import Caller
@@ -26,7 +25,7 @@ from cockade.job.model import Job
 from cockade.limit import store as limit_store
 from cockade.request import store as request_store
 from cockade.request.model import ImportOutcome, JobRequest, Ledger, Outcome, RequestKind
-from cockade.request.service import Crowded
+from cockade.request.service import Crowded, side_by_side
 from cockade.storage.database import Database, Tx
 from cockade.undoing.model import Lines, Undone
 
@@ -104,14 +103,14 @@ class GivenByJob:
 
     async def lines(self, tx: Tx, lot: int) -> Lines:
         """See `Given`."""
-        chunks = await job_store.list_chunks(tx, self._job.job_key, lot, 1)
-        places = [place for chunk in chunks for place in job_rules.issued_lines(chunk).tolist()]
+        [chunk] = await job_store.list_chunks(tx, self._job.job_key, lot, 1)
+        places = job_rules.issued_lines(chunk)
         return Lines(
             request_key=self._job.job_key,
             is_enrolling=False,
             badge_keys=[self._badge_key] * len(places),
-            customers=[CustomerId(int(chunk.numbers[place])) for chunk in chunks for place in places],
-            lines=[chunk.first_line + place for chunk in chunks for place in places],
+            customers=chunk.numbers[places].tolist(),
+            lines=(chunk.first_line + places).tolist(),
         )
 
 
@@ -173,10 +172,7 @@ class UndoingService:
                 await record(tx, caller, now, Action.REQUEST_REVOKE, subject, details, badge_id=badge_id)
             return undone
 
-        try:
-            return await self._database.transaction("request.revoke", partial(body, alone=False))
-        except Crowded:
-            return await self._database.transaction("request.revoke", partial(body, alone=True))
+        return await side_by_side(self._database, "request.revoke", body)
 
 
 async def hold(tx: Tx, org_id: OrgId, badge_ids: Sequence[BadgeId], *, alone: bool) -> set[BadgeKey]:
@@ -234,5 +230,5 @@ async def _find_given(tx: Tx, caller: Caller, request_id: str) -> Given:
         raise NotEnded(
             f"The job is {job.state.value}: cancel it, or wait for its end.", reference="requestId"
         )
-    _, look = await badge_store.look_at(tx, caller.org_id, job.badge_id)
+    _, look = await badge_store.hold(tx, caller.org_id, job.badge_id, alone=False, only_looks=True)
     return GivenByJob(job, look.badge_key)

@@ -29,6 +29,7 @@ from cockade.storage.database import Database, Tx
 from cockade.webhook import rules, store
 from cockade.webhook.model import Attempt, Claimed, Progress, Verdict
 from cockade.webhook.sending import Sender
+from cockade.worker import pause
 
 POLL_S = 0.25
 """How often it is looked whether there is something to tell."""
@@ -94,7 +95,7 @@ class Delivery:
                 task = group.create_task(self._serve(claimed, sender, stop))
                 serving.add(task)
                 task.add_done_callback(serving.discard)
-            await _pause(stop, POLL_S)
+            await pause(stop, POLL_S)
 
     async def _claim(self, count: int) -> list[Claimed]:
         if count <= 0:
@@ -108,7 +109,7 @@ class Delivery:
     async def _sweep_often(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await self._sweep()
-            await _pause(stop, SWEEP_S)
+            await pause(stop, SWEEP_S)
 
     async def _sweep(self) -> None:
         """Delete what is old, and count what there is to do."""
@@ -177,15 +178,7 @@ class Delivery:
         signing = rules.signing_secrets(claimed.secrets, now)
         answer = await sender.post(claimed.url, event.id, msgspec.json.encode(event), signing, now)
         meaning = rules.verdict(answer)
-        attempt = Attempt(
-            at=now,
-            event_id=event.id,
-            kind=event.kind,
-            status=answer.status,
-            error=rules.error_of(answer),
-            duration_ms=answer.duration_ms,
-        )
-        done.attempts.append(attempt)
+        done.attempts.append(rules.attempt(answer, event.id, event.kind, now))
         metrics.count_delivery(meaning.value.lower())
         if meaning is Verdict.DELIVERED:
             done.delivered.add(event.id)
@@ -246,11 +239,3 @@ async def _go_along(lanes: list[list[Entry]], deliver: Callable[[Entry], Awaitab
     async with asyncio.TaskGroup() as group:
         for _ in range(min(LANES_AT_ONCE, len(lanes))):
             group.create_task(go())
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -96,6 +96,18 @@ def error_of(answer: Answer) -> str | None:
     return answer.error or f"The receiver answered {answer.status}."
 
 
+def attempt(answer: Answer, event_id: str, kind: str, at: datetime) -> Attempt:
+    """The line of the delivery log for this answer."""
+    return Attempt(
+        at=at,
+        event_id=event_id,
+        kind=kind,
+        status=answer.status,
+        error=error_of(answer),
+        duration_ms=answer.duration_ms,
+    )
+
+
 def retry_after_s(text: str | None, now: datetime) -> float:
     """How long a receiver asks to be left alone; 0 where it does not, or not understandably."""
     if text is None:

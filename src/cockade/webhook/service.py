@@ -149,14 +149,7 @@ class WebhookService:
             answer = await sender.post(url, event_id, body, rules.signing_secrets(signing, now), now)
         finally:
             await sender.close()
-        attempt = Attempt(
-            at=now,
-            event_id=event_id,
-            kind=TEST_KIND,
-            status=answer.status,
-            error=rules.error_of(answer),
-            duration_ms=answer.duration_ms,
-        )
+        attempt = rules.attempt(answer, event_id, TEST_KIND, now)
         await self._database.transaction(
             "webhook.log_test", lambda tx: store.log_attempts(tx, org_id, webhook_id, [attempt])
         )
