@@ -12,7 +12,7 @@ from bench.load import Outcome, get
 from bench.memory import peak_pss_mb
 from bench.stage import REFERENCE_EARN_BULK, Running, Stage
 from bench.table import Case, Measure, Round, Row
-from cockade.http.app import BASE_PATH
+from cockade.http.paths import BASE_PATH
 
 BULK_SIZE, BULK_CALLS, BULK_CALLERS = 10_000, 20, 2
 LARGE_SIZE, LARGE_CALLS = 100_000, 4

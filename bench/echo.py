@@ -16,8 +16,8 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.enums import MediaType
 
-from cockade.http.app import BASE_PATH
 from cockade.http.earnings import EXAMPLE_ANSWER, EarnBulkBody
+from cockade.http.paths import BASE_PATH
 from cockade.http.wire import Envelope
 
 _body = msgspec.json.Decoder(EarnBulkBody).decode

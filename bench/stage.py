@@ -20,7 +20,7 @@ from msgspec import Struct
 from bench import history, load, yardsticks
 from bench.load import Load, Outcome
 from bench.yardsticks import WORKERS, Server
-from cockade.http.app import BASE_PATH
+from cockade.http.paths import BASE_PATH
 from tests.acceptance.service import Service, make_badge, running, temporary_home
 from tests.support import earn_bulk_body
 

@@ -9,14 +9,16 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Generator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
 
 from cockade import clock, compose
+from cockade.compose import Services
 from cockade.config import Config
-from cockade.http.app import Services
 from cockade.storage.database import connect
 from cockade.storage.embedded import embedded_database
 from cockade.storage.migrate import migrate
@@ -71,6 +73,16 @@ async def _migrate(url: str) -> None:
     connection = await connect(url)
     await migrate(connection, clock.now())
     await connection.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Generator[None]:
+    """Hashing a secret is slow on purpose, and every test has an org; services that are processes hash as always."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "cockade.access.service.PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=64)
+        )
+        yield
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -14,7 +14,9 @@ from msgspec import Struct
 
 from cockade import clock
 from cockade.access.model import AccessGroup, Caller, NewCredential
-from cockade.http.app import BASE_PATH, Services, create_app
+from cockade.compose import Services
+from cockade.http.app import create_app
+from cockade.http.paths import BASE_PATH
 from cockade.storage.database import connect
 from cockade.storage.migrate import migrate
 

@@ -1,6 +1,6 @@
 """`python -m cockade`"""
 
-from cockade.cli import main
+if __name__ == "__main__":  # a worker that is spawned runs this module too, and needs no commands
+    from cockade.cli import main
 
-if __name__ == "__main__":  # workers import this module too
     main()

@@ -1,29 +1,25 @@
-"""config → pool → services → app; the only file that knows everything."""
+"""config → pool → services; the only file that knows all of them."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from multiprocessing.connection import wait
-from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
-from cockade import clock, config, logs
+from cockade import clock
 from cockade.access.service import AccessService
 from cockade.audit.service import AuditService
 from cockade.badge.service import BadgeService
 from cockade.catalogue.service import CatalogueService
+from cockade.clock import Clock
 from cockade.config import Config
 from cockade.customer.service import CustomerService
 from cockade.earning.service import EarningService, recount
 from cockade.enrolment.service import EnrolmentService
-from cockade.errors import SetupError
 from cockade.event.service import EventService
 from cockade.holding.service import HoldingService
-from cockade.http.app import Services, create_app
 from cockade.job.service import JobService
 from cockade.replay.service import ReplayService
 from cockade.request.service import RequestService
@@ -35,10 +31,30 @@ from cockade.webhook.delivery import Delivery
 from cockade.webhook.service import WebhookService
 from cockade.worker import Background
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
 
-    from litestar.types import ASGIApp
+class Services(Struct, frozen=True, kw_only=True):
+    """All that handlers may ask for, by the names of their parameters."""
+
+    config: Config
+    clock: Clock
+    database: Database
+    access: AccessService
+    audit: AuditService
+    calls: CallThrottle | None
+    """None: calls are not counted."""
+    badges: BadgeService
+    catalogue: CatalogueService
+    customers: CustomerService
+    earning: EarningService
+    enrolments: EnrolmentService
+    events: EventService
+    holdings: HoldingService
+    jobs: JobService
+    replay: ReplayService
+    requests: RequestService
+    rewriting: RewritingService
+    undoing: UndoingService
+    webhooks: WebhookService
 
 
 def services(url: str, settings: Config) -> Services:
@@ -92,29 +108,3 @@ def background(services: Services) -> dict[str, Background]:
     """One line for each service that works in the background."""
     delivery = Delivery(services.database, services.clock, services.events, services.config)
     return {"jobs": services.jobs.run, "webhooks": delivery.deliver_forever}
-
-
-def app() -> ASGIApp:
-    """What a worker process of `cockade serve` runs; its parent has put the database's URL into the environment."""
-    settings = config.from_environment()
-    if settings.database_url is None:
-        raise SetupError("A worker is started by `cockade serve`, which names the database.")
-    logs.configure(settings)
-    _end_with_parent()
-    return create_app(services(settings.database_url, settings))
-
-
-def _end_with_parent() -> None:
-    """Leave at once when the parent is gone, so that its port is free for the next start.
-
-    What a transaction in flight has not committed, the database rolls back.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.service import Service, running, temporary_home
+from tests.acceptance.service import Service, query, running, temporary_home
 
 SETTINGS = {"WEBHOOK_NETWORKS": "127.0.0.0/8", "WEBHOOK_TIMEOUT_S": "1"}
 """Webhooks may be delivered to the tests' own receivers, and those that hang are given up soon."""
@@ -19,6 +19,15 @@ def home() -> Generator[Path]:
     """A directory for one service and its database."""
     with temporary_home() as made:
         yield made
+
+
+@pytest.fixture
+def logging_service(home: Path) -> Generator[Service]:
+    """A service of one worker, whose database writes down every statement; its callers are the only ones to ask it."""
+    with running(Service(home, settings={"BACKGROUND": "off"})) as service:
+        query(service.database_url, "alter system set log_statement = 'all'")
+        query(service.database_url, "select pg_reload_conf()")
+        yield service
 
 
 @pytest.fixture(scope="session")

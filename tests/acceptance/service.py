@@ -23,7 +23,7 @@ import httpx
 import msgspec
 import psutil
 
-from cockade.http.app import BASE_PATH
+from cockade.http.paths import BASE_PATH
 from cockade.storage.database import connect
 from cockade.storage.embedded import EmbeddedServer
 from tests.conftest import reachable

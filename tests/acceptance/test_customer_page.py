@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from tests.acceptance.service import Service, earn_bulk, make_badge, query, running
+from tests.acceptance.service import Service, earn_bulk, make_badge
 from tests.acceptance.test_operations import told
 from tests.acceptance.test_statements import statements
 
 SEED = 20231103
 KINDS, EARNED, CUSTOMER = 200, 500, 4711
-
-
-@pytest.fixture
-def logging_service(home: Path) -> Generator[Service]:
-    """A service of one worker, whose database writes down every statement."""
-    with running(Service(home)) as service:
-        query(service.database_url, "alter system set log_statement = 'all'")
-        query(service.database_url, "select pg_reload_conf()")
-        yield service
 
 
 def test_get_customer_badges_with_500_earned_of_200_kinds(logging_service: Service) -> None:

@@ -26,7 +26,8 @@ from schemathesis.specs.openapi.checks import (
 
 from cockade import compose
 from cockade.config import Config
-from cockade.http.app import BASE_PATH, create_app
+from cockade.http.app import create_app
+from cockade.http.paths import BASE_PATH
 from tests.acceptance.fuzz_world import World, make_world, settle
 from tests.acceptance.service import Service
 

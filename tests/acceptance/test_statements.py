@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Generator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.acceptance.service import Service, earn_bulk, make_badge, query, running
+from tests.acceptance.service import Service, earn_bulk, make_badge, query
 
 STATEMENT = re.compile(r"^\S+ \S+ \S+ \[(\d+)\] LOG:  (?:statement|execute [^:]*): (.*)$", re.MULTILINE)
 FEW, MANY = 102, 10_000
 """Fewer may share a transaction with other calls; see `cockade.earning.gathering`."""
-
-
-@pytest.fixture
-def logging_service(home: Path) -> Generator[Service]:
-    """A service of one worker, whose database writes down every statement."""
-    with running(Service(home, settings={"BACKGROUND": "off"})) as service:
-        query(service.database_url, "alter system set log_statement = 'all'")
-        query(service.database_url, "select pg_reload_conf()")
-        yield service
 
 
 def statements(service: Service, call: Callable[[], httpx.Response]) -> list[str]:

@@ -10,8 +10,8 @@ import httpx
 
 from cockade import compose
 from cockade.badge import store as badge_store
+from cockade.compose import Services
 from cockade.config import Config
-from cockade.http.app import Services
 from cockade.ids import BadgeId, CustomerId
 from cockade.request.model import BulkCommand, OwnerType
 from tests.concurrency import ledger

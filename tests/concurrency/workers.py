@@ -15,9 +15,9 @@ from prometheus_client import REGISTRY
 
 from cockade import compose, logs
 from cockade.access.model import Caller
+from cockade.compose import Services
 from cockade.config import Config
 from cockade.errors import Refused
-from cockade.http.app import Services
 from cockade.ids import CustomerId
 from cockade.metrics import retries
 from cockade.request.model import BulkCommand, RequestOutcome

@@ -16,8 +16,8 @@ import pytest_asyncio
 
 from cockade.access.model import AccessGroup, NewCredential
 from cockade.access.service import ALGORITHM, FIRST_KEY_ID, ISSUER, AccessService
+from cockade.compose import Services
 from cockade.errors import CredentialNotFound, OrgNotFound, UsernameTaken
-from cockade.http.app import Services
 from cockade.ids import OrgId
 from tests.http.answers import failure, message, success
 from tests.support import TRIGGER, Org, badge_body, client_for, earn_bulk_body

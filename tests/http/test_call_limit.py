@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from cockade.http.app import Services
+from cockade.compose import Services
 from cockade.ids import CredentialId
 from cockade.throttle.service import CallThrottle
 from tests.http.answers import failure, success

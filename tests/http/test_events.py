@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from cockade.compose import Services
 from cockade.event.model import EventKind
-from cockade.http.app import Services
 from tests.http.answers import failure, success
 from tests.http.test_jobs import finish, start
 from tests.support import TRIGGER, Org

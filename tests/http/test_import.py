@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cockade.http.app import BASE_PATH
+from cockade.http.paths import BASE_PATH
 from tests.http.answers import earned_count, failure, success
 from tests.support import TRIGGER, Org
 

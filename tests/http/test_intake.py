@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cockade.http.app import Services
+from cockade.compose import Services
 from tests.http.answers import failure, message, success
 from tests.http.test_openapi import OPERATIONS
 from tests.support import Org, client_for, earn_bulk_body

@@ -10,7 +10,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from cockade.http.app import BASE_PATH, create_app
+from cockade.http.app import create_app
+from cockade.http.paths import BASE_PATH
 from tests.http.answers import success
 from tests.support import Org, client_for, earn_bulk_body
 

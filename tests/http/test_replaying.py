@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cockade.http.app import BASE_PATH
+from cockade.http.paths import BASE_PATH
 from cockade.replay.service import FORGOTTEN_MAX
 from tests.concurrency import ledger
 from tests.http.answers import earned_count, failure, success

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from cockade import compose
-from cockade.http.app import BASE_PATH, SHORT_PATH
+from cockade.http.paths import BASE_PATH, SHORT_PATH
 from tests.http.answers import failure, message, success
 from tests.support import REFERENCE, TRIGGER, Org, badge_body, client_for, earn_bulk_body
 

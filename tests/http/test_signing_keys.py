@@ -15,9 +15,9 @@ from cockade import clock, compose
 from cockade.access.model import NewCredential
 from cockade.access.service import CACHE_S, AccessService
 from cockade.audit.model import COMMAND_LINE, Action, EntryFilter
+from cockade.compose import Services
 from cockade.config import Config
 from cockade.errors import NotAuthenticated, SigningKeyInUse, SigningKeyNotFound
-from cockade.http.app import Services
 from tests.support import Org, make_org, migrated_database
 
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from cockade.access.model import AccessGroup, NewCredential
 from cockade.access.service import ALGORITHM, ISSUER
-from cockade.http.app import Services
+from cockade.compose import Services
 from cockade.http.auth import TOKEN_HEADER
 from tests.http.operations import (
     ENTRIES,

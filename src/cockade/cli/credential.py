@@ -11,7 +11,7 @@ from cockade.access.model import TOKEN_TTL_MINUTES_MAX, AccessGroup, NewCredenti
 from cockade.audit.model import COMMAND_LINE, WORKER
 from cockade.cli.database import with_services
 from cockade.cli.output import AsJson, show
-from cockade.http.app import Services
+from cockade.compose import Services
 from cockade.ids import OrgId
 from cockade.times import iso
 

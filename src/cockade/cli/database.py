@@ -10,8 +10,8 @@ from typing import TypeVar
 import structlog
 
 from cockade import clock, compose, config, logs
+from cockade.compose import Services
 from cockade.config import Config
-from cockade.http.app import Services
 from cockade.storage.database import check_server, connect
 from cockade.storage.embedded import embedded_database
 from cockade.storage.migrate import migrate, require_migrated

@@ -11,7 +11,7 @@ import httpx
 from msgspec import Struct
 
 from cockade.errors import SetupError
-from cockade.http.app import BASE_PATH
+from cockade.http.paths import BASE_PATH
 
 JOBS = "/customer/earnBulk/jobs"
 PIECE_BYTES = 64 * 1024

@@ -26,7 +26,7 @@ from cockade.cli.workers import LastingServer
 from cockade.config import Config
 from cockade.errors import SetupError
 from cockade.http.addresses import Proxies
-from cockade.http.app import BASE_PATH
+from cockade.http.paths import BASE_PATH
 from cockade.times import iso
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ def serve(
         os.environ[config.PREFIX + "DATABASE_URL"] = url
         log.info("serving", action="serve.start", url=origin, workers=workers, docs=f"{origin}/docs")
         server = LastingServer(
-            "cockade.compose:app",
+            "cockade.asgi:app",
             factory=True,
             interface=Interfaces.ASGI,
             address=host,

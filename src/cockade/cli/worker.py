@@ -27,6 +27,8 @@ log = structlog.get_logger()
 POLL_S = 0.2
 """How often the processes look whether the other one is there."""
 RESPAWN_S = 0.5
+NICENESS = 10
+"""Beside those who answer, a worker gives way to them, while it starts as well."""
 STOP_S_MAX = 10.0
 """How long a worker may take to finish what it has begun; what it has not finished is rolled back."""
 
@@ -95,6 +97,7 @@ def _keep(stop: threading.Event) -> None:
             [sys.executable, "-m", "cockade", "worker", "--parent", str(os.getpid())],
             stdin=subprocess.DEVNULL,
         )
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
         while process.poll() is None and not stop.wait(POLL_S):
             pass
         if not stop.is_set():

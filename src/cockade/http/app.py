@@ -19,26 +19,16 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.serialization import encode_json
 from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
-from msgspec import Struct
 
 from cockade import __version__
-from cockade.access.service import AccessService
-from cockade.audit.service import AuditService
-from cockade.badge.service import BadgeService
-from cockade.catalogue.service import CatalogueService
-from cockade.clock import Clock
-from cockade.config import Config
-from cockade.customer.service import CustomerService
-from cockade.earning.service import EarningService
-from cockade.enrolment.service import EnrolmentService
+from cockade.compose import Services
 from cockade.errors import CockadeError
-from cockade.event.service import EventService
-from cockade.holding.service import HoldingService
 from cockade.http import errors
 from cockade.http.addresses import Proxies
 from cockade.http.auth import TOKEN_HEADER, Authentication
 from cockade.http.docs import DocsPage
 from cockade.http.intake import Room
+from cockade.http.paths import BASE_PATH, SHORT_PATH
 from cockade.http.replaying import RepeatableOperation, Replaying, takes_keys
 from cockade.http.requests import ApiRequest, ExchangeLayer, JsonBodySchema
 from cockade.http.routes import (
@@ -57,22 +47,10 @@ from cockade.http.routes import (
     requests,
     token,
 )
-from cockade.job.service import JobService
-from cockade.replay.service import ReplayService
-from cockade.request.service import RequestService
-from cockade.rewriting.service import RewritingService
 from cockade.storage.database import Database
-from cockade.throttle.service import CallThrottle
-from cockade.undoing.service import UndoingService
-from cockade.webhook.service import WebhookService
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, ControllerRouterHandler
-
-BASE_PATH = "/api_gateway/v1/badges"
-SHORT_PATH = "/v1/badges"
-"""The same paths for callers behind a gateway of their own."""
-
 
 HANDLERS: list[ControllerRouterHandler] = [
     earning.earn_bulk,
@@ -131,35 +109,10 @@ HANDLERS: list[ControllerRouterHandler] = [
     event.test_webhook,
     event.list_deliveries,
 ]
-"""All that stand below the base paths; whoever calls them proves who is asking."""
+"""All that stand below the base path; whoever calls them proves who is asking."""
 for _handler in HANDLERS:
     if isinstance(_handler, HTTPRouteHandler) and takes_keys(_handler):
         _handler.operation_class = RepeatableOperation
-
-
-class Services(Struct, frozen=True, kw_only=True):
-    """All that handlers may ask for, by the names of their parameters."""
-
-    config: Config
-    clock: Clock
-    database: Database
-    access: AccessService
-    audit: AuditService
-    calls: CallThrottle | None
-    """None: calls are not counted."""
-    badges: BadgeService
-    catalogue: CatalogueService
-    customers: CustomerService
-    earning: EarningService
-    enrolments: EnrolmentService
-    events: EventService
-    holdings: HoldingService
-    jobs: JobService
-    replay: ReplayService
-    requests: RequestService
-    rewriting: RewritingService
-    undoing: UndoingService
-    webhooks: WebhookService
 
 
 def create_app(services: Services) -> ASGIApp:
@@ -168,8 +121,12 @@ def create_app(services: Services) -> ASGIApp:
     room = Room(max(config.bodies_bytes_max, config.body_bytes_max), config.pool_wait_s_max)
     app = Litestar(
         route_handlers=[
-            _authenticated(BASE_PATH, include_in_schema=True),
-            _authenticated(SHORT_PATH, include_in_schema=False),
+            Router(
+                BASE_PATH,
+                route_handlers=HANDLERS,
+                middleware=[DefineMiddleware(Authentication), DefineMiddleware(Replaying)],
+                security=[{"basic": []}, {"token": []}],
+            ),
             token.generate_token,
             token.issue_token,
             health.healthz,
@@ -205,16 +162,6 @@ def create_app(services: Services) -> ASGIApp:
         debug=False,
     )
     return ExchangeLayer(app, services.clock, services.database, room)
-
-
-def _authenticated(path: str, *, include_in_schema: bool) -> Router:
-    return Router(
-        path,
-        route_handlers=HANDLERS,
-        middleware=[DefineMiddleware(Authentication), DefineMiddleware(Replaying)],
-        security=[{"basic": []}, {"token": []}],
-        include_in_schema=include_in_schema,
-    )
 
 
 def _dependencies(services: Services) -> dict[str, Provide]:

@@ -30,6 +30,7 @@ from cockade.errors import MALFORMED, BodyEncoded, BodyTooLarge, BodyTooSlow, Fa
 from cockade.http import body
 from cockade.http.headers import Headers, headers_of
 from cockade.http.intake import SMALL_BYTES, Room
+from cockade.http.paths import full
 from cockade.request.model import REQUEST_ID_CHARS_MAX
 from cockade.storage.database import Database
 
@@ -280,6 +281,8 @@ class ExchangeLayer:
         if b"%2f" in scope["raw_path"].lower():
             # An encoded slash is part of a segment, not between two: what is behind it names no other path.
             scope["path"] = scope["raw_path"].decode("latin-1")
+        path = scope["path"]
+        scope["path"] = full(path)
         trace_id = trace_id_of(header_of(scope, TRACE_HEADER))
         exchange = Exchange(header_of(scope, REQUEST_ID_HEADER), self._clock(), scope, trace_id)
         exchange.headers = headers_of(scope)
@@ -308,7 +311,7 @@ class ExchangeLayer:
             write(
                 "request",
                 method=scope["method"],
-                path=scope["path"],
+                path=path,
                 status=status,
                 ms=round(took_s * 1000, 1),
                 username=exchange.caller.username if exchange.caller else None,
