@@ -12,10 +12,13 @@ import httpx
 import msgspec
 import pytest
 import pytest_asyncio
+from argon2 import extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from cockade import clock
 from cockade.access.model import NewCredential
 from cockade.access.service import CACHE_S, PROOFS_AT_ONCE, AccessService
+from cockade.compose import Services
 from cockade.config import Config
 from cockade.errors import NotAuthenticated, TooManyGuesses
 from tests.http.answers import failure, message
@@ -191,3 +194,10 @@ async def test_asking_for_tokens_is_throttled(client: httpx.AsyncClient) -> None
     standard = await client.post(f"{ROOT}/oauth/token", data=form)
     assert (standard.status_code, standard.json()["error"]) == (429, "temporarily_unavailable")
     assert int(standard.headers["Retry-After"]) > 0
+
+
+def test_an_unknown_name_costs_as_much_as_a_known_one(services: Services) -> None:
+    hasher, nobody = services.access._hasher, services.access._nobody
+    assert extract_parameters(nobody) == extract_parameters(hasher.hash("a secret"))
+    with pytest.raises(VerifyMismatchError):  # not InvalidHashError, which comes at once
+        hasher.verify(nobody, "a secret")
