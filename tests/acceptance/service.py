@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import pwd
 import re
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ import psutil
 
 from cockade.http.paths import BASE_PATH
 from cockade.storage.database import connect
-from cockade.storage.embedded import EmbeddedServer
+from cockade.storage.embedded import EmbeddedServer, embedded_database
 from tests.conftest import reachable
 from tests.support import TRIGGER, badge_body, earn_bulk_body
 
@@ -262,11 +264,27 @@ def free_port() -> int:
 @contextmanager
 def temporary_home() -> Generator[Path]:
     """A directory that the embedded server's user may enter; not pytest's, which is closed to others at each start."""
-    home = Path(tempfile.mkdtemp(prefix="cockade-test-"))
+    home = _new_home()
     try:
-        yield reachable(home)
+        (home / "data").mkdir()
+        # As it is, with its owner.
+        subprocess.run(["cp", "-a", _new_cluster(), home / "data"], check=True)
+        yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _new_home() -> Path:
+    return reachable(Path(tempfile.mkdtemp(prefix="cockade-test-")))
+
+
+@cache
+def _new_cluster() -> Path:
+    """A database that nobody has used yet. Making one takes seconds, and copying it next to nothing."""
+    home = _new_home()
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    with embedded_database(home):
+        return EmbeddedServer(home).cluster
 
 
 @contextmanager

@@ -22,7 +22,7 @@ LATEST = 1.3
 """Moments are drawn from the beginning of a call to this many times its usual duration,"""
 PARTS = 4
 """one after the other from the first, second, … part of that time, so that each gets its share."""
-MOMENTS, MOMENTS_MAX = int(os.environ.get("COCKADE_KILLS", "12")), 80
+MOMENTS, MOMENTS_MAX = int(os.environ.get("COCKADE_KILLS", "8")), 80
 """With a database that goes on; COCKADE_KILLS asks for more, and `make storm` kills a hundred times. The second is for the case that one outcome has not been seen."""
 OWN_MOMENTS, OWN_MOMENTS_MAX = 2, 12
 """With the embedded database, which the kill ends too."""

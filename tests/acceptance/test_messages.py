@@ -68,12 +68,13 @@ def test_server_that_may_lose_what_was_acknowledged_is_warned_about(home: Path, 
 
 
 def test_port_in_use(home: Path) -> None:
-    service = Service(home)
+    data_dir = home / "not-yet"
+    service = Service(home, settings={"DATA_DIR": str(data_dir)})
     with socket.create_server(("127.0.0.1", service.port)):
         line = _refusal(service)
     assert f"127.0.0.1:{service.port}" in line
     assert "--port" in line
-    assert not service.data_dir.exists(), "nothing was begun"
+    assert not data_dir.exists(), "nothing was begun"
 
 
 def test_data_directory_of_another_service(service: Service, home: Path) -> None:
