@@ -55,7 +55,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """Bytes of large request bodies that a worker process holds at a time; further ones wait."""
     audience_bytes_max: Positive = 4 * 1024 * 1024 * 1024
     """The largest audience of a job, unpacked."""
-    job_chunk_customers: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+    job_chunk_customers: Annotated[int, Meta(ge=1, le=100_000)] = 50_000
     """Customers that a job decides about in one transaction."""
     job_gap_ms: Annotated[int, Meta(ge=0)] = 0
     """How long a job rests between two of these, for the sake of others."""

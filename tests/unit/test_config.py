@@ -25,7 +25,7 @@ DEFAULTS = {
     "body_bytes_max": 16 * 1024 * 1024,
     "bodies_bytes_max": 64 * 1024 * 1024,
     "audience_bytes_max": 4 * 1024**3,
-    "job_chunk_customers": 10_000,
+    "job_chunk_customers": 50_000,
     "job_gap_ms": 0,
     "job_sent_days": 30,
     "body_s_max": 60,

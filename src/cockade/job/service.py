@@ -64,9 +64,9 @@ log = structlog.get_logger()
 
 TASK = "job"
 """What the queue calls it."""
-STAGED_TOGETHER = 8
+STAGED_TOGETHER = 2
 """Chunks that are written in one transaction."""
-READ_TOGETHER = 50
+READ_TOGETHER = 10
 """Chunks that are read in one statement."""
 STALE_S = 3600.0
 """An audience of which nothing has come for so long is given up, and its request id is free."""
