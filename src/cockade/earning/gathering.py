@@ -24,7 +24,7 @@ from cockade.badge.model import Counts, EarnTerms
 from cockade.clock import Clock
 from cockade.earning import rules, store
 from cockade.earning.model import LedgerColumns
-from cockade.errors import Busy, CockadeError, OutcomeUnknown, RequestIdUsed
+from cockade.errors import Busy, CockadeError, OutcomeUnknown, RequestIdUsed, Unavailable
 from cockade.ids import BadgeId, BadgeKey, CustomerId, OrgId, RequestKey
 from cockade.request import store as request_store
 from cockade.request.model import BulkCommand, RequestKind, RequestOutcome
@@ -47,7 +47,7 @@ class Asked:
         self.badge_id = command.badge_id or BadgeId("")
         self.kind = kind
         self.keys: set[RequestKey] = set()
-        """What it was called so far: by these it is known again where a commit was not answered."""
+        """What it may be on record as: by these it is known again where a commit was not answered."""
         self.outcome: asyncio.Future[RequestOutcome | None] | None = None
 
     @property
@@ -102,7 +102,11 @@ class Gathering:
         self._lot: asyncio.Task[None] | None = None
 
     async def try_issue(self, asked: Asked) -> RequestOutcome | None:
-        """The outcome, all of it durable, or None where the request has to go alone. Raises RequestIdUsed or Unavailable."""
+        """The outcome, all of it durable, or None where the request has to go alone.
+
+        Raises RequestIdUsed, Unavailable (nothing was changed) or OutcomeUnknown: at the latest when the call's time is up,
+        however long the lot before takes, or its own.
+        """
         if asked.command.badge_id is None or len(asked.command.customers) > CUSTOMERS_MAX:
             return None
         asked.outcome = asyncio.get_running_loop().create_future()
@@ -110,8 +114,13 @@ class Gathering:
         if self._lot is None or self._lot.done():
             # In a context of its own: what it logs is of many requests, not of the one that happens to start it.
             self._lot = asyncio.create_task(self._carry_out_waiting(), context=Context())
-        with self._database.spending():
-            return await asked.outcome
+        with self._database.spending() as left_s:
+            try:
+                async with asyncio.timeout(left_s):
+                    return await asked.outcome
+            except TimeoutError as error:
+                # The future is done now, so a lot that has not written yet leaves it out.
+                raise (OutcomeUnknown if asked.keys else Unavailable) from error
 
     async def _carry_out_waiting(self) -> None:
         while lot := self._next_lot():
@@ -145,8 +154,11 @@ class Gathering:
             )
         except NothingPlain as found:
             results = found.results
-        except (DuplicateRow, Busy, OutcomeUnknown):
+        except (DuplicateRow, Busy, OutcomeUnknown) as error:
             results = [None] * len(lot)
+            if not isinstance(error, OutcomeUnknown):
+                for asked in lot:
+                    asked.keys.clear()
         except BaseException as error:
             for asked in lot:
                 asked.settle(error)
@@ -164,14 +176,15 @@ async def _issue_together(
     now = clock()
     keys = await request_store.begin_many(tx, [(*asked.id, asked.kind) for asked in lot], now)
     begun = [(asked, key) for asked, key in zip(lot, keys, strict=True) if key is not None]
-    plain = {item.asked.id: item for item in await _find_plain(tx, begun, now)}
+    found = await _find_plain(tx, begun, now)
+    plain = {item.asked.id: item for item in found if not item.asked.is_settled}
     if not plain:
         raise NothingPlain([RequestIdUsed(reference="requestId") if key is None else None for key in keys])
+    for item in plain.values():  # from here on, whoever goes cannot know what became of her
+        item.asked.keys.add(item.outcome.request_key)
     await _write(tx, list(plain.values()))
     if left_out := [asked.id for asked, _ in begun if asked.id not in plain]:
         await request_store.forget_many(tx, left_out)
-    for item in plain.values():
-        item.asked.keys.add(item.outcome.request_key)
     return [
         RequestIdUsed(reference="requestId") if key is None
         else plain[asked.id].outcome if asked.id in plain

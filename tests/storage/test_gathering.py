@@ -1,0 +1,72 @@
+"""Small requests that wait for each other: none longer than its own bound, and whoever has gone gets nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cockade import clock
+from cockade.earning.service import EarningService
+from cockade.errors import OutcomeUnknown, RequestNotFound, Unavailable
+from cockade.ids import CustomerId
+from cockade.request.model import BulkCommand
+from cockade.storage.database import Database
+from tests.storage.conftest import OpenDatabase
+from tests.storage.proxy import Proxy
+from tests.storage.test_commit import command, stored_outcome
+from tests.support import Org
+
+CALL_S_MAX = 4
+
+
+async def fate(
+    earning: EarningService, database: Database, org: Org, wanted: BulkCommand
+) -> tuple[bool, float]:
+    """Whether it is certain that nothing was changed, and how long it took to say so."""
+    started_s = asyncio.get_running_loop().time()
+    with database.one_call(), pytest.raises(Unavailable) as caught:
+        await earning.earn_bulk(org.caller, wanted)
+    return type(caught.value) is not OutcomeUnknown, asyncio.get_running_loop().time() - started_s
+
+
+async def test_nobody_waits_longer_than_her_own_bound_while_the_database_says_nothing(
+    open_database: OpenDatabase, org: Org, proxy: Proxy
+) -> None:
+    badge_id = await org.make_badge()
+    database = await open_database(url=proxy.url, call_s_max=CALL_S_MAX)
+    earning = EarningService(database, clock.now)
+    await earning.earn_bulk(org.caller, command(badge_id, [CustomerId(1)]))
+    proxy.fall_silent()
+    async with asyncio.TaskGroup() as group:
+        calls = list[asyncio.Task[tuple[bool, float]]]()
+        for customer in (2, 3):
+            wanted = command(badge_id, [CustomerId(customer)])
+            calls.append(group.create_task(fate(earning, database, org, wanted)))
+            await asyncio.sleep(0.5)
+    assert [call.result()[0] for call in calls] == [True] * len(calls)
+    assert max(call.result()[1] for call in calls) < CALL_S_MAX + 0.5
+
+
+async def test_whoever_has_gone_before_it_was_her_turn_gets_nothing(
+    open_database: OpenDatabase, org: Org
+) -> None:
+    badge_id = await org.make_badge()
+    database, hurried = await open_database(pool_size=1), await open_database(call_s_max=1)
+    earning = EarningService(database, clock.now)
+    # Both are in the lot that waits for the only connection; one of them has gone when it is free.
+    occupied = asyncio.create_task(
+        database.transaction("test.occupy", lambda tx: tx.execute("select pg_sleep(1.5)"))
+    )
+    await asyncio.sleep(0.1)
+    stays, goes = command(badge_id, [CustomerId(1)]), command(badge_id, [CustomerId(2)])
+    staying = asyncio.create_task(earning.earn_bulk(org.caller, stays))
+    is_certain, took_s = await fate(earning, hurried, org, goes)
+    assert is_certain
+    assert took_s < 1.4
+    await occupied
+    assert (await staying).audience == [1]
+    assert (await stored_outcome(org, stays)).audience == [1]
+    with pytest.raises(RequestNotFound):
+        await stored_outcome(org, goes)
+    assert (await earning.earn_bulk(org.caller, goes)).refusals == []
