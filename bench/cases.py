@@ -13,9 +13,11 @@ from bench.memory import peak_pss_mb
 from bench.stage import REFERENCE_EARN_BULK, Running, Stage
 from bench.table import Case, Measure, Round, Row
 from cockade.http.paths import BASE_PATH
+from tests.support import TRIGGER
 
 BULK_SIZE, BULK_CALLS, BULK_CALLERS = 10_000, 20, 2
 LARGE_SIZE, LARGE_CALLS = 100_000, 4
+JOB_SIZE, JOB_LOOK_S = 5_000_000, 0.1
 SMALL_CALLERS, SMALL_S, SMALL_CALLS_MAX = 32, 4.0, 40_000
 LINEAR_CALLS = {1_000: 100, 10_000: 20, 100_000: 2}
 """So many calls of each size."""
@@ -96,6 +98,34 @@ def large(stage: Stage) -> Round:
         values=(ours.customers_per_s / limit,),
         figures={ISSUANCES: ours.customers_per_s, "the limit, rows/s": limit},
         latencies_s=ours.latencies_s,
+    )
+
+
+@case(Row(name="a job: 5 million customers in one file", measured="÷ bulk", must=0.5, want=1.0))
+def job(stage: Stage) -> Round:
+    """From the first byte of the file until the job is completed."""
+    ours = stage.ours
+    fresh = issue_bulk(stage, ours)
+    [audience] = stage.audiences(1, JOB_SIZE)
+    file = ("customerId\n" + "\n".join(map(str, audience))).encode()
+    parameters = {"badgeMetaId": ours.make_badge(), **TRIGGER}
+    started = time.perf_counter()
+    answer = ours.client.post(
+        "/customer/earnBulk/jobs", params=parameters, content=file, headers={"Content-Type": "text/csv"}
+    )
+    staged_s = time.perf_counter() - started
+    while (made := answer.json()["data"])["state"] in ("queued", "running"):
+        time.sleep(JOB_LOOK_S)
+        answer = ours.client.get(f"/customer/earnBulk/jobs/{made['jobId']}")
+    seconds = time.perf_counter() - started
+    assert (made["state"], made["counts"]["issued"]) == ("completed", JOB_SIZE), made
+    return Round(
+        values=(JOB_SIZE / seconds / fresh.customers_per_s,),
+        figures={
+            ISSUANCES: JOB_SIZE / seconds,
+            "bulk, issuances/s": fresh.customers_per_s,
+            "until the file was staged, s": staged_s,
+        },
     )
 
 
