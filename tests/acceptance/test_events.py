@@ -112,6 +112,22 @@ def test_webhooks(service: Service, client: httpx.Client, start: str) -> None:
         assert error_codes(client.get(path), 404) == [404]
 
 
+def test_ends_are_told_and_delivered(client: httpx.Client, start: str) -> None:
+    row = {"badgeMetaId": make_badge(client), "customerId": 1}
+    dates = {"earnEventDate": "2024-01-01T00:00:00Z", "earnExpiresOn": "2025-01-01T00:00:00Z"}
+    with Receiver() as receiver:
+        made = make_webhook(client, receiver.url, events=["badgeExpired"])
+        client.post("/import/customerBadges", json=[row | dates])
+        earned, _, expired = feed(client, start, 3)
+        wait_until(lambda: len(receiver.taken()) == 1)
+        [delivered] = receiver.received
+        delivered.verify(made["secret"])
+        assert delivered.event == expired
+        assert (earned["type"], expired["type"]) == ("badgeEarned", "badgeExpired")
+        assert expired["data"] == earned["data"]
+        told(client.delete(f"/webhooks/{made['id']}"))
+
+
 @contextmanager
 def deaf_port() -> Generator[int]:
     """Connections are taken, and nobody ever answers."""
