@@ -61,6 +61,7 @@ def hot(count: int) -> dict[str, Asked]:
             ENROLMENT["find_enrollees"], f"{BADGE}, {audience}, {FROM}, {UNTIL}", one_each
         ),
         "find_holding": Asked(ENROLMENT["find_holding"], f"{BADGE}, {audience}, {FROM}", one_each),
+        "list_validities": Asked(EVENT["list_validities"], f"1, {badges}, {audience}, {audience}", one_each),
         "list_ended": Asked(
             EVENT["list_ended"], f"1, {badges}, {audience}, {audience}, {FROM}, {UNTIL}", one_each
         ),

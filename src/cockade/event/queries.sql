@@ -36,19 +36,25 @@ from outbox o join job j on j.job_key = o.request_key
 where o.org_id = $1 and o.position = any($2::bigint[]) and o.part = -1;
 
 -- name: list_validities
--- Of request $1 those of its lines $4 that are still there, whose badges and customers are $2 and $3, side by side.
-select e.line, e.valid_from, e.valid_until
+-- Of request $1 those of its lines $4 that are still there, whose badges and customers are $2 and $3, side by side. Each is
+-- looked up by the key of the ledger, whatever the planner knows of that.
+select found.*
 from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
-join earned_badge e on e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
-    and e.request_key = $1 and e.line = asked.line;
+cross join lateral (select e.line, e.valid_from, e.valid_until
+                    from earned_badge e
+                    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+                      and e.request_key = $1 and e.line = asked.line offset 0) found;
 
 -- name: list_ended
 -- Likewise those that ended between $5 and $6, both included, and had not been revoked by then.
-select e.line, e.valid_from, e.valid_until
+select found.*
 from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
-join earned_badge e on e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
-    and e.request_key = $1 and e.line = asked.line
-where e.valid_until >= $5 and e.valid_until <= $6 and (e.revoked_at is null or e.revoked_at >= e.valid_until);
+cross join lateral (select e.line, e.valid_from, e.valid_until
+                    from earned_badge e
+                    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+                      and e.request_key = $1 and e.line = asked.line
+                      and e.valid_until >= $5 and e.valid_until <= $6
+                      and (e.revoked_at is null or e.revoked_at >= e.valid_until) offset 0) found;
 
 -- name: find_last_position
 select position from outbox where org_id = $1 and position is not null order by position desc limit 1;
