@@ -74,7 +74,7 @@ def services(url: str, settings: Config) -> Services:
         customers=CustomerService(database, clock.now),
         earning=EarningService(database, clock.now),
         enrolments=EnrolmentService(database, clock.now),
-        events=EventService(database, clock.now, settings.event_days),
+        events=EventService(database, clock.now, settings.event_days, settings.call_s_max),
         holdings=HoldingService(database),
         jobs=JobService(database, clock.now, settings),
         rewriting=RewritingService(database, clock.now),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from cockade import clock
 from cockade.compose import Services
 from cockade.event.model import EventKind
+from cockade.event.service import EventService
 from tests.http.answers import failure, success
 from tests.http.test_jobs import finish, start
 from tests.support import TRIGGER, Org
@@ -219,6 +222,162 @@ async def test_nothing_is_told_of_whom_was_erased_and_of_whom_was_merged_it_is_t
     ]
 
 
+A_DAY: dict[str, Any] = {
+    "startOn": "2023-01-01T00:00:00Z",
+    "earnedBadgeExpiry": {"expiryType": "RELATIVE", "relativeExpirytype": "DAYS", "value": 1},
+}
+AN_HOUR = timedelta(hours=1)
+
+
+def ago(**time: float) -> str:
+    return (datetime.now(UTC) - timedelta(**time)).isoformat()
+
+
+HALF_AN_HOUR_LEFT = {"hours": 23.5}
+CALL_S_MAX = 60
+"""An end is told so much later."""
+
+
+async def wait(org: Org, time: timedelta) -> None:
+    """What the worker does when so much time has passed."""
+    await EventService(org.services.database, lambda: clock.now() + time, 30, CALL_S_MAX).place()
+
+
+async def revoke(org: Org, badge_id: str, issued: dict[str, Any]) -> None:
+    place = {
+        "badgeMetaId": badge_id,
+        "customerId": issued["customerId"],
+        "earnedBadgeId": issued["issuedId"],
+    }
+    success(await org.client.post("/customer/revokeEarn", json=place))
+
+
+async def count_endings(org: Org) -> int:
+    return await org.services.database.transaction(
+        "test.endings",
+        lambda tx: tx.value("select count(*) from ending where org_id = $1", org.caller.org_id),
+    )
+
+
+async def test_that_a_validity_has_ended_is_told_once_and_only_then(org: Org) -> None:
+    badge_id = await org.make_badge(**A_DAY)
+    success(await org.earn_bulk(badge_id, [4]))
+    when = ago(**HALF_AN_HOUR_LEFT)
+    issued = success(await org.earn_bulk(badge_id, [1, 2, 3, 4, 5], earnEventDate=when))["issuedBadges"]
+    success(await org.earn_bulk(badge_id, [6]))
+    await revoke(org, badge_id, issued[1])
+    success(await org.client.delete("/customers/3"))
+    success(await org.client.post("/customers/merge", json={"from": 5, "into": 50}))
+    earned, after = await feed(org)
+    assert "badgeExpired" not in {event["type"] for event in earned}
+    for early in (29.5, 30.5):
+        await wait(org, timedelta(minutes=early))
+        assert await feed(org, after) == ([], after)
+    await wait(org, timedelta(minutes=32))
+    expired, _ = await feed(org, after)
+    assert told(expired) == [("badgeExpired", 1), ("badgeExpired", 50)]
+    data = {
+        event["data"]["earnedBadgeId"]: event["data"] for event in earned if event["type"] == "badgeEarned"
+    }
+    for event in expired:
+        assert event["data"] == data[event["data"]["earnedBadgeId"]]
+        assert event["timestamp"] == event["data"]["expiresOnISO"]
+    assert len({event["id"] for event in earned + expired}) == len(earned + expired)
+    await wait(org, AN_HOUR)
+    assert (await feed(org, after))[0] == expired == (await feed(org, after, limit=1))[0]
+    assert await count_endings(org) == 2  # of the other two
+
+
+async def test_nothing_is_noted_of_what_never_ends_and_enrolments_end_unheard(org: Org) -> None:
+    badge_id = await org.make_badge()
+    success(await org.earn_bulk(badge_id, [1]))
+    success(await org.earn_bulk(badge_id, [1]))  # refused
+    row = {"customerId": 1, "earnEventDate": ago(days=1), "earnExpiresOn": "2126-01-01T00:00:00Z"}
+    rows = [row | {"badgeMetaId": each} for each in (badge_id, "0" * 24)]
+    assert (await org.client.post("/import/customerBadges", json=rows)).status_code == 200
+    enrolling: dict[str, Any] = A_DAY | {
+        "earnType": "ISSUE_EARN",
+        "issuedBadgeExpiry": A_DAY["earnedBadgeExpiry"],
+    }
+    await enrol(org, await org.make_badge(**enrolling), [1])
+    await org.services.events.place()
+    assert await count_endings(org) == 0
+    await wait(org, timedelta(days=2))
+    assert "badgeExpired" not in [kind for kind, _ in told((await feed(org))[0])]
+
+
+async def test_what_has_ended_already_is_told_behind_its_being_earned(org: Org) -> None:
+    """And what is taken back afterwards had ended all the same."""
+    badge_id = await org.make_badge(**A_DAY)
+    success(await org.earn_bulk(badge_id, [1, 2], earnEventDate=ago(days=3), requestId="late"))
+    earn = {"badgeMetaId": badge_id, "customerId": 3, "triggeredBy": TRIGGER, "earnEventDate": ago(days=2)}
+    success(await org.client.post("/customer/earn", json=earn))
+    expected = [
+        ("badgeEarned", 1),
+        ("badgeEarned", 2),
+        ("badgeBatchCompleted", None),
+        ("badgeEarned", 3),
+        ("badgeExpired", 1),
+        ("badgeExpired", 2),
+        ("badgeExpired", 3),
+    ]
+    events, after = await feed(org)
+    assert told(events) == expected
+    success(await org.client.post("/requests/revoke", json={"requestId": "late"}))
+    assert told((await feed(org, after))[0]) == [("badgeRevoked", 1), ("badgeRevoked", 2)]
+    assert (await feed(org))[0][:7] == events
+
+
+async def test_the_rows_of_an_import_end_each_in_its_time(org: Org) -> None:
+    badges = [await org.make_badge(claim=False), await org.make_badge(claim=False)]
+    ends = [
+        ("hours", 48),
+        ("minutes", -10),
+        ("hours", 48),
+        ("minutes", -20),
+        ("days", -400),
+        ("days", -30000),
+    ]
+    rows = [
+        {
+            "badgeMetaId": "0" * 24 if customer == 2 else badges[customer % 2],
+            "customerId": customer,
+            "earnEventDate": "2024-01-01T00:00:00Z",
+            "earnExpiresOn": ago(**{unit: count}),
+        }
+        for customer, (unit, count) in enumerate(ends)
+        if customer
+    ]
+    rows.append(rows[0] | {"customerId": 9, "earnExpiresOn": ago(hours=48)})
+    assert (await org.client.post("/import/customerBadges", json=rows)).status_code == 200
+    events, after = await feed(org)
+    assert told(events)[-2:] == [("badgeBatchCompleted", None), ("badgeExpired", 9)]
+    await wait(org, timedelta(minutes=15))
+    first, then = await feed(org, after)
+    assert told(first) == [("badgeExpired", 1)]
+    assert first[0]["data"]["ownerType"] == "Historical_Import"
+    assert first[0]["data"]["badgeMetaId"] == badges[1]
+    await wait(org, timedelta(minutes=25))
+    assert told((await feed(org, then))[0]) == [("badgeExpired", 3)]
+    assert await count_endings(org) == 1
+    assert told((await feed(org, after, limit=1))[0]) == [("badgeExpired", 1), ("badgeExpired", 3)]
+
+
+async def test_what_a_job_issued_ends_part_by_part(org: Org) -> None:
+    badge_id = await org.make_badge(**A_DAY)
+    when = datetime.now(UTC) - timedelta(**HALF_AN_HOUR_LEFT)
+    await finish(org, await start(org, badge_id, [1, 2, 3, "x", 1, 4, 5], event_at=when))
+    ledger = {earned["customerId"]: earned["earnedBadgeId"] for earned in await holders_of(org, badge_id)}
+    _, after = await feed(org)
+    assert await count_endings(org) == 3
+    await wait(org, AN_HOUR)
+    events, _ = await feed(org, after)
+    assert sorted(told(events)) == [("badgeExpired", customer) for customer in (1, 2, 3, 4, 5)]
+    for event in events:
+        assert event["data"]["earnedBadgeId"] == ledger[event["data"]["customerId"]] != event["id"]
+    assert len({event["id"] for event in events}) == 5
+
+
 @pytest.mark.parametrize(
     ("params", "reference"),
     [
@@ -263,5 +422,6 @@ def test_every_kind_is_shown_here() -> None:
         "badgeEarned",
         "badgeEnrolled",
         "badgeRevoked",
+        "badgeExpired",
         "badgeBatchCompleted",
     }

@@ -16,7 +16,9 @@ import pytest_asyncio
 from cockade.config import Config
 from cockade.earning.store import SQL as EARNING
 from cockade.enrolment.store import SQL as ENROLMENT
+from cockade.event.store import SQL as EVENT
 from cockade.holding.store import SQL as HOLDING
+from cockade.request.store import SQL as REQUEST
 from cockade.storage.database import Connection, connect, session_settings
 
 BADGES = 120
@@ -41,7 +43,7 @@ def customers(count: int) -> str:
 
 
 def hot(count: int) -> dict[str, Asked]:
-    """What an earnBulk and an issueBulk for so many customers ask, and a revokeIssue."""
+    """What an earnBulk and an issueBulk for so many customers ask, a revokeIssue, and a page of ends."""
     one_each = {"badge_key", "customer_id"}
     audience = customers(count)
     badges = "'{" + ",".join([str(BADGE)] * count) + "}'"
@@ -59,6 +61,10 @@ def hot(count: int) -> dict[str, Asked]:
             ENROLMENT["find_enrollees"], f"{BADGE}, {audience}, {FROM}, {UNTIL}", one_each
         ),
         "find_holding": Asked(ENROLMENT["find_holding"], f"{BADGE}, {audience}, {FROM}", one_each),
+        "list_validities": Asked(EVENT["list_validities"], f"1, {badges}, {audience}, {audience}", one_each),
+        "list_ended": Asked(
+            EVENT["list_ended"], f"1, {badges}, {audience}, {audience}, {FROM}, {UNTIL}", one_each
+        ),
         "revoke_all": Asked(ENROLMENT["revoke_all"], f"{BADGE}, {audience}, {FROM}", one_each),
     }
 
@@ -155,3 +161,21 @@ async def test_plans_that_are_made_while_the_ledger_is_empty_go_by_an_index_too(
         await connection.execute(f"vacuum analyze {table}")
     for name, asked in (hot(100) | SINGLE).items():
         require_index(name, await plan_of(connection, asked, "force_generic_plan"), asked.by)
+
+
+async def test_ends_are_found_by_their_time_and_their_requests_by_key(connection: Connection) -> None:
+    """Four times a second, among all that will ever end."""
+    for name, value in session_settings(Config()).items():
+        await connection.execute("select set_config($1, $2, false)", name, value)
+    tell = Asked(REQUEST["tell_ended"], f"{FROM}, {FROM}, 10, 0", set())
+    place = Asked(REQUEST["place"], "10", set())
+    for asked in (tell, place):
+        plan = await plan_of(connection, asked, "force_generic_plan")
+        scans = {
+            (node.get("Relation Name"), node.get("Index Name"))
+            for node in nodes(plan)
+            if "Scan" in node["Node Type"]
+        }
+        assert ("request", "request_by_key") in scans
+        assert (asked is place) is (("ending", "ending_by_time") not in scans)
+        assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}

@@ -6,6 +6,7 @@ statements; those of the migrations before it come first. The other files are it
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -112,6 +113,36 @@ async def test_code_of_every_version_writes_to_the_newest_schema(
     finally:
         await connection.close()
     await _require_served(empty_database_url)
+
+
+async def test_what_was_earned_before_ends_are_told_will_be_told_of_where_it_has_not_ended(
+    empty_database_url: str,
+) -> None:
+    insert = (
+        "insert into request (org_id, request_id, request_key, kind, decided_at, valid_until, valid_untils)"
+        " values (1, $1::bigint::text, $1, $2, '2026-02-01Z', $3, $4)"
+    )
+    past, soon, later, never = (datetime(year, 3, 1, tzinfo=UTC) for year in (2025, 2026, 2027, 2126))
+    connection = await connect(empty_database_url)
+    try:
+        await _migrate_to(connection, 8)
+        for key, (kind, until, untils) in enumerate(
+            [
+                ("EARN", soon, None),
+                ("EARN_BULK", past, None),
+                ("EARN_BULK", never, None),
+                ("ISSUE_BULK", soon, None),
+                ("IMPORT", None, [past, later, never]),
+                ("IMPORT", None, [past]),
+                ("JOB", None, None),
+            ]
+        ):
+            await connection.execute(insert, key, kind, until, untils)
+        await migrate(connection, NOW)
+        found = await connection.fetch("select request_key, part, ends_at from ending order by 1")
+    finally:
+        await connection.close()
+    assert [tuple(row) for row in found] == [(0, None, soon), (4, None, later)]
 
 
 @pytest.mark.parametrize("feature", FROZEN)

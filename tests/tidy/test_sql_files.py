@@ -20,6 +20,7 @@ OWNERS = {
     "badge_claim": "badge",
     "request": "request",
     "outbox": "request",
+    "ending": "request",
     "earned_badge": "earning",
     "tally": "limit",
     "badge_count": "badge",

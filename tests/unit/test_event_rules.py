@@ -7,9 +7,21 @@ from typing import Any
 
 import pytest
 
+from cockade import times
 from cockade.errors import Fault
 from cockade.event import rules
-from cockade.event.model import LAST_LINE, CompletedJob, EventKind, Part, Place, Revocation, Source, Wanted
+from cockade.event.model import (
+    LAST_LINE,
+    CompletedJob,
+    End,
+    Ended,
+    EventKind,
+    Part,
+    Place,
+    Revocation,
+    Source,
+    Wanted,
+)
 from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
 from cockade.request.model import (
     WHOLE,
@@ -81,6 +93,10 @@ PART = Part(
     refused=frozenset([2]),
 )
 ALL = Wanted()
+IN_TIME = End(event_key=RequestKey(9), since=UNTIL, until=UNTIL)
+TOO_LATE = End(
+    event_key=RequestKey(9), since=UNTIL + times.MICROSECOND, until=datetime(2030, 1, 1, tzinfo=UTC)
+)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +145,11 @@ def test_written_places_are_in_the_order_of_the_feed() -> None:
         (imported([ONE, TWO, ONE]), 0, 9, Wanted(badge_ids=frozenset([ONE])), [0, 2]),
         (imported([ONE, TWO, ONE], refused=(0,)), 0, 9, Wanted(badge_ids=frozenset([ONE])), [2]),
         (REVOKED, 0, 9, ALL, [0]),
+        (Ended(end=IN_TIME, of=request([1, 0, 3, 4], refused=(2,))), 0, 9, ALL, [0, 3]),
+        (Ended(end=IN_TIME, of=imported([ONE, TWO, ONE], refused=(0,))), 0, 9, ALL, [1, 2]),
+        (Ended(end=TOO_LATE, of=imported([ONE, TWO, ONE])), 0, 9, ALL, []),
+        (Ended(end=IN_TIME, of=imported([ONE, TWO])), 0, 9, Wanted(badge_ids=frozenset([TWO])), [1]),
+        (Ended(end=IN_TIME, of=PART), 1, 9, ALL, [3]),
         (PART, 0, 9, ALL, [0, 3]),
         (PART, 1, 9, ALL, [3]),
     ],
@@ -144,9 +165,15 @@ def test_every_kind_of_request_says_what_is_told_of_it() -> None:
 
 
 def source(
-    kind: RequestKind | None, badge_id: BadgeId | None = ONE, lines: int = 10, part: int | None = None
+    kind: RequestKind | None,
+    badge_id: BadgeId | None = ONE,
+    lines: int = 10,
+    part: int | None = None,
+    end: End | None = None,
 ) -> Source:
-    return Source(position=1, request_key=KEY, kind=kind, part=part, badge_id=badge_id, lines_max=lines)
+    return Source(
+        position=1, request_key=KEY, kind=kind, part=part, badge_id=badge_id, lines_max=lines, end=end
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,6 +187,9 @@ def source(
         (source(RequestKind.ISSUE_BULK), Wanted(frozenset([EventKind.EARNED])), False, False),
         (source(RequestKind.EARN_BULK, TWO), Wanted(badge_ids=frozenset([ONE])), False, False),
         (source(RequestKind.IMPORT, None), Wanted(badge_ids=frozenset([ONE])), True, True),
+        (source(RequestKind.EARN_BULK, end=IN_TIME), ALL, True, False),
+        (source(RequestKind.EARN_BULK, end=IN_TIME), Wanted(frozenset([EventKind.EARNED])), False, False),
+        (source(RequestKind.JOB, part=0, end=IN_TIME), Wanted(frozenset([EventKind.EXPIRED])), True, False),
         (source(RequestKind.JOB, part=0), ALL, True, False),
         (source(RequestKind.JOB, part=WHOLE), ALL, False, True),
     ],
@@ -214,6 +244,15 @@ def test_lines_of_a_job_count_through_all_of_its_parts() -> None:
     assert where == (1, 6, 10_003)
     assert event.id == event.data.earned_badge_id == f"fffffffffffffffe{10_003:08x}"
     assert (event.data.customer_id, event.data.request_id) == (6, "job")
+
+
+@pytest.mark.parametrize(("of", "line"), [(request([5, 6]), 1), (imported([ONE, TWO]), 1), (PART, 3)])
+def test_an_end_is_told_as_the_earning_was_with_an_id_of_its_own_and_when_it_was(of: Any, line: int) -> None:
+    earned = rules.read_event(of, line, (AT, UNTIL))
+    event = rules.ended_event(Ended(end=IN_TIME, of=of), line, (AT, UNTIL))
+    assert event.data == earned.data
+    assert event.id == f"{9:016x}{earned.id[16:]}"
+    assert (event.kind, event.timestamp) == (EventKind.EXPIRED, "2027-11-25T00:00:00Z")
 
 
 def test_a_job_as_a_whole_is_counted_by_error() -> None:

@@ -25,6 +25,8 @@ class EventKind(StrEnum):
     """A customer was enrolled in a badge."""
     REVOKED = "badgeRevoked"
     """An earned badge or an enrolment was taken back."""
+    EXPIRED = "badgeExpired"
+    """The validity of an earned badge has ended, and it had not been taken back."""
     BATCH_COMPLETED = "badgeBatchCompleted"
     """A request of many customers was carried out; it comes behind the events of its customers."""
 
@@ -33,7 +35,7 @@ class Place(NamedTuple):
     """A place in the feed of an org. Everything up to it, itself included, comes before what is behind it."""
 
     position: int
-    """Of the request or revocation."""
+    """Of the request, revocation or end."""
     line: int
     """The customer's place in it, or LAST_LINE."""
 
@@ -50,8 +52,17 @@ class Wanted(Struct, frozen=True):
     """None: of all badges."""
 
 
+class End(Struct, frozen=True, kw_only=True):
+    """A span of time, both instants included, and what is told of the validities that ended in it."""
+
+    event_key: RequestKey
+    """Of its own, from which ids of events are made."""
+    since: datetime
+    until: datetime
+
+
 class Source(Struct, frozen=True, kw_only=True):
-    """A row of the outbox: the request or revocation that events are told of."""
+    """A row of the outbox: the request, revocation or end that events are told of."""
 
     position: int
     request_key: RequestKey
@@ -64,6 +75,8 @@ class Source(Struct, frozen=True, kw_only=True):
     """None: an import, of which each line has a badge of its own."""
     lines_max: int
     """It has so many customers at most."""
+    end: End | None = None
+    """It is told which validities have ended, of what the request or the part of it had issued."""
 
 
 class Revocation(Struct, frozen=True, kw_only=True):
@@ -112,7 +125,14 @@ class CompletedJob(Struct, frozen=True, kw_only=True):
     """How many of them earned nothing, by code."""
 
 
-Told = Outcome | Revocation | Part | CompletedJob
+class Ended(Struct, frozen=True, kw_only=True):
+    """That some of what was issued has ended."""
+
+    end: End
+    of: Outcome | Part
+
+
+Told = Outcome | Revocation | Part | CompletedJob | Ended
 """All that events are told of."""
 
 
@@ -120,7 +140,7 @@ BadgeMetaId = Annotated[str, Meta(description="The badge's id.", examples=["653d
 
 
 class EarnedData(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Of badgeEarned."""
+    """Of badgeEarned and badgeExpired."""
 
     customer_id: int
     badge_meta_id: BadgeMetaId
@@ -219,13 +239,19 @@ class BadgeRevoked(Event, frozen=True, kw_only=True, tag=EventKind.REVOKED.value
     data: RevokedData
 
 
+class BadgeExpired(Event, frozen=True, kw_only=True, tag=EventKind.EXPIRED.value):
+    """The validity of an earned badge has ended."""
+
+    data: EarnedData
+
+
 class BadgeBatchCompleted(Event, frozen=True, kw_only=True, tag=EventKind.BATCH_COMPLETED.value):
     """A request of many customers was carried out."""
 
     data: BatchData
 
 
-AnyEvent = BadgeEarned | BadgeEnrolled | BadgeRevoked | BadgeBatchCompleted
+AnyEvent = BadgeEarned | BadgeEnrolled | BadgeRevoked | BadgeExpired | BadgeBatchCompleted
 
 
 class Entry(NamedTuple):

@@ -14,10 +14,12 @@ from cockade.event.model import (
     BadgeBatchCompleted,
     BadgeEarned,
     BadgeEnrolled,
+    BadgeExpired,
     BadgeRevoked,
     BatchData,
     CompletedJob,
     EarnedData,
+    Ended,
     EnrolledData,
     EventKind,
     FailureCount,
@@ -29,7 +31,7 @@ from cockade.event.model import (
     Told,
     Wanted,
 )
-from cockade.ids import BadgeId, BadgeKey, CustomerId
+from cockade.ids import BadgeKey, CustomerId
 from cockade.request.model import (
     WHOLE,
     ImportOutcome,
@@ -49,6 +51,8 @@ KINDS: dict[RequestKind | None, tuple[EventKind | None, EventKind | None]] = {
     None: (EventKind.REVOKED, None),
 }
 """What is told of each customer of a request of this kind, and what of the request as a whole."""
+ENDED: tuple[EventKind | None, EventKind | None] = (EventKind.EXPIRED, None)
+"""Likewise where it is told that what it issued has ended."""
 
 NOBODY = CustomerId(0)
 """Stands where a customer was erased: nothing is told of her."""
@@ -73,14 +77,16 @@ def read_place(text: str) -> Place | None:
 
 def are_lines_wanted(source: Source, wanted: Wanted) -> bool:
     """Whether events of its customers may be wanted."""
-    return source.part != WHOLE and KINDS[source.kind][0] in wanted.kinds and _may_be_of(source, wanted)
+    return source.part != WHOLE and _kinds(source)[0] in wanted.kinds and _may_be_of(source, wanted)
 
 
 def is_whole_wanted(source: Source, wanted: Wanted) -> bool:
     """Whether the event of the request as a whole may be wanted."""
-    return (
-        source.part in (None, WHOLE) and KINDS[source.kind][1] in wanted.kinds and _may_be_of(source, wanted)
-    )
+    return source.part in (None, WHOLE) and _kinds(source)[1] in wanted.kinds and _may_be_of(source, wanted)
+
+
+def _kinds(source: Source) -> tuple[EventKind | None, EventKind | None]:
+    return KINDS[source.kind] if source.end is None else ENDED
 
 
 def _may_be_of(source: Source, wanted: Wanted) -> bool:
@@ -101,17 +107,25 @@ def nearest(sources: Sequence[Source], wanted: Wanted, lines_max: int) -> list[S
 
 
 def told_lines(told: Told, begin: int, count: int, wanted: Wanted) -> list[int]:
-    """The first so many lines from `begin` on that there is an event of."""
+    """The first so many lines from `begin` on that there is an event of, as far as the ledger need not be asked."""
     customers, refused = _audience(told)
-    badge_ids = told.badge_ids if isinstance(told, ImportOutcome) and wanted.badge_ids is not None else None
+    of = told.of if isinstance(told, Ended) else told
+    badge_ids = of.badge_ids if isinstance(of, ImportOutcome) and wanted.badge_ids is not None else None
     lines = (
         line
         for line in range(begin, len(customers))
         if line not in refused
         and customers[line] != NOBODY
         and (badge_ids is None or badge_ids[line] in (wanted.badge_ids or ()))
+        and not (isinstance(told, Ended) and _ends_elsewhere(told, line))
     )
     return list(islice(lines, count))
+
+
+def _ends_elsewhere(told: Ended, line: int) -> bool:
+    """Whether the line's validity is known here to end outside the span."""
+    of, end = told.of, told.end
+    return isinstance(of, ImportOutcome) and not end.since <= of.valid_untils[line] <= end.until
 
 
 def _audience(told: Told) -> tuple[list[CustomerId], Collection[int]]:
@@ -127,13 +141,19 @@ def _audience(told: Told) -> tuple[list[CustomerId], Collection[int]]:
             return told.customers, ()
         case CompletedJob():
             return [], ()
+        case Ended():
+            return _audience(told.of)
 
 
-def in_ledger(told: ImportOutcome | Part, lines: Sequence[int]) -> list[InLedger]:
+def in_ledger(told: Outcome | Part, lines: Sequence[int]) -> list[InLedger]:
     """Badge, customer and line of these lines as the ledger has them."""
-    if isinstance(told, Part):
-        return [(told.badge_key, told.customers[line], told.first_line + line) for line in lines]
-    return [(told.badge_keys[line], told.customers[line], line) for line in lines]
+    match told:
+        case Part():
+            return [(told.badge_key, told.customers[line], told.first_line + line) for line in lines]
+        case RequestOutcome():
+            return [(told.badge_key, told.audience[line], line) for line in lines]
+        case ImportOutcome():
+            return [(told.badge_keys[line], told.customers[line], line) for line in lines]
 
 
 def line_event(told: RequestOutcome | Revocation, line: int) -> AnyEvent:
@@ -142,18 +162,23 @@ def line_event(told: RequestOutcome | Revocation, line: int) -> AnyEvent:
         case RequestOutcome(kind=RequestKind.ISSUE_BULK):
             return _enrolled(told, line)
         case RequestOutcome():
-            validity, owner = (told.event_at, told.valid_until), (told.owner_type, told.reference_id)
-            return _earned(told, line, told.audience[line], told.badge_id, validity, owner)
+            return read_event(told, line, (told.event_at, told.valid_until))
         case Revocation():
             return _revoked(told, line)
 
 
-def read_event(told: ImportOutcome | Part, line: int, validity: Validity) -> BadgeEarned:
-    """The event of this line of what knows no validities itself; the ledger does."""
-    customer = told.customers[line]
-    if isinstance(told, Part):
-        return _earned(told, line, customer, told.badge_id, validity, (told.owner_type, told.reference_id))
-    return _earned(told, line, customer, told.badge_ids[line], validity, (OwnerType.HISTORICAL_IMPORT, None))
+def read_event(told: Outcome | Part, line: int, validity: Validity) -> BadgeEarned:
+    """That this line of it earned; where it knows no validities itself, the ledger does."""
+    return BadgeEarned(**_head(told, line), data=_earned_data(told, line, validity))
+
+
+def ended_event(told: Ended, line: int, validity: Validity) -> BadgeExpired:
+    """That what this line earned has ended. It happened then, however much later it is told."""
+    return BadgeExpired(
+        id=ids.earned_badge_id(told.end.event_key, _line(told.of, line)),
+        timestamp=times.iso(validity[1]),
+        data=_earned_data(told.of, line, validity),
+    )
 
 
 def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
@@ -210,17 +235,18 @@ def is_of(told: Outcome | CompletedJob, badge_ids: Collection[str] | None) -> bo
     return any(badge_id in badge_ids for badge_id in own)
 
 
-def _earned(
-    told: Outcome | Part,
-    line: int,
-    customer: CustomerId,
-    badge_id: BadgeId,
-    validity: Validity,
-    owner: tuple[OwnerType, str | None],
-) -> BadgeEarned:
+def _earned_data(told: Outcome | Part, line: int, validity: Validity) -> EarnedData:
     valid_from, valid_until = validity
-    owner_type, reference_id = owner
-    data = EarnedData(
+    if isinstance(told, ImportOutcome):
+        customer, badge_id = told.customers[line], told.badge_ids[line]
+        owner_type, reference_id = OwnerType.HISTORICAL_IMPORT, None
+    else:
+        customer, badge_id = (
+            (told.customers if isinstance(told, Part) else told.audience)[line],
+            told.badge_id,
+        )
+        owner_type, reference_id = told.owner_type, told.reference_id
+    return EarnedData(
         customer_id=customer,
         badge_meta_id=badge_id,
         earned_badge_id=ids.earned_badge_id(told.request_key, _line(told, line)),
@@ -232,7 +258,6 @@ def _earned(
         reference_id=reference_id,
         request_id=told.request_id,
     )
-    return BadgeEarned(**_head(told, line), data=data)
 
 
 def _enrolled(told: RequestOutcome, line: int) -> BadgeEnrolled:
@@ -265,7 +290,7 @@ def _revoked(told: Revocation, line: int) -> BadgeRevoked:
     return BadgeRevoked(**_head(told, line), data=data)
 
 
-def _head(told: Told, line: int) -> dict[str, str]:
+def _head(told: Outcome | Revocation | Part | CompletedJob, line: int) -> dict[str, str]:
     """Ids are made as those of earned badges are: keys of requests and revocations are all different."""
     at = told.decided_at if isinstance(told, RequestOutcome | ImportOutcome) else told.at
     return {"id": ids.earned_badge_id(told.request_key, _line(told, line)), "timestamp": times.iso(at)}

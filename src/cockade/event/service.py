@@ -1,6 +1,7 @@
 """The feed of events: giving what happened its place in it, and reading it.
 
-A request or revocation leaves one row in the outbox, in its own transaction. Once that is committed, the row gets its
+A request or revocation leaves one row in the outbox, in its own transaction. That what it issued has ended leaves one more,
+which is written when the time has come, by whoever gives positions. Once that is committed, the row gets its
 position, from one process at a time: so whoever reads up to a position has read all there will ever be up to it, however
 late some transaction commits. Events of customers are made of what the request stored, when they are read.
 """
@@ -15,6 +16,7 @@ from cockade.event.model import (
     LAST_LINE,
     AnyEvent,
     CompletedJob,
+    Ended,
     Entry,
     Page,
     Part,
@@ -33,24 +35,33 @@ PLACED_AT_ONCE = 10_000
 SOURCES_AT_ONCE = 100
 """A page is made of so many requests and revocations at most; one that is large is read piece by piece."""
 FORGOTTEN_AT_ONCE = 1_000
+ENDED_AT_ONCE = 1_000
 EVERYTHING = Wanted()
 
 
 class EventService:
     """Use cases of `event`."""
 
-    def __init__(self, database: Database, clock: Clock, kept_days: int) -> None:
+    def __init__(self, database: Database, clock: Clock, kept_days: int, call_s_max: int) -> None:
         self._database = database
         self._clock = clock
         self._kept = timedelta(days=kept_days)
+        # A call that revokes what is still valid is over by then, so what is told of an end never changes.
+        self._settled = timedelta(seconds=call_s_max)
 
     async def place(self) -> int:
-        """Give positions to all that was committed and has none; answers how many got one, 0 where somebody else does it."""
+        """Give positions to all that was committed and has none, and to what has ended; answers how many got one.
+
+        That is 0 where somebody else does it.
+        """
 
         async def body(tx: Tx) -> int:
             # The next statement has a snapshot of its own: it sees what the one who had the lock before has placed.
-            is_alone = await request_store.try_lock_outbox(tx)
-            return await request_store.place(tx, PLACED_AT_ONCE) if is_alone else 0
+            if not await request_store.try_lock_outbox(tx):
+                return 0
+            now = self._clock()
+            await request_store.tell_ended(tx, now - self._settled, now, ENDED_AT_ONCE)
+            return await request_store.place(tx, PLACED_AT_ONCE)
 
         placed = 0
         while count := await self._database.transaction("event.place", body):
@@ -115,6 +126,10 @@ async def _load(tx: Tx, org_id: OrgId, sources: list[Source]) -> dict[int, Told]
     if parts := [source.position for source in sources if source.part is not None]:
         found |= await store.find_parts(tx, org_id, parts)
         found |= await store.find_completed_jobs(tx, org_id, parts)
+    for source in sources:
+        of = found.get(source.position)
+        if source.end is not None and isinstance(of, RequestOutcome | ImportOutcome | Part):
+            found[source.position] = Ended(end=source.end, of=of)
     return found
 
 
@@ -128,7 +143,7 @@ async def _expand(
     entries = [Entry(Place(source.position, line), event) for line, event in events]
     if len(lines) > room:
         return entries, lines[room - 1]
-    if rules.is_whole_wanted(source, wanted) and not isinstance(told, Revocation | Part):
+    if rules.is_whole_wanted(source, wanted) and not isinstance(told, Revocation | Part | Ended):
         if len(lines) == room:
             return entries, lines[-1]
         if rules.is_of(told, wanted.badge_ids):
@@ -147,6 +162,14 @@ async def _line_events(tx: Tx, told: Told, lines: list[int]) -> list[tuple[int, 
                 (line, rules.read_event(told, line, validities[place[2]]))
                 for line, place in zip(lines, asked, strict=True)
                 if place[2] in validities
+            ]
+        case Ended(end=end, of=of):
+            asked = rules.in_ledger(of, lines)
+            ended = await store.list_ended(tx, of.request_key, asked, end.since, end.until)
+            return [
+                (line, rules.ended_event(told, line, ended[place[2]]))
+                for line, place in zip(lines, asked, strict=True)
+                if place[2] in ended
             ]
         case CompletedJob():
             return []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
-from cockade.event.model import LAST_LINE, START, CompletedJob, Part, Place, Revocation, Source
+from cockade.event.model import LAST_LINE, START, CompletedJob, End, Part, Place, Revocation, Source
 from cockade.event.rules import InLedger, Validity
 from cockade.ids import OrgId, RequestKey
 from cockade.job.model import Counts
@@ -32,6 +33,7 @@ async def list_sources(tx: Tx, org_id: OrgId, position: int, size: int) -> list[
             part=row[3],
             badge_id=row[4],
             lines_max=row[5] or 0,
+            end=End(event_key=RequestKey(row[7]), since=row[8], until=row[9]) if row[6] else None,
         )
         for row in rows
     ]
@@ -54,7 +56,7 @@ async def find_revocations(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> d
 
 
 async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, Part]:
-    """What was decided of jobs, at these positions."""
+    """What was decided of jobs, or has ended of it, at these positions."""
     return {
         row[0]: Part(
             request_key=RequestKey(row[1]),
@@ -93,6 +95,15 @@ async def list_validities(tx: Tx, request_key: RequestKey, asked: Sequence[InLed
     """By line, the validities of what the request wrote for these badges, customers and lines."""
     columns = ([each[place] for each in asked] for place in range(3))
     return {row[0]: (row[1], row[2]) for row in await tx.rows(SQL["list_validities"], request_key, *columns)}
+
+
+async def list_ended(
+    tx: Tx, request_key: RequestKey, asked: Sequence[InLedger], since: datetime, until: datetime
+) -> dict[int, Validity]:
+    """As list_validities, of those that ended within the span, both instants included, and were not revoked by then."""
+    columns = ([each[place] for each in asked] for place in range(3))
+    rows = await tx.rows(SQL["list_ended"], request_key, *columns, since, until)
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 async def find_end(tx: Tx, org_id: OrgId) -> Place:

@@ -189,3 +189,5 @@ class JobOutcome(Struct, frozen=True, kw_only=True):
     """With which all of it was refused."""
     refusals: Sequence[Refusal] = ()
     """By line of the chunk."""
+    valid_until: datetime | None = None
+    """When what was issued ends."""

@@ -392,7 +392,7 @@ class JobService:
             job = rules.advanced(job, chunk, outcome, self._clock())
             await store.advance(tx, job)
             if outcome.issued and not job.is_dry_run:
-                await request_store.tell_part(tx, job.org_id, key, chunk.number, now)
+                await request_store.tell_part(tx, job.org_id, key, chunk.number, now, outcome.valid_until)
             return job, outcome
 
         job, outcome = await self._database.transaction("job.chunk", body)
@@ -502,4 +502,5 @@ async def _issue(tx: Tx, job: Job, chunk: StagedChunk, turn: Turn) -> JobOutcome
         issued=len(places) - len(refusals),
         refused=Counter(refusal.reason.value for refusal in refusals),
         refusals=refusals,
+        valid_until=outcome.valid_until,
     )

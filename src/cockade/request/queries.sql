@@ -81,8 +81,8 @@ with renamed as (update request set audience = array_replace(audience, $2::bigin
 select count(*) from renamed;
 
 -- name: tell_part
--- In the transaction that decides a part of a job, or completes it.
-insert into outbox (org_id, at, request_key, part) values ($1, $2, $3, $4);
+-- In the transaction that decides a part of a job, or completes it. What it issued, if it did, is valid until $5.
+insert into outbox (org_id, at, request_key, part, ends_at) values ($1, $2, $3, $4, $5);
 
 -- name: tell_revoked
 -- In the transaction that revokes. Its key is of the same kind as a request's, so that both make ids of events.
@@ -97,13 +97,46 @@ select pg_try_advisory_xact_lock(2, 0);
 -- A position for what was committed and has none, in order of numbers. Of two rows of which the later one knows the
 -- earlier, whoever sees the later sees both, and the earlier one has the lower number: it never gets the higher position.
 -- What is still to be committed gets one when it is, behind all that have been read.
+-- Of what it issued, the first end is noted, so that this comes behind it; an import has many, and 1970 where it issued
+-- nothing. What is valid for more than half a century never expires.
 with placed as (
     update outbox o set position = next.position
     from (select number, nextval('outbox_position') as position
           from (select number from outbox where position is null order by number limit $1) unplaced) next
     where o.number = next.number and o.position is null
-    returning 1)
+    returning o.org_id, o.at, o.request_key, o.part, o.ends_at, o.ledger),
+noted as (
+    insert into ending (org_id, request_key, part, ends_at)
+    select p.org_id, p.request_key, p.part, first.ends_at
+    from placed p
+    left join request r on r.org_id = p.org_id and r.request_key = p.request_key and p.part is null
+        and r.kind in ('EARN', 'EARN_BULK', 'IMPORT')
+    cross join lateral (
+        select coalesce(p.ends_at, r.valid_until,
+                        (select min(until) from unnest(r.valid_untils) until
+                         where until > timestamptz '1970-01-01 00:00:00Z')) as ends_at) first
+    where p.ledger is null and first.ends_at < p.at + interval '50 years')
 select count(*) from placed;
+
+-- name: tell_ended
+-- Says of what had ended by $1, so many requests and parts of jobs at most, that it has, at $2; and notes what ends next.
+with due as (
+    delete from ending
+    where ctid = any(array(select ctid from ending where ends_at <= $1 order by ends_at limit $3))
+    returning org_id, request_key, part, ends_at),
+told as (
+    insert into outbox (org_id, at, request_key, ledger, ended_key, ended_part, ended_from, ended_until)
+    select org_id, $2, (($4::bigint % 4294967296) << 32) | nextval('request_number'), 'earned_badge', request_key, part,
+           ends_at, $1
+    from (select * from due order by ends_at offset 0) sorted),
+noted as (
+    insert into ending (org_id, request_key, ends_at)
+    select d.org_id, d.request_key, next.ends_at
+    from due d
+    join request r on r.org_id = d.org_id and r.request_key = d.request_key and r.kind = 'IMPORT' and d.part is null
+    cross join lateral (select min(until) as ends_at from unnest(r.valid_untils) until where until > $1) next
+    where next.ends_at is not null)
+select count(*) from due;
 
 -- name: forget_outbox
 -- What happened before $1, so many of each org.

@@ -187,9 +187,19 @@ async def rename(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) 
     return await tx.value(SQL["rename"], org_id, customer, into)
 
 
-async def tell_part(tx: Tx, org_id: OrgId, request_key: RequestKey, part: int, now: datetime) -> None:
-    """Say, in the transaction that decides it, which part of a job was: the number of a chunk, or WHOLE."""
-    await tx.execute(SQL["tell_part"], org_id, now, request_key, part)
+async def tell_part(
+    tx: Tx,
+    org_id: OrgId,
+    request_key: RequestKey,
+    part: int,
+    now: datetime,
+    valid_until: datetime | None = None,
+) -> None:
+    """Say, in the transaction that decides it, which part of a job was: the number of a chunk, or WHOLE.
+
+    With the end of what it issued.
+    """
+    await tx.execute(SQL["tell_part"], org_id, now, request_key, part, valid_until)
 
 
 async def tell_revoked(
@@ -223,8 +233,16 @@ async def try_lock_outbox(tx: Tx) -> bool:
 
 
 async def place(tx: Tx, rows_max: int) -> int:
-    """Give positions to so many of those that have none; answers how many got one."""
+    """Give positions to so many of those that have none, and note when what they issued ends; answers how many got one."""
     return await tx.value(SQL["place"], rows_max)
+
+
+async def tell_ended(tx: Tx, until: datetime, now: datetime, rows_max: int) -> int:
+    """Say what has ended by then, of so many requests and parts of jobs at most; answers of how many.
+
+    Only whoever gives positions does this.
+    """
+    return await tx.value(SQL["tell_ended"], until, now, rows_max, int(now.timestamp()))
 
 
 async def forget_told(tx: Tx, before: datetime, rows_max: int) -> int:

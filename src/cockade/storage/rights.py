@@ -32,6 +32,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     # request: ids that a refusal gives back are deleted in the transaction that took them
     "request": (*ADDED_TO, "delete"),
     "outbox": ("select", "insert", "update (position, customers)", "delete"),  # for a time only
+    "ending": ("select", "insert", "delete"),
     # earning and enrolment: an entry of a ledger is revoked, moved to another customer, or erased with its customer
     "earned_badge": ("select", "insert", "update (revoked_at, counted_at, customer_id, ordinal)", "delete"),
     "enrolment": ("select", "insert", "update (revoked_at, customer_id, ordinal)", "delete"),

@@ -61,7 +61,7 @@ CHANGING = (*FINDING, errors.NotAllowed)
     "/events",
     operation_id="listEvents",
     summary="What happened, in order",
-    description="The feed of the org's events: who earned, was enrolled, or had what taken back, and which requests were "
+    description="The feed of the org's events: who earned, was enrolled, or had what taken back, whose badge has ended, and which requests were "
     "carried out. Keep the `next` of an answer and send it as `after` the next time: nothing is skipped, and nothing told "
     "twice. `latest` in its place answers the end of the feed.",
     tags=["Events"],
