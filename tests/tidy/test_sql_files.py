@@ -33,6 +33,7 @@ OWNERS = {
     "webhook_attempt": "webhook",
     "job": "job",
     "job_chunk": "job",
+    "undoing": "undoing",
     "kept_answer": "replay",
     "schema_migration": "storage",
 }

@@ -16,6 +16,7 @@ from cockade.event.model import (
     BadgeEnrolled,
     BadgeRevoked,
     BatchData,
+    BatchState,
     CompletedJob,
     EarnedData,
     EnrolledData,
@@ -158,6 +159,7 @@ def read_event(told: ImportOutcome | Part, line: int, validity: Validity) -> Bad
 
 def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
     """The event of the request as a whole."""
+    state, undecided = BatchState.COMPLETED, 0  # of a job that was cancelled some lines are neither
     match told:
         case RequestOutcome():
             total, codes = len(told.audience), Counter(int(refusal.reason) for refusal in told.refusals)
@@ -180,6 +182,8 @@ def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
             )
         case CompletedJob():
             total, codes = told.lines, Counter(told.failures)
+            if told.is_cancelled:
+                state, undecided = BatchState.CANCELLED, total - told.issued - codes.total()
             kind, badge_id, owner_type, reference_id = (
                 RequestKind.JOB,
                 told.badge_id,
@@ -192,8 +196,9 @@ def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
         badge_meta_id=badge_id,
         owner_type=owner_type,
         reference_id=reference_id,
+        state=state,
         total_count=total,
-        earned_count=total - codes.total(),
+        earned_count=total - undecided - codes.total(),
         failed_count=codes.total(),
         failures=[
             FailureCount(error_code=code, count=count) for code, count in sorted(codes.items()) if count
