@@ -60,6 +60,7 @@ class Services(Struct, frozen=True, kw_only=True):
 def services(url: str, settings: Config) -> Services:
     """Everything that serves, on one database."""
     database = Database(url, settings)
+    jobs = JobService(database, clock.now, settings)
     return Services(
         config=settings,
         clock=clock.now,
@@ -76,12 +77,12 @@ def services(url: str, settings: Config) -> Services:
         enrolments=EnrolmentService(database, clock.now),
         events=EventService(database, clock.now, settings.event_days, settings.call_s_max),
         holdings=HoldingService(database),
-        jobs=JobService(database, clock.now, settings),
+        jobs=jobs,
         rewriting=RewritingService(database, clock.now),
         replay=ReplayService(database, clock.now, settings.answers_kept_s),
         requests=RequestService(database, clock.now),
         webhooks=WebhookService(database, clock.now, settings),
-        undoing=UndoingService(database, clock.now),
+        undoing=UndoingService(database, clock.now, settings, jobs.turns),
     )
 
 
@@ -107,4 +108,8 @@ async def running_background(url: str, settings: Config) -> AsyncGenerator[dict[
 def background(services: Services) -> dict[str, Background]:
     """One line for each service that works in the background."""
     delivery = Delivery(services.database, services.clock, services.events, services.config)
-    return {"jobs": services.jobs.run, "webhooks": delivery.deliver_forever}
+    return {
+        "jobs": services.jobs.run,
+        "undoing": services.undoing.run,
+        "webhooks": delivery.deliver_forever,
+    }

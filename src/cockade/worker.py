@@ -9,6 +9,8 @@ from contextlib import suppress
 
 import structlog
 
+from cockade.errors import Unavailable
+
 Background = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set; then it finishes what it has begun, and returns."""
 
@@ -20,6 +22,11 @@ PAUSE_S_MAX = 30.0
 """The pause before a service is started again doubles from one failure to the next, up to this."""
 SOUND_S = 60.0
 """A service that has run for so long begins with the shortest pause again."""
+
+FAILURES_MAX = 3
+"""So often one step of a task is tried where the reason is none that passes."""
+RETRY_S_MIN, RETRY_S_MAX = 0.2, 5.0
+SWEEP_S = 30.0
 
 log = structlog.get_logger()
 
@@ -55,3 +62,69 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
+
+
+class Turns:
+    """Tasks that are done step by step take turns: each step waits for one, in the order in which they ask."""
+
+    def __init__(self, at_a_time: int, gap_ms: int) -> None:
+        self._turns = asyncio.Semaphore(max(1, at_a_time))
+        self._gap_s = gap_ms / 1000
+        """How long a task rests between two steps."""
+
+    async def do(
+        self,
+        action: str,
+        job: str,
+        ending: asyncio.Event,
+        step: Callable[[], Awaitable[bool]],
+        fail: Callable[[], Awaitable[None]],
+    ) -> None:
+        """One task, from where it is to its end: `step` answers whether there is another one.
+
+        A database that is away is waited for; after FAILURES_MAX other failures in a row it is `fail`. Raises Unfinished
+        when `ending` is set. The log calls it `action` and `job`.
+        """
+        failures, wait_s = 0, RETRY_S_MIN
+        while not ending.is_set():
+            try:
+                async with self._turns:
+                    if ending.is_set():
+                        break
+                    goes_on = await step()
+            except Unavailable as error:
+                log.warning("retry", action=action, job=job, cause=repr(error.__cause__))
+            except Exception as error:
+                failures += 1
+                log.error("unexpected error", action=action, job=job, exc_info=error)
+                if failures == FAILURES_MAX:
+                    with suppress(Unavailable):
+                        await fail()
+                    return
+            else:
+                if not goes_on:
+                    return
+                failures, wait_s = 0, RETRY_S_MIN
+                if self._gap_s:
+                    await pause(ending, self._gap_s)
+                continue
+            await pause(ending, wait_s)
+            wait_s = min(wait_s * 2, RETRY_S_MAX)
+        raise Unfinished
+
+
+async def sweeping(sweep: Callable[[], Awaitable[None]], work: Awaitable[None]) -> None:
+    """Work, and sweep every now and then meanwhile; where the database is away, the next time."""
+
+    async def sweep_often() -> None:
+        while True:
+            with suppress(Unavailable):
+                await sweep()
+            await asyncio.sleep(SWEEP_S)
+
+    async with asyncio.TaskGroup() as group:
+        often = group.create_task(sweep_often())
+        try:
+            await work
+        finally:
+            often.cancel()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.acceptance.service import Service, command, earn_bulk, make_badge, query, running
@@ -70,7 +71,8 @@ def earned(service: Service, badge_id: str) -> list[int]:
     """Who holds the badge, as often as she does."""
     found = query(
         service.database_url,
-        "select customer_id from earned_badge join badge using (badge_key) where badge_id = $1 order by 1",
+        "select customer_id from earned_badge join badge using (badge_key)"
+        " where badge_id = $1 and revoked_at is null order by 1",
         badge_id,
     )
     return [customer for (customer,) in found]
@@ -180,26 +182,32 @@ def test_jobs_side_by_side_each_get_their_share(service: Service, client: httpx.
 @pytest.fixture
 def gentle(home: Path) -> Service:
     """A service whose jobs leave time to kill somebody."""
-    return Service(home, workers=1, settings={"JOB_CHUNK_CUSTOMERS": "500", "JOB_GAP_MS": "40"})
+    settings = {"JOB_CHUNK_CUSTOMERS": "500", "JOB_GAP_MS": "40", "CUSTOMERS_MAX": "1000"}
+    return Service(home, workers=1, settings=settings)
 
 
-def test_kills_on_the_way_lose_and_double_nobody(gentle: Service, tmp_path: Path) -> None:
-    """First the worker, then the database and the service."""
-    size = 40_000
+def test_kills_on_the_way_lose_and_double_nobody_nor_when_it_is_undone(
+    gentle: Service, tmp_path: Path
+) -> None:
+    """First the worker, then the database and the service; while it is undone the worker and the database."""
+    size = 20_000
     audience = tmp_path / "people.csv"
     audience.write_text("customerId\n" + "\n".join(map(str, range(1, size + 1))))
     with running(gentle) as service:
         shown = service.first_credential()
         with service.client(shown["username"], shown["secret"]) as client:
             badge_id = make_badge(client, overlapPolicy="ALLOW")
-        with subprocess.Popen(
-            issuing(service, badge_id, audience), env=environment(service), stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
-        ) as waiting:  # fmt: skip
-            _await_decided(service, size // 8)
-            [worker] = [child for child in service.process.children() if "worker" in child.cmdline()]
-            worker.kill()
-            _await_decided(service, size // 2)
+        caller = environment(service)  # a service that is started again does not show it
+
+        def waiting_for(command_line: list[str]) -> subprocess.Popen[str]:
+            return subprocess.Popen(
+                command_line, env=caller, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+
+        with waiting_for(issuing(service, badge_id, audience)) as waiting:
+            _await(service, DECIDED, size // 8)
+            _worker(service).kill()
+            _await(service, DECIDED, size // 2)
             service.postmaster.kill()
             service.kill()
             service.start()
@@ -207,9 +215,26 @@ def test_kills_on_the_way_lose_and_double_nobody(gentle: Service, tmp_path: Path
         assert waiting.returncode == ISSUED, said
         assert earned(service, badge_id) == list(range(1, size + 1))
 
+        [(request_id,)] = query(service.database_url, "select request_id from job")
+        with waiting_for(command("undo", request_id)) as waiting:
+            _await(service, "select coalesce(sum(revoked), 0)::bigint from undoing", size // 8)
+            _worker(service).kill()
+            service.postmaster.kill()
+            said = waiting.communicate(timeout=END_S_MAX)[0]
+        assert (waiting.returncode, str(size) in said) == (0, True), said
+        assert earned(service, badge_id) == []
 
-def _await_decided(service: Service, lines: int) -> None:
+
+DECIDED = "select coalesce(sum(done), 0)::bigint from job"
+
+
+def _worker(service: Service) -> psutil.Process:
+    [worker] = [child for child in service.process.children() if "worker" in child.cmdline()]
+    return worker
+
+
+def _await(service: Service, counting: str, count: int) -> None:
     deadline = time.monotonic() + END_S_MAX
-    while query(service.database_url, "select coalesce(sum(done), 0)::bigint from job") < [(lines,)]:
+    while query(service.database_url, counting) < [(count,)]:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -13,7 +13,7 @@ from cockade.compose import Services
 from cockade.event.model import EventKind
 from cockade.event.service import EventService
 from tests.http.answers import failure, success
-from tests.http.test_jobs import finish, start
+from tests.http.test_jobs import finish, service, start
 from tests.support import TRIGGER, Org
 
 EXPIRED = {"startOn": "2023-01-01T00:00:00Z"}
@@ -75,6 +75,7 @@ async def test_an_earn_bulk_is_told_by_customer_and_then_as_a_whole(org: Org) ->
         "badgeMetaId": badge_id,
         "ownerType": "Loyalty",
         "referenceId": TRIGGER["referenceId"],
+        "state": "COMPLETED",
         "totalCount": 3,
         "earnedCount": 2,
         "failedCount": 1,
@@ -129,6 +130,25 @@ async def test_an_import_is_told_with_the_dates_of_its_rows(org: Org) -> None:
     dates = [event["data"]["earnEventDateISO"] for event in events[:2]]
     assert dates == ["2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z"]
     assert events[2]["data"]["failures"] == [{"errorCode": 1054, "count": 1}]
+
+
+async def test_a_job_that_is_cancelled_is_told_at_its_end(org: Org) -> None:
+    badge_id, jobs = await org.make_badge(), service(org)
+    dry = await start(org, badge_id, [1], request_id="dry", is_dry_run=True)
+    job = await start(org, badge_id, [1, 2, "x", 3, 4, 5])
+    assert await jobs._advance(job.job_key)  # sorts
+    assert await jobs._advance(job.job_key)
+    for key in (dry.job_key, job.job_key, job.job_key):
+        await jobs.cancel(org.caller, key)
+    events, _ = await feed(org)
+    assert told(events) == [("badgeEarned", 1), ("badgeEarned", 2), ("badgeBatchCompleted", None)]
+    data = events[2]["data"]
+    assert (data["requestKind"], data["state"], data["failures"]) == (
+        "JOB",
+        "CANCELLED",
+        [{"errorCode": 400, "count": 1}],
+    )
+    assert (data["totalCount"], data["earnedCount"], data["failedCount"]) == (6, 2, 1)
 
 
 async def test_a_job_is_told_part_by_part_and_when_it_is_completed(org: Org) -> None:

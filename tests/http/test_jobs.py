@@ -15,7 +15,7 @@ import pytest
 
 from cockade import clock
 from cockade.config import Config
-from cockade.errors import AudienceStopped, InvalidInput, JobEnded
+from cockade.errors import AudienceStopped, InvalidInput, JobEnded, RequestIdUsed
 from cockade.http.jobs import read_job_id
 from cockade.ids import BadgeId, RequestKey
 from cockade.job.model import AudienceFormat, Form, Job, JobCommand, JobState
@@ -409,6 +409,18 @@ async def test_a_chunk_that_fails_again_and_again_fails_the_job_which_can_be_res
     await database.transaction("test.mend", lambda tx: tx.execute(spoil, job.job_key, b"[]"))
     assert (await service(org).resume(org.caller, job.job_key)).failure is None
     assert (await finish(org, job)).state is JobState.COMPLETED
+
+
+async def test_a_dry_run_asks_whether_its_request_id_is_used_and_takes_none(org: Org) -> None:
+    badge_id, database = await org.make_badge(), org.services.database
+    for _ in range(2):
+        await start(org, badge_id, [1], request_id="once", is_dry_run=True)
+    begun = command(badge_id, "arriving")
+    await database.transaction("test.begin", lambda tx: service(org)._begin(tx, org.caller, begun))
+    await start(org, badge_id, [1], request_id="arriving", is_dry_run=True)  # as the call itself would be
+    await start(org, badge_id, [1], request_id="once")
+    with pytest.raises(RequestIdUsed):
+        await start(org, badge_id, [1], request_id="once", is_dry_run=True)
 
 
 async def test_an_id_that_is_none_is_no_job(org: Org) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import httpx
 import pytest
 
-from cockade.undoing.service import LINES_MAX
+from cockade.ids import RequestKey
+from cockade.job.model import Job
+from cockade.undoing.service import FORGOTTEN_S, LINES_MAX, UndoingService
+from cockade.worker import Unfinished
 from tests.concurrency import ledger
 from tests.concurrency.test_rewriting import MISCOUNTED
 from tests.http.answers import earned_count, failure, success
 from tests.http.test_events import feed
 from tests.http.test_import import row, send
-from tests.http.test_jobs import finish, start
+from tests.http.test_jobs import NEVER, finish, rows, start
 from tests.http.test_tenancy import rows_of
 from tests.support import TRIGGER, Org
 
@@ -31,6 +35,9 @@ LIMITED: dict[str, Any] = {
     "badgeConstraints": [
         {"constraintType": "BADGE_ROLLING_WINDOW", "rollType": "DAYS", "rollValue": 1, "maxEarnLimit": 3}
     ],
+}
+CAPPED: dict[str, Any] = {
+    "badgeConstraints": [{"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": 1_000}]
 }
 
 
@@ -206,6 +213,148 @@ async def test_what_a_job_issued_is_revoked_chunk_by_chunk_under_its_request_id(
     assert await earned_count(org, badge_id) == 1, "what others issued stays"
     assert await undone(org, "the job") == (0, 7)
     assert await earn(org, badge_id, [*range(1, 9)], "again") == [None] * 4 + [1040] + [None] * 3
+
+
+# In the background
+
+
+@pytest.fixture
+def small_calls(org: Org, monkeypatch: pytest.MonkeyPatch) -> UndoingService:
+    """Undoing, of which a call does three lines at most."""
+    monkeypatch.setattr(org.services.undoing, "_lines_max", 3)
+    return org.services.undoing
+
+
+async def large_job(org: Org, badge_id: str, size: int) -> Job:
+    """One with three lines in each chunk."""
+    return await finish(org, await start(org, badge_id, range(1, size + 1), request_id="large"))
+
+
+async def progress(org: Org, headers: dict[str, str] | None = None) -> tuple[Any, ...]:
+    """What undoing it is answered."""
+    answer = await org.client.post("/requests/revoke", json={"requestId": "large"}, headers=headers or {})
+    assert answer.json()["errors"] == []
+    return answer.status_code, answer.headers.get("Idempotent-Replayed"), answer.json()["data"]
+
+
+def far(state: str, lots: int, revoked: int, before: int, **more: Any) -> tuple[Any, ...]:
+    """The answer for a job of four lots."""
+    told = {"requestId": "large", "state": state, "failure": None, "totalCount": 4, "doneCount": lots}
+    told |= {"percentage": lots * 25.0, "revoked": revoked, "alreadyRevoked": before}
+    return 202, None, told | more
+
+
+async def tasks(org: Org, key: RequestKey) -> int:
+    """How often it stands in the queue."""
+    counting = "select count(*) from pgqueuer where entrypoint = 'undo' and payload = $1"
+    return await org.services.database.transaction(
+        "test.tasks", lambda tx: tx.value(counting, str(key).encode())
+    )
+
+
+@pytest.mark.parametrize("limits", [{}, LIMITED | {"badgeConstraints": []}, CAPPED])
+async def test_a_large_job_is_undone_in_the_background_and_told_how_far(
+    org: Org, small_calls: UndoingService, limits: dict[str, Any], database_url: str
+) -> None:
+    badge_id = await org.make_badge(**limits)
+    job = await large_job(org, badge_id, 11)
+    for customer in ("9", "2"):
+        issued = {r["customerId"]: r["issuedId"] for r in await rows(org, job, "results")}[customer]
+        earned = {"badgeMetaId": badge_id, "customerId": int(customer), "earnedBadgeId": issued}
+        success(await org.client.post("/customer/revokeEarn", json=earned))
+    assert await undone(org, "large", dryRun="true") == (9, 2)
+    for _ in range(2):
+        assert await progress(org) == far("queued", 0, 0, 0)
+    assert await tasks(org, job.job_key) == 1
+    assert await small_calls._advance(job.job_key)
+    assert await progress(org) == far("running", 1, 2, 1)
+    assert await earned_count(org, badge_id) == 7
+    assert await undone(org, "large", dryRun="true") == (7, 4)
+    await small_calls._work_through(job.job_key, NEVER)
+    for _ in range(2):
+        assert await undone(org, "large") == (9, 2)
+    assert await earned_count(org, badge_id) == 0
+    async with ledger.connection(database_url) as opened:
+        assert await opened.fetch(MISCOUNTED, org.caller.org_id) == []
+    events, _ = await feed(org)
+    told = [event["data"]["customerId"] for event in events if event["type"] == "badgeRevoked"]
+    assert told == [9, 2, 1, 3, 4, 5, 6, 7, 8, 10, 11]
+    page = success(await org.client.get("/audit", params={"action": "request.revoke"}))
+    assert [(each["username"], each["subject"], each["details"]) for each in page["entries"]] == [
+        (org.caller.username, "large", {"kind": "JOB", "revokedCount": count}) for count in (2, 2, 3, 2)
+    ]
+    assert await earn(org, badge_id, [1, 2], "again") == [None, None]
+
+
+async def test_several_who_undo_it_and_are_stopped_anywhere_revoke_each_once(
+    org: Org, small_calls: UndoingService, database_url: str
+) -> None:
+    badge_id = await org.make_badge(**CAPPED)
+    job = await large_job(org, badge_id, 60)
+    await progress(org)
+    for number in range(1, 12):
+        crew = [asyncio.create_task(small_calls._work_through(job.job_key, NEVER)) for _ in range(3)]
+        await asyncio.sleep(0.005 * (number % 7))
+        for working in crew:
+            working.cancel()
+        await asyncio.wait(crew)
+    await asyncio.gather(*(small_calls._work_through(job.job_key, NEVER) for _ in range(3)))
+    assert await undone(org, "large") == (60, 0)
+    assert await earned_count(org, badge_id) == 0
+    async with ledger.connection(database_url) as opened:
+        assert await opened.fetch(MISCOUNTED, org.caller.org_id) == []
+
+
+async def test_with_an_idempotency_key_it_is_asked_for_once_and_told_anew(
+    org: Org, small_calls: UndoingService
+) -> None:
+    job = await large_job(org, await org.make_badge(), 11)
+    key = {"Idempotency-Key": secrets.token_hex(8)}
+    assert await progress(org, key) == far("queued", 0, 0, 0)
+    await small_calls._advance(job.job_key)
+    assert await progress(org, key) == (202, "true", far("running", 1, 3, 0)[2])
+    assert await tasks(org, job.job_key) == 1
+    await small_calls._work_through(job.job_key, NEVER)
+    assert await progress(org, key) == (200, None, {"requestId": "large", "revoked": 11, "alreadyRevoked": 0})
+
+
+async def test_a_lot_that_fails_again_and_again_stops_it_until_it_is_asked_for_again(
+    org: Org, small_calls: UndoingService
+) -> None:
+    job, database = await large_job(org, await org.make_badge(), 11), org.services.database
+    spoil = "update job_chunk set refusals = $2 where job_key = $1 and number = 1"
+    await database.transaction("test.spoil", lambda tx: tx.execute(spoil, job.job_key, b"{}"))
+    await progress(org)
+    await small_calls._work_through(job.job_key, NEVER)
+    status, _, told = await progress(org)
+    assert (status, told["state"], told["doneCount"], "log" in told["failure"]) == (202, "queued", 1, True)
+    assert await tasks(org, job.job_key) == 2
+    assert await progress(org) == far("queued", 1, 3, 0)
+    await database.transaction("test.mend", lambda tx: tx.execute(spoil, job.job_key, b"[]"))
+    await small_calls._work_through(job.job_key, NEVER)
+    assert await undone(org, "large") == (11, 0)
+
+
+async def test_one_that_the_queue_forgot_comes_back_and_a_worker_that_ends_gives_it_back(
+    org: Org, small_calls: UndoingService
+) -> None:
+    job, database = await large_job(org, await org.make_badge(), 11), org.services.database
+    await progress(org)
+
+    async def forget(tx: Any) -> None:
+        ago = datetime.now(UTC) - timedelta(seconds=FORGOTTEN_S + 1)
+        await tx.execute("update undoing set touched_at = $2 where request_key = $1", job.job_key, ago)
+        await tx.execute("delete from pgqueuer where payload = $1", str(job.job_key).encode())
+
+    await database.transaction("test.forget", forget)
+    for _ in range(2):
+        await small_calls.sweep()
+        assert await tasks(org, job.job_key) == 1
+    ending = asyncio.Event()
+    ending.set()
+    with pytest.raises(Unfinished):
+        await small_calls._work_through(job.job_key, ending)
+    assert await progress(org) == far("queued", 0, 0, 0)
 
 
 async def test_what_is_undone_is_told(org: Org) -> None:

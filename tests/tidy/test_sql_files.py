@@ -34,6 +34,7 @@ OWNERS = {
     "webhook_attempt": "webhook",
     "job": "job",
     "job_chunk": "job",
+    "undoing": "undoing",
     "kept_answer": "replay",
     "schema_migration": "storage",
 }

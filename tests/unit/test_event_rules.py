@@ -255,7 +255,8 @@ def test_an_end_is_told_as_the_earning_was_with_an_id_of_its_own_and_when_it_was
     assert (event.kind, event.timestamp) == (EventKind.EXPIRED, "2027-11-25T00:00:00Z")
 
 
-def test_a_job_as_a_whole_is_counted_by_error() -> None:
+@pytest.mark.parametrize(("issued", "is_cancelled"), [(7, False), (4, True)])
+def test_a_job_as_a_whole_is_counted_by_error(issued: int, is_cancelled: bool) -> None:
     job = CompletedJob(
         request_key=KEY,
         at=AT,
@@ -263,11 +264,14 @@ def test_a_job_as_a_whole_is_counted_by_error() -> None:
         badge_id=ONE,
         owner_type=OwnerType.LOYALTY,
         reference_id="123457",
+        is_cancelled=is_cancelled,
         lines=10,
+        issued=issued,
         failures={1040: 2, 400: 1},
     )
     data = rules.whole_event(job).data
-    assert (data.total_count, data.earned_count, data.failed_count) == (10, 7, 3)
+    assert (data.total_count, data.earned_count, data.failed_count) == (10, issued, 3)
+    assert data.state == ("CANCELLED" if is_cancelled else "COMPLETED")
     assert [(each.error_code, each.count) for each in data.failures] == [(400, 1), (1040, 2)]
 
 

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from cockade import __version__
-from cockade.cli import audit, credential, db, demo, issue, org, serve, signing_key, webhook, worker
+from cockade.cli import audit, credential, db, demo, issue, org, serve, signing_key, undo, webhook, worker
 from cockade.errors import CockadeError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 app.command("issue")(issue.issue)
+app.command("undo")(undo.undo)
 app.command("audit")(audit.audit)
 app.add_typer(org.app, name="org")
 app.add_typer(credential.app, name="credential")

@@ -47,6 +47,10 @@ RequestIdOption = Annotated[
 RefusedOption = Annotated[
     Path | None, typer.Option(help="Where refused lines are written; else beside the audience.")
 ]
+UrlOption = Annotated[str, typer.Option(envvar="COCKADE_URL", help="Of the service.")]
+UsernameOption = Annotated[str, typer.Option(envvar="COCKADE_USERNAME")]
+SecretOption = Annotated[str, typer.Option(envvar="COCKADE_SECRET", help="Better not on the command line.")]
+DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 def issue(
@@ -65,11 +69,9 @@ def issue(
         bool, typer.Option("--resume", help="Go on with the job if it is paused or failed.")
     ] = False,
     refused: RefusedOption = None,
-    url: Annotated[str, typer.Option(envvar="COCKADE_URL", help="Of the service.")] = "http://127.0.0.1:8080",
-    username: Annotated[str, typer.Option(envvar="COCKADE_USERNAME")] = "",
-    secret: Annotated[
-        str, typer.Option(envvar="COCKADE_SECRET", help="Better not on the command line.")
-    ] = "",
+    url: UrlOption = DEFAULT_URL,
+    username: UsernameOption = "",
+    secret: SecretOption = "",
 ) -> None:
     """Issue a badge to an audience that is a file, with a running service.
 
@@ -210,6 +212,12 @@ class Shown:
         left = "" if job["secondsLeft"] is None else f", {job['secondsLeft']:.0f} s left"
         line = f"{job['state']}: {job['percentage']} %, {counts['decided']} of {counts['lines']} lines"
         self._line(f"{line}{', ' if speed else ''}{speed}{left}")
+
+    def undone(self, undoing: Answer) -> None:
+        """The undoing stands like this."""
+        count, total = undoing["doneCount"], undoing["totalCount"]
+        self._bar("undoing", count, total, f"{undoing['revoked']:,} revoked")
+        self._line(f"{undoing['state']}: {undoing['percentage']} %, {undoing['revoked']} revoked")
 
     def _bar(self, name: str, count: int, total: int, rate: str) -> None:
         if name not in self._tasks:

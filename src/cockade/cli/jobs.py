@@ -1,4 +1,4 @@
-"""A client of jobs that outlasts a service which is being restarted: every question is asked again until it is answered."""
+"""A client of jobs, and of undoing them, that outlasts a service which is being restarted: every question is asked again until it is answered."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cockade.errors import SetupError
 from cockade.http.paths import BASE_PATH
 
 JOBS = "/customer/earnBulk/jobs"
+UNDO = "/requests/revoke"
 PIECE_BYTES = 64 * 1024
 PATIENCE_S = 600.0
 """How long a service that has answered before may be away."""
@@ -104,6 +105,11 @@ class JobClient:
     def resume(self, job_id: str) -> Answer:
         """Have it go on."""
         return self._patiently(lambda: self._http.put(f"{JOBS}/{job_id}/resume"))
+
+    def undo(self, request_id: str, *, is_dry_run: bool) -> Answer:
+        """What undoing the request came to; while it is not done, how far it is, which has a `state`."""
+        params = {"dryRun": "true"} if is_dry_run else {}
+        return self._patiently(lambda: self._http.post(UNDO, params=params, json={"requestId": request_id}))
 
     def save_refused(self, job_id: str, place: Path) -> None:
         """Write the file of refused lines; what is there is replaced at the end, by all of it."""

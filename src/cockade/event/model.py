@@ -111,7 +111,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class CompletedJob(Struct, frozen=True, kw_only=True):
-    """A job that is completed."""
+    """A job that is completed, or was cancelled."""
 
     request_key: RequestKey
     at: datetime
@@ -119,10 +119,12 @@ class CompletedJob(Struct, frozen=True, kw_only=True):
     badge_id: BadgeId
     owner_type: OwnerType
     reference_id: str
+    is_cancelled: bool
     lines: int
     """In its audience."""
+    issued: int
     failures: dict[int, int]
-    """How many of them earned nothing, by code."""
+    """How many of them earned nothing, by code; of a cancelled job some were not decided."""
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -187,6 +189,14 @@ class FailureCount(Struct, frozen=True, kw_only=True, rename="camel"):
     count: int
 
 
+class BatchState(StrEnum):
+    """How a request of many customers ended."""
+
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+    """A job, whose other lines are not decided."""
+
+
 class BatchData(Struct, frozen=True, kw_only=True, rename="camel"):
     """Of badgeBatchCompleted."""
 
@@ -195,6 +205,7 @@ class BatchData(Struct, frozen=True, kw_only=True, rename="camel"):
     badge_meta_id: Annotated[str | None, Meta(description="Null for an import, which has a badge per row.")]
     owner_type: OwnerType
     reference_id: Annotated[str | None, Meta(description="Of the owner's claim; null for an import.")]
+    state: Annotated[BatchState, Meta(description="`CANCELLED` of a job that was; else `COMPLETED`.")]
     total_count: Annotated[int, Meta(description="Distinct customers, or rows of an import.")]
     earned_count: Annotated[int, Meta(description="Those who earned, or were enrolled.")]
     failed_count: int

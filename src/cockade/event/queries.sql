@@ -30,8 +30,9 @@ join job_chunk c on c.job_key = r.request_key and c.number = coalesce(o.ended_pa
 where o.org_id = $1 and o.position = any($2::bigint[]);
 
 -- name: find_completed_jobs
--- Likewise those that were completed.
-select o.position, o.request_key, o.at, j.request_id, j.badge_id, j.owner_type, j.reference_id, j.lines, j.counts
+-- Likewise those that were completed, or cancelled.
+select o.position, o.request_key, o.at, j.request_id, j.badge_id, j.owner_type, j.reference_id, j.state = 'cancelled',
+       j.lines, j.counts
 from outbox o join job j on j.job_key = o.request_key
 where o.org_id = $1 and o.position = any($2::bigint[]) and o.part = -1;
 

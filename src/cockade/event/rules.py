@@ -17,6 +17,7 @@ from cockade.event.model import (
     BadgeExpired,
     BadgeRevoked,
     BatchData,
+    BatchState,
     CompletedJob,
     EarnedData,
     Ended,
@@ -183,6 +184,7 @@ def ended_event(told: Ended, line: int, validity: Validity) -> BadgeExpired:
 
 def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
     """The event of the request as a whole."""
+    state, undecided = BatchState.COMPLETED, 0  # of a job that was cancelled some lines are neither
     match told:
         case RequestOutcome():
             total, codes = len(told.audience), Counter(int(refusal.reason) for refusal in told.refusals)
@@ -205,6 +207,8 @@ def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
             )
         case CompletedJob():
             total, codes = told.lines, Counter(told.failures)
+            if told.is_cancelled:
+                state, undecided = BatchState.CANCELLED, total - told.issued - codes.total()
             kind, badge_id, owner_type, reference_id = (
                 RequestKind.JOB,
                 told.badge_id,
@@ -217,8 +221,9 @@ def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
         badge_meta_id=badge_id,
         owner_type=owner_type,
         reference_id=reference_id,
+        state=state,
         total_count=total,
-        earned_count=total - codes.total(),
+        earned_count=total - undecided - codes.total(),
         failed_count=codes.total(),
         failures=[
             FailureCount(error_code=code, count=count) for code, count in sorted(codes.items()) if count

@@ -75,7 +75,7 @@ async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[in
 
 
 async def find_completed_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, CompletedJob]:
-    """The jobs that were completed at these positions."""
+    """The jobs that were completed, or cancelled, at these positions."""
     return {
         row[0]: CompletedJob(
             request_key=RequestKey(row[1]),
@@ -84,8 +84,10 @@ async def find_completed_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) -
             badge_id=row[4],
             owner_type=OwnerType(row[5]),
             reference_id=row[6],
-            lines=row[7],
-            failures=failures(_counts(row[8])),
+            is_cancelled=row[7],
+            lines=row[8],
+            issued=(counts := _counts(row[9])).issued,
+            failures=failures(counts),
         )
         for row in await tx.rows(SQL["find_completed_jobs"], org_id, positions)
     }

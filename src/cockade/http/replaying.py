@@ -2,7 +2,7 @@
 
 One mechanism in front of all operations that change something. What an operation does and its answer become one
 transaction (`cockade.replay.service`). A call that issues, enrols or imports keeps no answer but its request id: its
-handler makes the same answer of the stored outcome again.
+handler makes the same answer of the stored outcome again. So does one that is answered 202: what it has begun moves on.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _answer(exchange: Exchange, messages: list[Message]) -> Answer | None:
     status: int = next(each["status"] for each in messages if each["type"] == "http.response.start")
     if status >= 300:
         return None
-    if exchange.operation in TAKING_IDS:
+    if exchange.operation in TAKING_IDS or status == 202:
         return Answer(status=status, body=None, request_id=exchange.request_id)
     body = b"".join(each["body"] for each in messages if each["type"] == "http.response.body")
     return Answer(status=status, body=body, request_id=None)

@@ -57,7 +57,7 @@ from cockade.request import store as request_store
 from cockade.request.model import WHOLE, BulkCommand, RequestKind, RequestOutcome
 from cockade.request.service import Crowded, Turn
 from cockade.storage.database import Body, Database, DuplicateRow, Tx
-from cockade.worker import Unfinished, pause
+from cockade.worker import Turns, sweeping
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -72,10 +72,6 @@ STALE_S = 3600.0
 """An audience of which nothing has come for so long is given up, and its request id is free."""
 FORGOTTEN_S = 60.0
 """A job that has not moved for so long, and is not in the queue, is put there again."""
-SWEEP_S = 30.0
-FAILURES_MAX = 3
-"""So often one chunk is tried where the reason is none that passes."""
-RETRY_S_MIN, RETRY_S_MAX = 0.2, 5.0
 
 
 class JobService:
@@ -85,8 +81,8 @@ class JobService:
         self._database = database
         self._clock = clock
         self._config = config
-        # As many jobs as there are take turns in these, in the order in which they ask: so each gets as many.
-        self._turns = asyncio.Semaphore(max(1, config.background_pool_size // 2))
+        self.turns = Turns(config.background_pool_size // 2, config.job_gap_ms)
+        """However many jobs there are, each gets as many; they share them with other long work."""
 
     # Taking an audience in
 
@@ -112,7 +108,11 @@ class JobService:
         now, upload = self._clock(), 1
         again = None
         if command.is_dry_run:
-            key: RequestKey | None = await store.new_key(tx, now)
+            # As the call itself would: an id whose audience never came as a whole is still free.
+            is_used = await request_store.is_used(tx, caller.org_id, command.request_id) and not (
+                await store.find_staging(tx, caller.org_id, command.request_id)
+            )
+            key: RequestKey | None = None if is_used else await store.new_key(tx, now)
         else:
             key = await request_store.begin(tx, caller.org_id, command.request_id, RequestKind.JOB, now)
             if key is None:
@@ -248,6 +248,8 @@ class JobService:
             await store.set_state(tx, job.job_key, state, now, finished_at=finished_at)
             if state is JobState.QUEUED:
                 await tx.put_task(TASK, job.job_key)
+            if finished_at is not None and not job.is_dry_run:
+                await request_store.tell_part(tx, job.org_id, job.job_key, WHOLE, now)
             return msgspec.structs.replace(
                 job, state=state, finished_at=finished_at, rate=None, failure=None, touched_at=now
             )
@@ -277,40 +279,14 @@ class JobService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work through the jobs of all orgs until `stop` is set. Raises Unavailable where the database is lost."""
-        async with asyncio.TaskGroup() as group:
-            sweeping = group.create_task(self._sweep_often())
-            try:
-                await self._database.work({TASK: self._work_through}, stop)
-            finally:
-                sweeping.cancel()
+        await sweeping(self.sweep, self._database.work({TASK: self._work_through}, stop))
 
     async def _work_through(self, number: int, ending: asyncio.Event) -> None:
         """One job, from where it is to its end. Raises Unfinished when `ending` is set."""
-        key, failures, wait_s = RequestKey(number), 0, RETRY_S_MIN
-        while not ending.is_set():
-            try:
-                async with self._turns:
-                    if ending.is_set():
-                        break
-                    goes_on = await self._advance(key)
-            except Unavailable as error:
-                log.warning("retry", action="job.chunk", job=job_id(key), cause=repr(error.__cause__))
-            except Exception as error:
-                failures += 1
-                log.error("unexpected error", action="job.chunk", job=job_id(key), exc_info=error)
-                if failures == FAILURES_MAX:
-                    await self._fail(key)
-                    return
-            else:
-                if not goes_on:
-                    return
-                failures, wait_s = 0, RETRY_S_MIN
-                if self._config.job_gap_ms:
-                    await pause(ending, self._config.job_gap_ms / 1000)
-                continue
-            await pause(ending, wait_s)
-            wait_s = min(wait_s * 2, RETRY_S_MAX)
-        raise Unfinished
+        key = RequestKey(number)
+        await self.turns.do(
+            "job.chunk", job_id(key), ending, lambda: self._advance(key), lambda: self._fail(key)
+        )
 
     async def _advance(self, key: RequestKey) -> bool:
         """One step of a job; False where there is none left, or somebody has stopped it."""
@@ -408,16 +384,9 @@ class JobService:
             if job is not None and job.state in (JobState.QUEUED, JobState.RUNNING):
                 await store.set_state(tx, key, JobState.FAILED, self._clock(), failure=message)
 
-        with suppress(Unavailable):
-            await self._database.transaction("job.fail", body)
+        await self._database.transaction("job.fail", body)
 
     # Sweeping
-
-    async def _sweep_often(self) -> None:
-        while True:
-            with suppress(Unavailable):
-                await self.sweep()
-            await asyncio.sleep(SWEEP_S)
 
     async def sweep(self) -> None:
         """Give up audiences that have stopped coming, put forgotten jobs into the queue, and delete old files."""

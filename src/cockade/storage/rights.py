@@ -54,6 +54,8 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     # job: a job whose audience never came is deleted, and so are chunks of old ones
     "job": (*ADDED_TO, "delete"),
     "job_chunk": (*ADDED_TO, "delete"),
+    # undoing
+    "undoing": ADDED_TO,
     # storage: the queue's library keeps its own tables
     "pgqueuer": (*ADDED_TO, "delete"),
     "pgqueuer_log": (*ADDED_TO, "delete"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from msgspec import Struct
 
-from cockade.ids import BadgeKey, CustomerId, RequestKey
+from cockade.ids import BadgeKey, CustomerId, OrgId, RequestKey
 
 
 class Lines(Struct, frozen=True, kw_only=True):
@@ -35,3 +36,33 @@ class Undone(Struct, frozen=True, kw_only=True):
         return Undone(
             revoked=self.revoked + other.revoked, already_revoked=self.already_revoked + other.already_revoked
         )
+
+
+class UndoingState(StrEnum):
+    """How far an undoing in the background is."""
+
+    QUEUED = "queued"
+    """Nobody has begun with it yet, or nobody has taken it up again."""
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    """A fault of ours; it goes on when it is asked for again."""
+
+
+class Undoing(Struct, frozen=True, kw_only=True):
+    """The undoing of a request that gave more than one call takes back. To the audit trail it is who asked for it."""
+
+    request_key: RequestKey
+    """Of the request that is undone."""
+    org_id: OrgId
+    username: str
+    """Who asked for it."""
+    request_id: str
+    state: UndoingState
+    lots: int
+    next_lot: int
+    """The first that is not taken back."""
+    revoked: int
+    already_revoked: int
+    failure: str | None
+    """Why it has failed; whoever asks for it again is told so once."""

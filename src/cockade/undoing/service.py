@@ -1,13 +1,18 @@
 """Undoing a request: everything that it gave is revoked, lot by lot, each in a transaction of its own.
 
 It may be broken off between any two lots and sent again: what is revoked is left alone, and the rest follows.
+What is more than one call could give is undone in the background: the row of `undoing` says which lot is next, and whoever
+takes that back moves it on in the same transaction. So two who work on it wait for each other, and a crash loses nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
+
+import msgspec
 
 from cockade.access.model import Caller
 from cockade.audit.model import Action
@@ -15,20 +20,28 @@ from cockade.audit.store import record
 from cockade.badge import store as badge_store
 from cockade.badge.model import Counts
 from cockade.clock import Clock
+from cockade.config import Config
 from cockade.earning import store as earning_store
 from cockade.enrolment import store as enrolment_store
 from cockade.errors import NotEnded, OutcomeUnknown, RequestNotFound, Unavailable, Unfinished
-from cockade.ids import BadgeId, BadgeKey, CustomerId, OrgId
+from cockade.ids import BadgeId, BadgeKey, CustomerId, OrgId, RequestKey
 from cockade.job import rules as job_rules
 from cockade.job import store as job_store
 from cockade.job.model import Job
+from cockade.job.service import job_id
 from cockade.limit import store as limit_store
 from cockade.request import store as request_store
 from cockade.request.model import ImportOutcome, JobRequest, Ledger, Outcome, RequestKind
 from cockade.request.service import Crowded, side_by_side
 from cockade.storage.database import Database, Tx
-from cockade.undoing.model import Lines, Undone
+from cockade.undoing import rules, store
+from cockade.undoing.model import Lines, Undoing, UndoingState, Undone
+from cockade.worker import Turns, sweeping
 
+TASK = "undo"
+"""What the queue calls it."""
+FORGOTTEN_S = 60.0
+"""One that has not moved for so long, and is not in the queue, is put there again."""
 LINES_MAX = 10_000
 """So many lines of a request are taken back in one transaction."""
 
@@ -36,10 +49,13 @@ LINES_MAX = 10_000
 class Given(Protocol):
     """What a request gave, in lots, each of which is taken back in a transaction of its own."""
 
+    request_key: RequestKey
     request_id: str
     kind: RequestKind
     badge_id: BadgeId | None
     """None where there are several."""
+    size: int
+    """So many lines it has, whatever became of them."""
     lots: int
 
     def badges(self, lot: int) -> list[BadgeId]:
@@ -58,10 +74,12 @@ class GivenByRequest:
         self._org_id = org_id
         self._outcome = outcome
         is_import = isinstance(outcome, ImportOutcome)
+        self.request_key = outcome.request_key
         self.request_id = outcome.request_id
         self.kind = RequestKind.IMPORT if is_import else outcome.kind
         self.badge_id = None if is_import else outcome.badge_id
-        self.lots = -(-len(outcome.customers if is_import else outcome.audience) // LINES_MAX)
+        self.size = len(outcome.customers if is_import else outcome.audience)
+        self.lots = -(-self.size // LINES_MAX)
 
     def badges(self, lot: int) -> list[BadgeId]:
         """See `Given`."""
@@ -93,8 +111,10 @@ class GivenByJob:
     def __init__(self, job: Job, badge_key: BadgeKey) -> None:
         self._job = job
         self._badge_key = badge_key
+        self.request_key = job.job_key
         self.request_id = job.request_id
         self.badge_id: BadgeId | None = job.badge_id
+        self.size = job.done
         self.lots = job.next_chunk
 
     def badges(self, lot: int) -> list[BadgeId]:
@@ -121,20 +141,29 @@ def _part(lot: int) -> range:
 class UndoingService:
     """Use cases of `undoing`, in the caller's org."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, config: Config, turns: Turns) -> None:
         self._database = database
         self._clock = clock
+        self._lines_max = config.customers_max
+        self._turns = turns
 
-    async def undo(self, caller: Caller, request_id: str) -> Undone:
+    async def undo(self, caller: Caller, request_id: str) -> Undone | Undoing:
         """Revoke all that the request gave, what has expired too; again is the same and finds it revoked already.
 
+        Of more lines than one call may name it answers how far that is, from the first call until it is done.
         Raises RequestNotFound, NotEnded, Unavailable (nothing was changed) or Unfinished (some of it is revoked).
         """
         given = await self._find(caller, request_id)
+        if given.size > self._lines_max:
+            return await self._database.transaction("undoing.ask", lambda tx: self._ask(tx, caller, given))
         undone = Undone()
         for lot in range(given.lots):
             try:
-                undone += await self._undo_lot(caller, given, lot)
+                undone += await side_by_side(
+                    self._database,
+                    "request.revoke",
+                    lambda tx, alone, lot=lot: self._undo_lot(tx, caller, given, lot, alone=alone),
+                )
             except Unavailable as error:
                 if lot or isinstance(error, OutcomeUnknown):
                     raise Unfinished from error
@@ -142,37 +171,104 @@ class UndoingService:
         return undone
 
     async def dry_run(self, caller: Caller, request_id: str) -> Undone:
-        """What undo would come to now; nothing is changed. Raises RequestNotFound or NotEnded."""
+        """What undo would come to now; nothing is changed. Raises RequestNotFound or NotEnded.
 
-        async def body(tx: Tx) -> Undone:
-            given = await _find_given(tx, caller, request_id)
+        What one call could give is looked at as of one moment, and more than that lot by lot, each within a call's time:
+        so it ends however much there is.
+        """
+        given = await self._find(caller, request_id)
+        together = 1 if given.size > self._lines_max else max(1, given.lots)
+
+        async def body(tx: Tx, first: int) -> Undone:
             undone = Undone()
-            for lot in range(given.lots):
+            for lot in range(first, min(first + together, given.lots)):
                 found, unrevoked = await _count(tx, await given.lines(tx, lot))
                 undone += Undone(revoked=unrevoked, already_revoked=found - unrevoked)
             return undone
 
-        return await self._database.transaction("request.revoke_dry_run", body, only_reads=True)
+        undone = Undone()
+        for first in range(0, given.lots, together):
+            with self._database.one_call():
+                undone += await self._database.transaction(
+                    "request.revoke_dry_run", lambda tx, first=first: body(tx, first), only_reads=True
+                )
+        return undone
 
     async def _find(self, caller: Caller, request_id: str) -> Given:
         return await self._database.transaction(
-            "request.find", lambda tx: _find_given(tx, caller, request_id), only_reads=True
+            "request.find", lambda tx: _find_given(tx, caller.org_id, request_id), only_reads=True
         )
 
-    async def _undo_lot(self, caller: Caller, given: Given, lot: int) -> Undone:
-        async def body(tx: Tx, alone: bool) -> Undone:
-            capped = await hold(tx, caller.org_id, given.badges(lot), alone=alone)
-            # Whose these lines are is read with the badges held: merging and erasing hold them alone.
-            lines = await given.lines(tx, lot)
-            now = self._clock()
-            undone = await take_back(tx, caller.org_id, lines, capped, now)
-            if undone.revoked:
-                details = {"kind": given.kind, "revokedCount": undone.revoked}
-                subject, badge_id = given.request_id, given.badge_id
-                await record(tx, caller, now, Action.REQUEST_REVOKE, subject, details, badge_id=badge_id)
-            return undone
+    async def _undo_lot(self, tx: Tx, by: Caller | Undoing, given: Given, lot: int, *, alone: bool) -> Undone:
+        capped = await hold(tx, by.org_id, given.badges(lot), alone=alone)
+        # Whose these lines are is read with the badges held: merging and erasing hold them alone.
+        lines = await given.lines(tx, lot)
+        now = self._clock()
+        undone = await take_back(tx, by.org_id, lines, capped, now)
+        if undone.revoked:
+            details = {"kind": given.kind, "revokedCount": undone.revoked}
+            subject, badge_id = given.request_id, given.badge_id
+            await record(tx, by, now, Action.REQUEST_REVOKE, subject, details, badge_id=badge_id)
+        return undone
 
-        return await side_by_side(self._database, "request.revoke", body)
+    # In the background
+
+    async def _ask(self, tx: Tx, caller: Caller, given: Given) -> Undone | Undoing:
+        """How far it is. It is put into the queue where nobody has asked before, or where it has failed since."""
+        key, now = given.request_key, self._clock()
+        is_new = await store.ask(tx, caller, key, given.request_id, given.lots, now)
+        undoing = await store.find(tx, key)
+        assert undoing is not None
+        if undoing.state is UndoingState.COMPLETED:
+            return Undone(revoked=undoing.revoked, already_revoked=undoing.already_revoked)
+        if is_new or await store.queue_again(tx, key, now):
+            await tx.put_task(TASK, key)
+            undoing = msgspec.structs.replace(undoing, state=UndoingState.QUEUED)
+        return undoing
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Undo what was asked for in all orgs until `stop` is set. Raises Unavailable where the database is lost."""
+        await sweeping(self.sweep, self._database.work({TASK: self._work_through}, stop))
+
+    async def sweep(self) -> None:
+        """Put what was forgotten into the queue."""
+        forgotten = self._clock() - timedelta(seconds=FORGOTTEN_S)
+
+        async def requeue(tx: Tx) -> None:
+            for key in await store.list_forgotten(tx, forgotten):
+                await tx.put_task(TASK, key)
+
+        await self._database.transaction("undoing.requeue", requeue)
+
+    async def _work_through(self, number: int, ending: asyncio.Event) -> None:
+        """All lots of one request that are left. Raises Unfinished when `ending` is set."""
+        key = RequestKey(number)
+        await self._turns.do(
+            "undoing.lot", job_id(key), ending, lambda: self._advance(key), lambda: self._fail(key)
+        )
+
+    async def _advance(self, key: RequestKey) -> bool:
+        """Take the next lot back; False where there is none left."""
+
+        async def body(tx: Tx, alone: bool) -> bool:
+            undoing = await store.lock(tx, key)
+            if undoing is None or undoing.state not in (UndoingState.QUEUED, UndoingState.RUNNING):
+                return False
+            given = await _find_given(tx, undoing.org_id, undoing.request_id)
+            undone = await self._undo_lot(tx, undoing, given, undoing.next_lot, alone=alone)
+            undoing = rules.advanced(undoing, undone)
+            await store.advance(tx, undoing, self._clock())
+            return undoing.state is not UndoingState.COMPLETED
+
+        return await side_by_side(self._database, "undoing.lot", body)
+
+    async def _fail(self, key: RequestKey) -> None:
+        message = (
+            "An unexpected error; the log of the worker has it. The same call goes on with what is left."
+        )
+        await self._database.transaction(
+            "undoing.fail", lambda tx: store.fail(tx, key, message, self._clock())
+        )
 
 
 async def hold(tx: Tx, org_id: OrgId, badge_ids: Sequence[BadgeId], *, alone: bool) -> set[BadgeKey]:
@@ -216,13 +312,13 @@ async def _count(tx: Tx, lines: Lines) -> tuple[int, int]:
     return await store.count_lines(tx, lines.request_key, lines.badge_keys, lines.customers, lines.lines)
 
 
-async def _find_given(tx: Tx, caller: Caller, request_id: str) -> Given:
+async def _find_given(tx: Tx, org_id: OrgId, request_id: str) -> Given:
     """Raises RequestNotFound, and NotEnded where it is a job that may still give more."""
-    outcome = await request_store.find(tx, caller.org_id, request_id)
+    outcome = await request_store.find(tx, org_id, request_id)
     if outcome is None:
         raise RequestNotFound(reference="requestId")
     if not isinstance(outcome, JobRequest):
-        return GivenByRequest(caller.org_id, outcome)
+        return GivenByRequest(org_id, outcome)
     job = await job_store.find(tx, outcome.request_key)
     if job is None:
         raise RequestNotFound(reference="requestId")
@@ -230,5 +326,5 @@ async def _find_given(tx: Tx, caller: Caller, request_id: str) -> Given:
         raise NotEnded(
             f"The job is {job.state.value}: cancel it, or wait for its end.", reference="requestId"
         )
-    _, look = await badge_store.hold(tx, caller.org_id, job.badge_id, alone=False, only_looks=True)
+    _, look = await badge_store.hold(tx, org_id, job.badge_id, alone=False, only_looks=True)
     return GivenByJob(job, look.badge_key)

@@ -27,14 +27,18 @@ from cockade.http.routes.earning import AnswerParameter, DryRunParameter
 from cockade.http.undoings import (
     EXAMPLE,
     EXAMPLE_ANSWER,
+    EXAMPLE_PROGRESS,
     RevokeRequestAnswer,
     RevokeRequestBody,
+    UndoingAnswer,
     to_request_id,
+    undoing_answer,
 )
 from cockade.http.wire import DRY_RUN, NO_NUL, Envelope, Failure
 from cockade.job.service import JobService
 from cockade.request.model import ImportOutcome, JobRequest, RequestKind, RequestOutcome
 from cockade.request.service import RequestService
+from cockade.undoing.model import Undoing
 from cockade.undoing.service import UndoingService
 
 Told = (
@@ -88,7 +92,9 @@ async def get_request(
     operation_id="revokeRequest",
     summary="Undo a request",
     description="Revokes all that an earnBulk, earn, import or job issued, what has expired too, or all enrolments of "
-    "an issueBulk. A job has to have ended. What was revoked before is left alone, so again is the same. 404 as of getRequest.",
+    "an issueBulk. A job has to have ended. What was revoked before is left alone, so again is the same. 404 as of getRequest. "
+    "More than one call can issue is undone in the background: 202 tells how far that is, each time the call is sent "
+    "again, until it is done.",
     status_code=200,
     tags=["Requests"],
     responses=documented(
@@ -99,7 +105,10 @@ async def get_request(
         errors.Unfinished,
         *BODIES,
     )
-    | {200: example("What was revoked", Envelope[RevokeRequestAnswer], EXAMPLE_ANSWER)},
+    | {
+        200: example("What was revoked", Envelope[RevokeRequestAnswer], EXAMPLE_ANSWER),
+        202: example("How far it is", Envelope[UndoingAnswer], EXAMPLE_PROGRESS),
+    },
 )
 async def revoke_request(
     request: ApiRequest,
@@ -108,10 +117,12 @@ async def revoke_request(
     ],
     undoing: NamedDependency[UndoingService],
     dry_run: DryRunParameter = False,
-) -> Envelope[RevokeRequestAnswer]:
+) -> Response[Envelope[RevokeRequestAnswer | UndoingAnswer]]:
     """All that it gave."""
     request.exchange.is_dry_run = dry_run
     request_id = data.read(to_request_id)
     undone = await (undoing.dry_run if dry_run else undoing.undo)(request.user, request_id)
+    if isinstance(undone, Undoing):
+        return Response(Envelope(undoing_answer(undone)), status_code=202)
     answer = RevokeRequestAnswer(request_id, undone.revoked, undone.already_revoked)
-    return Envelope(answer, [], [DRY_RUN] if dry_run else [])
+    return Response(Envelope(answer, [], [DRY_RUN] if dry_run else []))

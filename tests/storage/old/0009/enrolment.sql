@@ -1,0 +1,75 @@
+-- name: find_enrollees
+-- Of the customers $2, those who were ever enrolled in badge $1: their highest ordinal and, of their unrevoked enrolments
+-- that have an instant in common with [$3, $4), the one that ends last.
+select distinct on (customer_id)
+       customer_id,
+       max(ordinal) over (partition by customer_id) as last_ordinal,
+       stands, request_key, line, valid_until
+from (select customer_id, ordinal, request_key, line, valid_until,
+             revoked_at is null and valid_from < $4 and valid_until > $3 as stands
+      from enrolment
+      where badge_key = $1 and customer_id = any($2::bigint[])) enrolled
+order by customer_id, stands desc, valid_until desc, ordinal desc;
+
+-- name: find_holding
+-- Of the customers $2, those with an unrevoked enrolment in badge $1 whose window holds $3; of several the one that ends
+-- last.
+select distinct on (customer_id) customer_id, request_key, line, valid_until
+from enrolment
+where badge_key = $1 and customer_id = any($2::bigint[])
+  and revoked_at is null and valid_from <= $3 and valid_until > $3
+order by customer_id, valid_until desc, ordinal desc;
+
+-- name: revoke_all
+-- Every enrolment of the customers $2 in badge $1 that is unrevoked and not at its end.
+update enrolment set revoked_at = $3
+where badge_key = $1 and customer_id = any($2::bigint[]) and revoked_at is null and valid_until > $3
+returning customer_id, request_key, line;
+
+-- name: revoke_some
+-- Of these enrolments in badge $1 those that are unrevoked and not at their end.
+update enrolment n set revoked_at = $5
+from unnest($2::bigint[], $3::bigint[], $4::integer[]) as asked (customer_id, request_key, line)
+where n.badge_key = $1 and n.customer_id = asked.customer_id
+  and n.request_key = asked.request_key and n.line = asked.line
+  and n.revoked_at is null and n.valid_until > $5
+returning n.customer_id, n.request_key, n.line;
+
+-- name: count_lines
+-- Of what request $1 gave these customers of these badges at these lines: how many there are, and how many are unrevoked.
+select count(*), count(*) filter (where e.revoked_at is null)
+from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
+join enrolment e on e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+where e.request_key = $1 and e.line = asked.line;
+
+-- name: revoke_lines
+-- Revokes them as far as they are not, what has expired too; always in the same order, so that two who do this cannot
+-- deadlock.
+with revoked as (
+    update enrolment e set revoked_at = $5
+    from (select badge_key, customer_id, line
+          from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
+          order by badge_key, customer_id, line offset 0) asked
+    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+      and e.request_key = $1 and e.line = asked.line and e.revoked_at is null
+    returning e.badge_key, e.customer_id, e.line)
+select badge_key, array_agg(customer_id order by line), array_agg(line order by line)
+from revoked group by badge_key;
+
+-- name: erase
+-- All that customer $2 ever had of badges $1, which are held exclusively.
+delete from enrolment where badge_key = any($1::integer[]) and customer_id = $2
+returning badge_key, revoked_at is null;
+
+-- name: move
+-- All that customer $2 ever had of badges $1, which are held exclusively, becomes customer $3's, in the same order and
+-- behind what she has already.
+update enrolment e set customer_id = $3, ordinal = moved.ordinal
+from (select had.badge_key, had.ordinal as was,
+             row_number() over (partition by had.badge_key order by had.ordinal)
+             + coalesce((select max(own.ordinal) from enrolment own
+                         where own.badge_key = had.badge_key and own.customer_id = $3), 0) as ordinal
+      from enrolment had
+      where had.badge_key = any($1::integer[]) and had.customer_id = $2) moved
+where e.badge_key = moved.badge_key and e.customer_id = $2 and e.ordinal = moved.was
+returning e.badge_key;
