@@ -91,7 +91,11 @@ async def running_background(url: str, settings: Config) -> AsyncGenerator[dict[
 def background(services: Services) -> dict[str, Background]:
     """One line for each service that works in the background."""
     delivery = Delivery(services.database, services.clock, services.events, services.config)
-    return {"jobs": services.jobs.run, "webhooks": delivery.deliver_forever}
+    return {
+        "jobs": services.jobs.run,
+        "webhooks": delivery.deliver_forever,
+        "answers": services.replay.forget_often,
+    }
 
 
 def app() -> ASGIApp:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin
 
@@ -114,6 +115,14 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Config:
                 )
                 raise SetupError(f"{variable}={text!r} cannot be used: {allowed}.") from None
     return Config(**values)  # pyright: ignore[reportArgumentType]
+
+
+def read_networks(setting: str, text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """What a setting lists, separated by commas. Raises SetupError naming the setting."""
+    try:
+        return tuple(ip_network(word.strip()) for word in text.split(",") if word.strip())
+    except ValueError as error:
+        raise SetupError(f"{PREFIX}{setting.upper()} cannot be used: {error}.") from None
 
 
 def unknown(environment: Mapping[str, str]) -> list[str]:
