@@ -17,6 +17,8 @@ from cockade.errors import SetupError
 PREFIX = "COCKADE_"
 OF_CLIENTS = {"COCKADE_URL", "COCKADE_USERNAME", "COCKADE_SECRET"}
 """What commands are told that call a service; no setting of the service itself."""
+WORKER_METRICS_PORT, WORKER_METRICS_HOST = "COCKADE_WORKER_METRICS_PORT", "COCKADE_WORKER_METRICS_HOST"
+"""What `cockade worker` is told beside."""
 Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -128,4 +130,5 @@ def read_networks(setting: str, text: str) -> tuple[IPv4Network | IPv6Network, .
 def unknown(environment: Mapping[str, str]) -> list[str]:
     """The COCKADE_ variables that no setting is named by: perhaps misspelt."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Config)}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known | OF_CLIENTS)
+    known |= OF_CLIENTS | {WORKER_METRICS_PORT, WORKER_METRICS_HOST}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
