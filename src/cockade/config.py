@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin
 
@@ -16,6 +17,8 @@ from cockade.errors import SetupError
 PREFIX = "COCKADE_"
 OF_CLIENTS = {"COCKADE_URL", "COCKADE_USERNAME", "COCKADE_SECRET"}
 """What commands are told that call a service; no setting of the service itself."""
+WORKER_METRICS_PORT, WORKER_METRICS_HOST = "COCKADE_WORKER_METRICS_PORT", "COCKADE_WORKER_METRICS_HOST"
+"""What `cockade worker` is told beside."""
 Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -116,7 +119,16 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Config:
     return Config(**values)  # pyright: ignore[reportArgumentType]
 
 
+def read_networks(setting: str, text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """What a setting lists, separated by commas. Raises SetupError naming the setting."""
+    try:
+        return tuple(ip_network(word.strip()) for word in text.split(",") if word.strip())
+    except ValueError as error:
+        raise SetupError(f"{PREFIX}{setting.upper()} cannot be used: {error}.") from None
+
+
 def unknown(environment: Mapping[str, str]) -> list[str]:
     """The COCKADE_ variables that no setting is named by: perhaps misspelt."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Config)}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known | OF_CLIENTS)
+    known |= OF_CLIENTS | {WORKER_METRICS_PORT, WORKER_METRICS_HOST}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)

@@ -15,7 +15,8 @@ CockadeError
 │   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
 │   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
-├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · BodyEncoded 415 · KeyReused 422
+├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · KeyReused 422
+├── BodyEncoded 415 · ParquetNotInstalled 415
 ├── TooMany                   not now; carries when again
 │   └── TooManyGuesses 429 · TooManyCalls 429 · KeyInUse 409
 ├── Unavailable 503           the database cannot answer now; nothing was changed
@@ -436,6 +437,16 @@ class BodyEncoded(CockadeError):
 
     code = 415
     message = "The request body has a Content-Encoding; send it as it is, without compression."
+
+
+class ParquetNotInstalled(CockadeError):
+    """An audience in Parquet was sent to a service that cannot read it."""
+
+    code = 415
+    message = (
+        "This service reads no Parquet: its operator has not installed the extra cockade[parquet]. "
+        "Send the audience as text/csv or application/x-ndjson."
+    )
 
 
 class Unavailable(CockadeError):

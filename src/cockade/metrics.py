@@ -7,21 +7,26 @@ call, and a single one costs up to two microseconds: it is done some ten times p
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import psutil
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.exposition import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from cockade.errors import SetupError
+
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that tells the library where; it is read when the library is imported."""
+DIRECTORIES = "cockade-serve-"
+"""How the directories of services begin, among all that is temporary."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The text format that every Prometheus reads."""
 ELSEWHERE = "other"
@@ -124,14 +129,63 @@ def count_delivery(outcome: str) -> None:
 
 @contextmanager
 def shared_directory() -> Generator[None]:
-    """A new and empty place for the numbers of the processes that are started within the block."""
-    directory = tempfile.mkdtemp(prefix="cockade-metrics-")
+    """A new and empty place for the numbers of the processes that are started within the block.
+
+    It is locked for so long; those that nobody holds were left by services that were killed, and are taken away.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{DIRECTORIES}*"):
+        with suppress(OSError):  # somebody else's
+            _remove_unheld(left)
+    directory, held = _hold_new()
     os.environ[DIRECTORY] = directory
     try:
         yield
     finally:
         del os.environ[DIRECTORY]
         shutil.rmtree(directory, ignore_errors=True)
+        os.close(held)
+
+
+def _hold_new() -> tuple[str, int]:
+    while True:
+        directory = tempfile.mkdtemp(prefix=DIRECTORIES)
+        with suppress(OSError):
+            held = _hold(directory)
+            if os.path.exists(directory):
+                return directory, held
+            os.close(held)  # whoever starts just now came between, and took it for one that was left
+
+
+def _hold(directory: str | Path) -> int:
+    """Lock it until the file that is answered is closed, at the latest by the end of this process. Raises OSError."""
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise
+    return held
+
+
+def _remove_unheld(directory: Path) -> None:
+    held = _hold(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.close(held)
+
+
+@contextmanager
+def served(host: str, port: int) -> Generator[None]:
+    """For the time of the block this process tells its own numbers on that port, on any path. Raises SetupError."""
+    try:
+        server, thread = start_http_server(port, host)
+    except OSError as error:
+        raise SetupError(f"Cannot tell numbers on {host}:{port}: {error.strerror}.") from None
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def exposition() -> bytes:

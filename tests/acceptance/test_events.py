@@ -14,7 +14,7 @@ import httpx
 import pytest
 import standardwebhooks
 
-from tests.acceptance.service import Service, earn_bulk, make_badge
+from tests.acceptance.service import Service, earn_bulk, make_badge, query
 from tests.acceptance.test_operations import error_codes, told
 from tests.receiver import TAKEN, Behaviour, Receiver, Reply
 
@@ -190,6 +190,42 @@ def test_every_event_arrives_in_order_at_a_receiver_that_fails_hangs_and_restart
     assert shown[dead["id"]]["after"] == dead["after"]
     assert shown[dead["id"]]["failingSince"] is not None
     assert {entry["error"] for entry in log} == {"The receiver did not answer within 1 seconds."}
+
+
+def test_a_worker_that_is_killed_while_it_delivers_loses_nothing_and_keeps_the_order(
+    service: Service, client: httpx.Client, start: str
+) -> None:
+    with Receiver(lambda _number, _event: Reply(after_s=0.05)) as receiver:
+        webhook = make_webhook(client, receiver.url, events=["badgeEarned", "badgeRevoked"])
+        badge_id = make_badge(client)
+        issued = told(earn_bulk(client, badge_id, range(1, 101)))["issuedBadges"]
+        for entry in issued[:5]:
+            customer, earned_id = entry["customerId"], entry["issuedId"]
+            revoke = {"badgeMetaId": badge_id, "customerId": customer, "earnedBadgeId": earned_id}
+            told(client.post("/customer/revokeEarn", json=revoke))
+            told(earn_bulk(client, badge_id, [customer]))
+        wait_until(lambda: len(receiver.received) > 30)
+        [worker] = [child for child in service.process.children() if "worker" in child.cmdline()]
+        worker.kill()
+        service.await_gone([worker], WAIT_S_MAX)
+        taken_before = [event["id"] for event in receiver.taken()]
+        # As if the time had passed after which another worker takes the webhook up.
+        execute = "update webhook set leased_until = '2000-01-01Z' where webhook_id = $1 returning lease"
+        [(lease,)] = query(service.database_url, execute, webhook["id"])
+        assert lease is not None, "it was killed in the middle of a round"
+        events = [event for event in feed(client, start, 116) if event["type"] != "badgeBatchCompleted"]
+        wait_until(lambda: len(receiver.taken()) >= len(events))
+        taken = receiver.taken()
+    assert {event["id"]: event for event in taken} == {event["id"]: event for event in events}
+    assert len(taken_before) < len(events)
+    for customer in range(1, 101):
+        of_hers = [
+            [event["id"] for event in told_ if event["data"]["customerId"] == customer]
+            for told_ in (taken, events)
+        ]
+        assert of_hers[0] == of_hers[1]
+    for each in receiver.received:
+        each.verify(webhook["secret"])
 
 
 def test_webhook_commands(service: Service, client: httpx.Client) -> None:

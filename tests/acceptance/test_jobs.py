@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 import psutil
+import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
+import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 
 from tests.acceptance.service import Service, command, earn_bulk, make_badge, query, running
@@ -123,6 +125,27 @@ def test_a_mixed_file_names_each_refused_line_and_fed_back_issues_only_the_repai
     assert issue(service, badge_id, file, *options)[0] == SOME_REFUSED
     assert earned(service, badge_id) == [1, 2, 3, 4, 5, 6, 8]
     assert [row[0] for row in read(file)] == ["who", "x3", "x1"]
+
+
+def test_a_parquet_file_is_issued_to_and_its_refused_rows_come_as_csv(
+    service: Service, client: httpx.Client, tmp_path: Path
+) -> None:
+    badge_id, audience = make_badge(client), tmp_path / "people.parquet"
+    people = pa.table({"note": ["a", "b", "c", "d"], "who": pa.array([5, None, 6, 5])})
+    pq.write_table(people, audience)
+    status, said = issue(service, badge_id, audience, "--column", "who")
+    assert status == SOME_REFUSED, said
+    assert earned(service, badge_id) == [5, 6]
+    file = tmp_path / "people.refused.csv"
+    refused = read(file)
+    assert [(row[0], row[1][:10]) for row in refused] == [
+        ("who", "reason"),
+        ("", "400 Line 3"),
+        ("5", "409 The cu"),
+    ]
+    file.write_text(file.read_text().replace(",400", "7,400"))
+    assert issue(service, badge_id, file, "--column", "who")[0] == SOME_REFUSED
+    assert earned(service, badge_id) == [5, 6, 7]
 
 
 def test_the_same_command_again_is_the_same_job(

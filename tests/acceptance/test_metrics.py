@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cockade.metrics import DIRECTORY
-from tests.acceptance.service import Service, earn_bulk, make_badge, running, temporary_home
+from tests.acceptance.service import (
+    Service,
+    command,
+    earn_bulk,
+    free_port,
+    make_badge,
+    running,
+    temporary_home,
+)
 from tests.http.test_openapi import OPERATIONS
 
 CALLS = 24
@@ -98,6 +107,26 @@ def test_no_label_is_made_of_what_callers_send(traffic: Samples) -> None:
         name.partition('operation="')[2].partition('"')[0] for name in traffic if 'operation="' in name
     }
     assert operations <= {*OPERATIONS, "other"}
+
+
+def test_a_worker_that_is_started_apart_tells_its_own(counted: Service) -> None:
+    port = free_port()
+    environment = counted.environment | {"COCKADE_WORKER_METRICS_PORT": str(port)}
+    with counted.log_file.open("ab") as log:
+        worker = psutil.Popen(command("worker"), env=environment, stderr=log)
+    try:
+        deadline, told = time.monotonic() + WAIT_S_MAX, ""
+        while 'cockade_transaction_duration_seconds_count{name="webhook.claim"}' not in told:
+            assert time.monotonic() < deadline, told
+            assert worker.poll() is None
+            time.sleep(0.05)
+            with suppress(httpx.TransportError):
+                told = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        taken = counted.run("worker", "--metrics-port", str(port), check=False)
+        assert (taken.returncode, f"127.0.0.1:{port}" in taken.stderr) == (1, True)
+    finally:
+        worker.terminate()
+        assert worker.wait(WAIT_S_MAX) == 0
 
 
 def test_a_worker_that_was_killed_leaves_what_it_counted_and_nothing_in_use(

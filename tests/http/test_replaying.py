@@ -314,6 +314,24 @@ async def test_an_answer_is_kept_so_long_and_then_taken_away_by_those_that_follo
     assert await count_kept(org) == 2
 
 
+async def test_what_is_out_of_date_is_swept_in_portions_also_where_nobody_calls(org: Org) -> None:
+    kept = key("kept")
+    first = await org.client.post("/group", json={"name": "kept"}, headers=kept)
+    for number in range(5):
+        await org.client.post("/group", json={"name": f"{number}"}, headers=key(f"old-{number}"))
+    await org.services.database.transaction(
+        "test.age",
+        lambda tx: tx.execute(
+            "update kept_answer set kept_at = $2 where org_id = $1 and key like '%old-%'",
+            org.caller.org_id,
+            datetime.now(UTC) - timedelta(days=9),
+        ),
+    )
+    assert await org.services.replay.forget(at_once=2) >= 5
+    assert await count_kept(org) == 1
+    assert same(await org.client.post("/group", json={"name": "kept"}, headers=kept)) == same(first)
+
+
 async def test_an_org_may_have_its_request_ids_taken_for_keys(org: Org) -> None:
     """Answered alike: earnBulk, earn, issueBulk and imports; everything else needs a key."""
     badge_id, enrolled_id = await org.make_badge(), await org.make_badge(**ISSUE_EARN)

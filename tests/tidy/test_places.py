@@ -56,7 +56,7 @@ def test_no_file_names_a_place_of_the_machine() -> None:
 
 def test_no_lock_names_a_host() -> None:
     locks = sorted(house.ROOT.glob("*.lock"))
-    assert len(locks) == 2
+    assert len(locks) == 3
     assert [line for lock in locks for line in lock_violations(lock.read_text(encoding="utf-8"))] == []
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from cockade.config import Config, from_environment
+from cockade.config import Config, from_environment, read_networks
 from cockade.errors import SetupError
 from cockade.storage.database import session_settings
 
@@ -117,6 +118,14 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_variable(variable: str,
         from_environment({variable: text})
     assert variable in caught.value.text
     assert repr(text) in caught.value.text
+
+
+@pytest.mark.parametrize("setting", ["trusted_proxies", "webhook_networks"])
+def test_networks_are_read_from_a_list_or_refused_with_their_setting(setting: str) -> None:
+    assert read_networks(setting, " , ") == ()
+    assert read_networks(setting, "10.0.0.0/8, ::1") == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
+    with pytest.raises(SetupError, match=f"COCKADE_{setting.upper()}"):
+        read_networks(setting, "10.0.0.0/8,127.0.0.1/8")
 
 
 def test_a_session_has_the_limits_of_the_configuration() -> None:

@@ -145,6 +145,13 @@ CONTRACT = [
         415,
         "The request body has a Content-Encoding; send it as it is, without compression.",
     ),
+    (
+        errors.ParquetNotInstalled,
+        415,
+        415,
+        "This service reads no Parquet: its operator has not installed the extra cockade[parquet]. "
+        "Send the audience as text/csv or application/x-ndjson.",
+    ),
     (errors.NotAllowed, 403, 403, "The access group of this credential may only read."),
     (
         errors.Unavailable,

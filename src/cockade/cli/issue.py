@@ -33,7 +33,9 @@ RESUMABLE = ("paused", "failed")
 
 AudienceOption = Annotated[
     Path,
-    typer.Option(exists=True, dir_okay=False, readable=True, help="CSV, or NDJSON by its name; .gz too."),
+    typer.Option(
+        exists=True, dir_okay=False, readable=True, help="CSV; NDJSON or Parquet by its name; .gz too."
+    ),
 ]
 ColumnOption = Annotated[
     str | None, typer.Option(help="The column with the customers; else the only one, customerId or id.")

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from cockade.errors import SetupError
 from cockade.http.paths import BASE_PATH
+from cockade.job.model import PARQUET
 
 JOBS = "/customer/earnBulk/jobs"
 UNDO = "/requests/revoke"
@@ -22,6 +23,7 @@ AGAIN_S = 1.0
 TIMEOUT = httpx.Timeout(30, read=600)
 """A large audience is answered only when all of it is staged."""
 NOT_NOW = {429, 502, 503, 504}
+TYPES = {".ndjson": "application/x-ndjson", ".jsonl": "application/x-ndjson", ".parquet": PARQUET}
 USED = 809
 """The code of a request id that was used before."""
 
@@ -49,9 +51,8 @@ class Wish(Struct, frozen=True, kw_only=True):
     def headers(self) -> dict[str, str]:
         """What the audience is written in, by its name."""
         kinds = [suffix.lower() for suffix in self.audience.suffixes]
-        is_json = {".ndjson", ".jsonl"} & set(kinds)
-        headers = {"Content-Type": "application/x-ndjson" if is_json else "text/csv"}
-        return headers | ({"Content-Encoding": "gzip"} if kinds[-1:] == [".gz"] else {})
+        written = next((TYPES[kind] for kind in kinds if kind in TYPES), "text/csv")
+        return {"Content-Type": written} | ({"Content-Encoding": "gzip"} if kinds[-1:] == [".gz"] else {})
 
 
 class JobClient:

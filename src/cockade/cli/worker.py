@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
 import structlog
 import typer
 import uvloop
 
-from cockade import compose, config, logs
+from cockade import compose, config, logs, metrics
 from cockade.cli.database import database_url, prepare
 from cockade.config import Config
 from cockade.worker import work
@@ -34,6 +34,18 @@ STOP_S_MAX = 10.0
 
 
 def worker(
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            envvar=config.WORKER_METRICS_PORT,
+            help="Tell numbers for Prometheus on this port.",
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(envvar=config.WORKER_METRICS_HOST, help="The address to tell them on.")
+    ] = "127.0.0.1",
     parent: Annotated[int | None, typer.Option(hidden=True, help="End with this process.")] = None,
 ) -> None:
     """Do what is done in the background, until SIGTERM or Ctrl-C.
@@ -45,7 +57,11 @@ def worker(
         _end_with(parent)
     settings = config.from_environment()
     logs.configure(settings)
-    with database_url(settings) as url, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with ExitStack() as stack:
+        if metrics_port is not None and parent is None:  # else the service tells them among its own
+            stack.enter_context(metrics.served(metrics_host, metrics_port))
+        url = stack.enter_context(database_url(settings))
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
         runner.run(_work(url, settings))
 
 

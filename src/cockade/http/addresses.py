@@ -10,8 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from cockade.config import Config
-from cockade.errors import SetupError
+from cockade.config import Config, read_networks
 
 IPV6_PREFIX = 64
 """Whoever has one address of such a network has all of them."""
@@ -30,11 +29,7 @@ class Proxies(Struct, frozen=True):
     @classmethod
     def of(cls, settings: Config) -> Proxies:
         """Raises SetupError where a network cannot be read."""
-        try:
-            named = [word.strip() for word in settings.trusted_proxies.split(",") if word.strip()]
-            return cls(tuple(map(ip_network, named)), settings.proxy_header.encode())
-        except ValueError as error:
-            raise SetupError(f"COCKADE_TRUSTED_PROXIES cannot be used: {error}.") from None
+        return cls(read_networks("trusted_proxies", settings.trusted_proxies), settings.proxy_header.encode())
 
     def trust(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether what it says of others is believed."""

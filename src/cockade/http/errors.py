@@ -74,6 +74,7 @@ STATUS: dict[type[CockadeError], int] = {
     errors.TooManyCalls: 429,
     errors.BodyTooLarge: 413,
     errors.BodyEncoded: 415,
+    errors.ParquetNotInstalled: 415,
     errors.Unavailable: 503,
     errors.Busy: 503,
     errors.OutcomeUnknown: 503,

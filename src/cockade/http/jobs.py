@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -15,7 +15,15 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 from litestar.exceptions import InternalServerException
-from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+)
 from msgspec import Meta, Struct
 
 from cockade import ids, times
@@ -36,8 +44,17 @@ from cockade.http.earnings import EventBody, command_of
 from cockade.http.requests import ApiRequest
 from cockade.http.wire import Pagination, TriggeredBy, paginate, time_fields
 from cockade.ids import RequestKey
-from cockade.job import rules
-from cockade.job.model import REASON_COLUMN, AudienceFormat, Form, Job, JobCommand, JobState, StagedChunk
+from cockade.job import parquet, rules
+from cockade.job.model import (
+    PARQUET,
+    REASON_COLUMN,
+    AudienceFormat,
+    Form,
+    Job,
+    JobCommand,
+    JobState,
+    StagedChunk,
+)
 from cockade.job.reading import sent_fields, sent_lines, sent_value
 from cockade.job.service import job_id
 from cockade.request.model import OwnerType
@@ -52,7 +69,9 @@ FORMATS = {
     "application/x-ndjson": AudienceFormat.NDJSON,
     "application/ndjson": AudienceFormat.NDJSON,
     "application/jsonl": AudienceFormat.NDJSON,
+    PARQUET: AudienceFormat.CSV,
 }
+"""What is staged of each; a Parquet file is, by the column of its customers alone."""
 BOOLEANS = {"true": True, "false": False}
 
 
@@ -172,6 +191,9 @@ class AudienceOperation(Operation):
                 "application/x-ndjson": OpenAPIMediaType(
                     schema=text, examples={"ids": Example(value='{"customerId": 62090013}\n553162563\n')}
                 ),
+                PARQUET: OpenAPIMediaType(
+                    schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+                ),
             },
         )
 
@@ -183,7 +205,7 @@ def to_command(request: ApiRequest) -> JobCommand:
     def convert(fields: JobFields, faults: Faults) -> JobCommand:
         bulk = command_of(fields, [], request.exchange, faults)
         if format_ is None:
-            faults.note("Content-Type", "Send the audience as text/csv or application/x-ndjson.")
+            faults.note("Content-Type", f"Send the audience as text/csv, application/x-ndjson or {PARQUET}.")
         return JobCommand(
             request_id=bulk.request_id,
             badge_id=bulk.badge_id,
@@ -209,10 +231,23 @@ def _sent(query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 
 
 def _format(content_type: str | None) -> AudienceFormat | None:
-    return FORMATS.get((content_type or "text/csv").partition(";")[0].strip().lower())
+    return FORMATS.get(_media_type(content_type))
 
 
-async def pieces(request: ApiRequest) -> AsyncIterator[bytes]:
+def _media_type(content_type: str | None) -> str:
+    return (content_type or "text/csv").partition(";")[0].strip().lower()
+
+
+def audience(request: ApiRequest, form: Form) -> AsyncGenerator[bytes]:
+    """The audience as it is staged, to be closed whatever happens. Raises ParquetNotInstalled."""
+    taken = pieces(request)
+    if _media_type(request.headers.get("Content-Type")) != PARQUET:
+        return taken
+    parquet.require_installed()
+    return parquet.as_csv(taken, form.column, request.config.audience_bytes_max)
+
+
+async def pieces(request: ApiRequest) -> AsyncGenerator[bytes]:
     """The audience as it comes in, unpacked; never much of it at a time.
 
     Raises BodyEncoded, BodyTooLarge, BodyTooSlow, and InvalidInput where the caller broke off.

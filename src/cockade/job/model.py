@@ -50,6 +50,10 @@ class AudienceFormat(StrEnum):
     NDJSON = "application/x-ndjson"
 
 
+PARQUET = "application/vnd.apache.parquet"
+"""What is sent like this is unpacked to CSV before it is read."""
+
+
 class Form(Struct, frozen=True, kw_only=True):
     """How the lines of an audience are to be read."""
 

@@ -137,7 +137,7 @@ def place_of(columns: Sequence[str], wanted: str | None) -> int:
         for place, column in enumerate(columns):
             if column == wanted:
                 return place
-        message = f"There is no column {wanted!r}; the first line has {', '.join(columns)}."[:1000]
+        message = f"There is no column {wanted!r}; the audience has {', '.join(columns)}."[:1000]
         raise InvalidInput([Fault(MALFORMED, message, "column")])
     places = [place for place, column in enumerate(columns) if column.lower() != REASON_COLUMN]
     if len(places) == 1:
@@ -146,7 +146,7 @@ def place_of(columns: Sequence[str], wanted: str | None) -> int:
         for place, column in enumerate(columns):
             if column.lower() == name.lower():
                 return place
-    message = f"Say which column names the customer; the first line has {', '.join(columns)}."[:1000]
+    message = f"Say which column names the customer; the audience has {', '.join(columns)}."[:1000]
     raise InvalidInput([Fault(MALFORMED, message, "column")])
 
 

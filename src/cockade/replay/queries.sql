@@ -20,6 +20,6 @@ set fingerprint = excluded.fingerprint, status = excluded.status, body = exclude
 
 -- name: forget_answers
 -- A few of those that are out of date, the oldest first; those that somebody else is just forgetting are left to her.
-delete from kept_answer k
-using (select org_id, key from kept_answer where kept_at < $1 order by kept_at limit $2 for update skip locked) old
-where k.org_id = old.org_id and k.key = old.key;
+with old as (select org_id, key from kept_answer where kept_at < $1 order by kept_at limit $2 for update skip locked),
+     gone as (delete from kept_answer k using old where k.org_id = old.org_id and k.key = old.key returning 1)
+select count(*) from gone;

@@ -6,6 +6,7 @@ call what became of it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -17,9 +18,12 @@ from cockade.errors import KeyInUse, KeyReused, OutcomeUnknown, Unavailable
 from cockade.replay import store
 from cockade.replay.model import Answer, Call, Replay
 from cockade.storage.database import Database, Tx
+from cockade.worker import pause
 
 FORGOTTEN_MAX = 10
-"""A call that keeps an answer takes so many away that are out of date, so that they cannot pile up."""
+"""A call that keeps an answer takes so many away that are out of date, so that they cannot pile up without a worker."""
+FORGOTTEN_AT_ONCE = 10_000
+SWEEP_S = 60.0
 RETRY_AFTER_S = 2
 """What a killed worker had begun ends after that long."""
 UNKNOWN = (
@@ -74,6 +78,21 @@ class ReplayService:
             return await self._settled(body)
         except NotKept:
             return None
+
+    async def forget(self, at_once: int = FORGOTTEN_AT_ONCE) -> int:
+        """Delete the answers that are out of date, so many in a transaction; answers how many there were."""
+        before, forgotten = self._clock() - self._kept, 0
+        while count := await self._database.transaction(
+            "replay.forget", lambda tx: store.forget(tx, before, at_once)
+        ):
+            forgotten += count
+        return forgotten
+
+    async def forget_often(self, stop: asyncio.Event) -> None:
+        """Until the event is set: so that what nobody calls for any more goes away too. Raises Unavailable."""
+        while not stop.is_set():
+            await self.forget()
+            await pause(stop, SWEEP_S)
 
     async def _settled(self, body: Callable[[Tx, bool], Awaitable[Replay | None]]) -> Replay | None:
         """What the body comes to, also where its commit was not answered; then it waits for its key."""

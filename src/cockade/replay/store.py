@@ -47,6 +47,6 @@ async def keep(tx: Tx, org_id: OrgId, call: Call, answer: Answer, now: datetime)
     )
 
 
-async def forget(tx: Tx, before: datetime, count_max: int) -> None:
-    """Delete so many answers at most that were kept before then, of any org."""
-    await tx.execute(SQL["forget_answers"], before, count_max)
+async def forget(tx: Tx, before: datetime, count_max: int) -> int:
+    """Delete so many answers at most that were kept before then, of any org; answers how many."""
+    return await tx.value(SQL["forget_answers"], before, count_max)

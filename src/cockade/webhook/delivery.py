@@ -21,7 +21,7 @@ from cockade import metrics
 from cockade.audit.model import Action, Worker
 from cockade.audit.store import record
 from cockade.clock import Clock
-from cockade.config import Config
+from cockade.config import Config, read_networks
 from cockade.errors import Unavailable
 from cockade.event.model import Entry, Page, Wanted
 from cockade.event.service import EventService
@@ -70,7 +70,7 @@ class Delivery:
         self._database = database
         self._clock = clock
         self._events = events
-        self._networks = rules.read_networks(settings.webhook_networks)
+        self._networks = read_networks("webhook_networks", settings.webhook_networks)
         self._timeout_s = settings.webhook_timeout_s
         self._give_up = timedelta(hours=settings.webhook_give_up_h)
         self._log_kept = timedelta(days=settings.webhook_log_days)

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Sequence, Set
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
-from cockade.errors import SetupError
 from cockade.event.model import Entry, EventKind, Page, Place
 from cockade.webhook.model import URL_CHARS_MAX, Answer, Attempt, Claimed, Progress, Secrets, Verdict
 
@@ -23,14 +22,6 @@ OLD_SECRET_KEPT = timedelta(hours=24)
 Networks = tuple[IPv4Network | IPv6Network, ...]
 _NAT64 = IPv6Network("64:ff9b::/96")
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
-
-
-def read_networks(text: str) -> Networks:
-    """The networks of a setting, separated by commas. Raises SetupError."""
-    try:
-        return tuple(ip_network(word.strip()) for word in text.split(",") if word.strip())
-    except ValueError as error:
-        raise SetupError(f"COCKADE_WEBHOOK_NETWORKS cannot be used: {error}.") from None
 
 
 def url_fault(url: str, networks: Networks) -> str | None:

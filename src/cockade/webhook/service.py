@@ -13,7 +13,7 @@ from cockade.audit.model import Action, Changer
 from cockade.audit.rules import changes
 from cockade.audit.store import record
 from cockade.clock import Clock
-from cockade.config import Config
+from cockade.config import Config, read_networks
 from cockade.errors import MALFORMED, Fault, InvalidInput, OrgNotFound, TooManyWebhooks, WebhookNotFound
 from cockade.event import store as event_store
 from cockade.ids import OrgId, WebhookId
@@ -39,7 +39,7 @@ class WebhookService:
     def __init__(self, database: Database, clock: Clock, settings: Config) -> None:
         self._database = database
         self._clock = clock
-        self._networks = rules.read_networks(settings.webhook_networks)
+        self._networks = read_networks("webhook_networks", settings.webhook_networks)
         self._timeout_s = settings.webhook_timeout_s
 
     async def create(self, by: Changer, draft: WebhookDraft) -> tuple[Webhook, str]:

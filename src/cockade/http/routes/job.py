@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Annotated
 
 from litestar import Response, get, post, put
@@ -21,9 +22,9 @@ from cockade.http.jobs import (
     AudienceOperation,
     JobAnswer,
     JobPage,
+    audience,
     job_answer,
     job_page,
-    pieces,
     read_away,
     read_job_id,
     refused_file,
@@ -100,8 +101,8 @@ DryRunParameter = Annotated[
 ]
 
 CREATING = (
-    "The fields of earnBulk are query parameters, and the audience is the body: CSV or NDJSON, gzip if it says so, of any "
-    "length, one customer on each line. When 202 is answered, the audience is staged and the job is on its way."
+    "The fields of earnBulk are query parameters, and the audience is the body: CSV, NDJSON or Parquet, gzip if it says so, of "
+    "any length, one customer on each line. When 202 is answered, the audience is staged and the job is on its way."
 )
 CHANGING = documented(errors.InvalidInput, errors.JobNotFound, errors.JobEnded, errors.NotAllowed) | ONE_JOB
 
@@ -117,7 +118,7 @@ CHANGING = documented(errors.InvalidInput, errors.JobNotFound, errors.JobEnded, 
     operation_class=AudienceOperation,
     # Its body is a stream, and its request id does what a key would.
     opt={NO_KEYS: True},
-    responses=documented(*ISSUING, errors.AudienceStopped)
+    responses=documented(*ISSUING, errors.AudienceStopped, errors.ParquetNotInstalled)
     | {202: example("The job", Envelope[JobAnswer], EXAMPLE)},
 )
 async def create_job(
@@ -135,7 +136,8 @@ async def create_job(
     """The audience is staged while it arrives."""
     try:
         command = to_command(request)
-        job = await jobs.start(request.user, command, pieces(request))
+        async with aclosing(audience(request, command.form)) as pieces:
+            job = await jobs.start(request.user, command, pieces)
     except CockadeError:
         await read_away(request)
         raise

@@ -1,0 +1,42 @@
+"""Where the processes of a service share their numbers: it is taken away in the end, also where the service was killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from cockade.metrics import DIRECTORIES, DIRECTORY, shared_directory
+
+HOLD = "from cockade import metrics\nwith metrics.shared_directory(): print(flush=True), input()"
+
+
+def test_what_a_killed_service_has_left_is_taken_away_by_the_next_one_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv(DIRECTORY, raising=False)
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    with other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        [its] = tmp_path.iterdir()
+        (its / "counter_1.db").write_bytes(b"1")
+        with shared_directory():
+            mine = Path(os.environ[DIRECTORY])
+            assert mine.name.startswith(DIRECTORIES)
+            assert set(tmp_path.iterdir()) == {its, mine}, "that of a running service stays"
+        assert set(tmp_path.iterdir()) == {its}
+        other.kill()
+    (tmp_path / "else").mkdir()
+    with shared_directory():
+        assert {Path(os.environ[DIRECTORY]), tmp_path / "else"} == set(tmp_path.iterdir())
