@@ -48,23 +48,18 @@ async def as_csv(pieces: AsyncIterator[bytes], column: str | None, bytes_max: in
     if column is not None and len(column) > COLUMN_CHARS_MAX:
         raise InvalidInput([Fault(MALFORMED, "No column has such a long name.", "column")])
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as faults:
-        await _spool(pieces, file)
-        async with _places:
-            process, lines = await asyncio.to_thread(_start, file, faults, column)
-            try:
-                taken = 0
-                while piece := await asyncio.to_thread(os.read, lines, PIECE_BYTES):
-                    taken += len(piece)
-                    if taken > bytes_max:
-                        raise BodyTooLarge(
-                            f"An audience has at most {bytes_max} bytes, unpacked (COCKADE_AUDIENCE_BYTES_MAX)."
-                        )
-                    yield piece
-                _check(await asyncio.to_thread(process.wait), faults)
-            finally:
-                process.kill()
-                process.wait()
-                os.close(lines)
+        try:
+            await _spool(pieces, file)
+            async with _places:
+                with await asyncio.to_thread(_start, file, faults, column) as process:
+                    try:
+                        async for lines in _lines(process, bytes_max):
+                            yield lines
+                        _check(await asyncio.to_thread(process.wait), faults)
+                    finally:
+                        process.kill()
+        finally:
+            await asyncio.to_thread(file.close)  # giving gigabytes back to a disk takes its time
 
 
 async def _spool(pieces: AsyncIterator[bytes], file: IO[bytes]) -> None:
@@ -81,23 +76,28 @@ def _write(file: IO[bytes], piece: bytes) -> None:
     file.flush()
 
 
-def _start(file: IO[bytes], faults: IO[bytes], column: str | None) -> tuple[subprocess.Popen[bytes], int]:
-    """The process, and where its lines are read; it inherits the file, and none of the service's secrets."""
-    lines, end = os.pipe()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cockade.job.unpacking", json.dumps(column)],
-            stdin=file,
-            stdout=end,
-            stderr=faults,
-            env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
-        )
-    except BaseException:
-        os.close(lines)
-        raise
-    finally:
-        os.close(end)
-    return process, lines
+def _start(file: IO[bytes], faults: IO[bytes], column: str | None) -> subprocess.Popen[bytes]:
+    """It inherits the file, and none of the service's secrets."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "cockade.job.unpacking", json.dumps(column)],
+        bufsize=0,
+        stdin=file,
+        stdout=subprocess.PIPE,
+        stderr=faults,
+        env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
+    )
+
+
+async def _lines(process: subprocess.Popen[bytes], bytes_max: int) -> AsyncGenerator[bytes]:
+    assert process.stdout is not None
+    taken = 0
+    while piece := await asyncio.to_thread(process.stdout.read, PIECE_BYTES):
+        taken += len(piece)
+        if taken > bytes_max:
+            raise BodyTooLarge(
+                f"An audience has at most {bytes_max} bytes, unpacked (COCKADE_AUDIENCE_BYTES_MAX)."
+            )
+        yield piece
 
 
 def _check(status: int, faults: IO[bytes]) -> None:
