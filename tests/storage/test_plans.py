@@ -43,7 +43,7 @@ def customers(count: int) -> str:
 
 
 def hot(count: int) -> dict[str, Asked]:
-    """What an earnBulk and an issueBulk for so many customers ask, a revokeIssue, and a page of ends."""
+    """What an earnBulk and an issueBulk for so many customers ask, a revokeIssue, an undoing, and a page of ends."""
     one_each = {"badge_key", "customer_id"}
     audience = customers(count)
     badges = "'{" + ",".join([str(BADGE)] * count) + "}'"
@@ -65,6 +65,11 @@ def hot(count: int) -> dict[str, Asked]:
         "list_ended": Asked(
             EVENT["list_ended"], f"1, {badges}, {audience}, {audience}, {FROM}, {UNTIL}", one_each
         ),
+        **{
+            f"{name} of {table}": Asked(sql[name], f"1, {badges}, {audience}, {audience}{more}", one_each)
+            for table, sql in (("earned_badge", EARNING), ("enrolment", ENROLMENT))
+            for name, more in (("count_lines", ""), ("revoke_lines", f", {FROM}"))
+        },
         "revoke_all": Asked(ENROLMENT["revoke_all"], f"{BADGE}, {audience}, {FROM}", one_each),
     }
 

@@ -37,20 +37,23 @@ returning n.customer_id, n.request_key, n.line;
 
 -- name: count_lines
 -- Of what request $1 gave these customers of these badges at these lines: how many there are, and how many are unrevoked.
-select count(*), count(*) filter (where e.revoked_at is null)
+-- Each is looked up by the key of the ledger, whatever the planner knows of that.
+select count(*), count(*) filter (where found.revoked_at is null)
 from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
-join enrolment e on e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
-where e.request_key = $1 and e.line = asked.line;
+cross join lateral (select e.revoked_at
+                    from enrolment e
+                    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+                      and e.request_key = $1 and e.line = asked.line offset 0) found;
 
 -- name: revoke_lines
 -- Revokes them as far as they are not, what has expired too; always in the same order, so that two who do this cannot
--- deadlock.
+-- deadlock. Each is looked up by the key of the ledger, whatever the planner knows of that: lists of one leave no other join.
 with revoked as (
     update enrolment e set revoked_at = $5
     from (select badge_key, customer_id, line
           from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
           order by badge_key, customer_id, line offset 0) asked
-    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+    where e.badge_key = any(array[asked.badge_key]) and e.customer_id = any(array[asked.customer_id])
       and e.request_key = $1 and e.line = asked.line and e.revoked_at is null
     returning e.badge_key, e.customer_id, e.line)
 select badge_key, array_agg(customer_id order by line), array_agg(line order by line)
