@@ -28,6 +28,7 @@ from cockade import compose
 from cockade.config import Config
 from cockade.http.app import create_app
 from cockade.http.paths import BASE_PATH
+from cockade.job.model import PARQUET
 from tests.acceptance.fuzz_world import World, make_world, settle
 from tests.acceptance.service import Service
 
@@ -45,9 +46,9 @@ REFUSED_ONLY = {"POST /oauth/token", f"POST {BASE_PATH}/orgMeta"}
 """The first takes a form, which the document does not describe, and the org has the second already."""
 
 
-@schemathesis.serializer("text/csv", "application/x-ndjson")
+@schemathesis.serializer("text/csv", "application/x-ndjson", PARQUET)
 def _audience(_: Any, value: Any) -> bytes:
-    """The audience of a job is text, whatever was thought up."""
+    """The audience of a job is bytes, whatever was thought up."""
     return value if isinstance(value, bytes) else str(value).encode(errors="replace")
 
 
