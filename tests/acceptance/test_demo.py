@@ -20,9 +20,11 @@ def test_demo_shows_the_main_job_and_its_refusals(
     home: Path, record_property: Callable[[str, object], None]
 ) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COCKADE_")}
+    place = home / "place"
+    place.mkdir()
     started = time.monotonic()
     demo = subprocess.run(
-        command("demo"), cwd=home, env={**environment, "TMPDIR": str(home)},
+        command("demo"), cwd=place, env={**environment, "TMPDIR": str(place)},
         capture_output=True, text=True, check=False, timeout=DEMO_S_MAX,
     )  # fmt: skip
     took = f"{time.monotonic() - started:.1f} s"
@@ -32,10 +34,10 @@ def test_demo_shows_the_main_job_and_its_refusals(
     assert "10,000 customers got the badge" in demo.stdout
     for code in ("809", "1040"):
         assert code in demo.stdout
-    assert list(home.iterdir()) == [], "nothing is left behind"
-    assert [process for process in psutil.process_iter(["cmdline"]) if _is_in(home, process)] == []
+    assert list(place.iterdir()) == [], "nothing is left behind"
+    assert [process for process in psutil.process_iter(["cmdline"]) if _is_in(place, process)] == []
     record_property("cockade demo", f"{took}, {rate[0]}")
 
 
-def _is_in(home: Path, process: psutil.Process) -> bool:
-    return any(str(home) in word for word in process.info["cmdline"] or ())
+def _is_in(place: Path, process: psutil.Process) -> bool:
+    return any(str(place) in word for word in process.info["cmdline"] or ())
