@@ -19,6 +19,7 @@ from tests.tidy import house
 PROMISED = [
     ("bulk: 10,000 fresh customers per call, 2 callers, 1 million in all", 0.7, 1.0),
     ("large: 100,000 per call", 0.7, 1.0),
+    ("a job: 5 million customers in one file", 0.5, 1.0),
     ("bulk against the reference", 2.5, 4),
     ("small: 1 customer per call, 32 callers", 0.2, 0.4),
     ("small against pgbench", 0.08, 0.2),
