@@ -36,6 +36,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 		|| $(PYTHON) -m venv --clear .venv
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src
 	@echo "$(CURDIR)" > $(STAMP)
 
 demo: install ## see it happen: a badge for 10,000 customers in one call
