@@ -12,10 +12,10 @@ from cockade.errors import Fault
 from cockade.event import rules
 from cockade.event.model import (
     LAST_LINE,
-    CompletedJob,
     End,
     Ended,
     EventKind,
+    FinishedJob,
     Part,
     Place,
     Revocation,
@@ -257,7 +257,7 @@ def test_an_end_is_told_as_the_earning_was_with_an_id_of_its_own_and_when_it_was
 
 @pytest.mark.parametrize(("issued", "is_cancelled"), [(7, False), (4, True)])
 def test_a_job_as_a_whole_is_counted_by_error(issued: int, is_cancelled: bool) -> None:
-    job = CompletedJob(
+    job = FinishedJob(
         request_key=KEY,
         at=AT,
         request_id="job",

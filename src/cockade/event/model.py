@@ -110,7 +110,7 @@ class Part(Struct, frozen=True, kw_only=True):
     """Lines of the part that earned nothing."""
 
 
-class CompletedJob(Struct, frozen=True, kw_only=True):
+class FinishedJob(Struct, frozen=True, kw_only=True):
     """A job that is completed, or was cancelled."""
 
     request_key: RequestKey
@@ -134,7 +134,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     of: Outcome | Part
 
 
-Told = Outcome | Revocation | Part | CompletedJob | Ended
+Told = Outcome | Revocation | Part | FinishedJob | Ended
 """All that events are told of."""
 
 

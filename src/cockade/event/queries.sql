@@ -29,7 +29,7 @@ join badge b on b.badge_key = r.badge_key
 join job_chunk c on c.job_key = r.request_key and c.number = coalesce(o.ended_part, o.part)
 where o.org_id = $1 and o.position = any($2::bigint[]);
 
--- name: find_completed_jobs
+-- name: find_finished_jobs
 -- Likewise those that were completed, or cancelled.
 select o.position, o.request_key, o.at, j.request_id, j.badge_id, j.owner_type, j.reference_id, j.state = 'cancelled',
        j.lines, j.counts

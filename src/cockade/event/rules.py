@@ -18,12 +18,12 @@ from cockade.event.model import (
     BadgeRevoked,
     BatchData,
     BatchState,
-    CompletedJob,
     EarnedData,
     Ended,
     EnrolledData,
     EventKind,
     FailureCount,
+    FinishedJob,
     Part,
     Place,
     Revocation,
@@ -140,7 +140,7 @@ def _audience(told: Told) -> tuple[list[CustomerId], Collection[int]]:
             return told.customers, told.refused
         case Revocation():
             return told.customers, ()
-        case CompletedJob():
+        case FinishedJob():
             return [], ()
         case Ended():
             return _audience(told.of)
@@ -182,7 +182,7 @@ def ended_event(told: Ended, line: int, validity: Validity) -> BadgeExpired:
     )
 
 
-def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
+def whole_event(told: Outcome | FinishedJob) -> BadgeBatchCompleted:
     """The event of the request as a whole."""
     state, undecided = BatchState.COMPLETED, 0  # of a job that was cancelled some lines are neither
     match told:
@@ -205,7 +205,7 @@ def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
                 OwnerType.HISTORICAL_IMPORT,
                 None,
             )
-        case CompletedJob():
+        case FinishedJob():
             total, codes = told.lines, Counter(told.failures)
             if told.is_cancelled:
                 state, undecided = BatchState.CANCELLED, total - told.issued - codes.total()
@@ -232,7 +232,7 @@ def whole_event(told: Outcome | CompletedJob) -> BadgeBatchCompleted:
     return BadgeBatchCompleted(**_head(told, LAST_LINE), data=data)
 
 
-def is_of(told: Outcome | CompletedJob, badge_ids: Collection[str] | None) -> bool:
+def is_of(told: Outcome | FinishedJob, badge_ids: Collection[str] | None) -> bool:
     """Whether the request was about one of these badges."""
     if badge_ids is None:
         return True
@@ -295,7 +295,7 @@ def _revoked(told: Revocation, line: int) -> BadgeRevoked:
     return BadgeRevoked(**_head(told, line), data=data)
 
 
-def _head(told: Outcome | Revocation | Part | CompletedJob, line: int) -> dict[str, str]:
+def _head(told: Outcome | Revocation | Part | FinishedJob, line: int) -> dict[str, str]:
     """Ids are made as those of earned badges are: keys of requests and revocations are all different."""
     at = told.decided_at if isinstance(told, RequestOutcome | ImportOutcome) else told.at
     return {"id": ids.earned_badge_id(told.request_key, _line(told, line)), "timestamp": times.iso(at)}

@@ -15,9 +15,9 @@ from cockade.event import rules, store
 from cockade.event.model import (
     LAST_LINE,
     AnyEvent,
-    CompletedJob,
     Ended,
     Entry,
+    FinishedJob,
     Page,
     Part,
     Place,
@@ -125,7 +125,7 @@ async def _load(tx: Tx, org_id: OrgId, sources: list[Source]) -> dict[int, Told]
         found |= await store.find_revocations(tx, org_id, revocations)
     if parts := [source.position for source in sources if source.part is not None]:
         found |= await store.find_parts(tx, org_id, parts)
-        found |= await store.find_completed_jobs(tx, org_id, parts)
+        found |= await store.find_finished_jobs(tx, org_id, parts)
     for source in sources:
         of = found.get(source.position)
         if source.end is not None and isinstance(of, RequestOutcome | ImportOutcome | Part):
@@ -171,5 +171,5 @@ async def _line_events(tx: Tx, told: Told, lines: list[int]) -> list[tuple[int, 
                 for line, place in zip(lines, asked, strict=True)
                 if place[2] in ended
             ]
-        case CompletedJob():
+        case FinishedJob():
             return []

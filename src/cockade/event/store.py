@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from cockade.event.model import LAST_LINE, START, CompletedJob, End, Part, Place, Revocation, Source
+from cockade.event.model import LAST_LINE, START, End, FinishedJob, Part, Place, Revocation, Source
 from cockade.event.rules import InLedger, Validity
 from cockade.ids import OrgId, RequestKey
 from cockade.job.model import Counts
@@ -74,10 +74,10 @@ async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[in
     }
 
 
-async def find_completed_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, CompletedJob]:
+async def find_finished_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, FinishedJob]:
     """The jobs that were completed, or cancelled, at these positions."""
     return {
-        row[0]: CompletedJob(
+        row[0]: FinishedJob(
             request_key=RequestKey(row[1]),
             at=row[2],
             request_id=row[3],
@@ -89,7 +89,7 @@ async def find_completed_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) -
             issued=(counts := _counts(row[9])).issued,
             failures=failures(counts),
         )
-        for row in await tx.rows(SQL["find_completed_jobs"], org_id, positions)
+        for row in await tx.rows(SQL["find_finished_jobs"], org_id, positions)
     }
 
 
