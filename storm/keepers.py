@@ -122,5 +122,5 @@ class Keeper:
                     return await connection.fetchval(ROWS, self._badge.badge_id)
                 finally:
                     connection.terminate()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return None
