@@ -75,6 +75,10 @@ class Asked:
         else:
             self.outcome.set_result(result)
 
+    def give_up(self) -> None:
+        """The call's time is up. A lot that has not written yet leaves out who is settled."""
+        self.settle(OutcomeUnknown() if self.keys else Unavailable())
+
 
 class Plain(Struct, frozen=True):
     """A request in which everybody earns, and the ordinals that they earn with."""
@@ -109,18 +113,19 @@ class Gathering:
         """
         if asked.command.badge_id is None or len(asked.command.customers) > CUSTOMERS_MAX:
             return None
-        asked.outcome = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        asked.outcome = loop.create_future()
         self._waiting.append(asked)
         if self._lot is None or self._lot.done():
             # In a context of its own: what it logs is of many requests, not of the one that happens to start it.
             self._lot = asyncio.create_task(self._carry_out_waiting(), context=Context())
         with self._database.spending() as left_s:
+            # Cheaper than a timeout of asyncio, which every small call would pay for.
+            giving_up = loop.call_later(left_s, asked.give_up)
             try:
-                async with asyncio.timeout(left_s):
-                    return await asked.outcome
-            except TimeoutError as error:
-                # The future is done now, so a lot that has not written yet leaves it out.
-                raise (OutcomeUnknown if asked.keys else Unavailable) from error
+                return await asked.outcome
+            finally:
+                giving_up.cancel()
 
     async def _carry_out_waiting(self) -> None:
         while lot := self._next_lot():
