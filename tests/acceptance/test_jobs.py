@@ -161,6 +161,15 @@ def test_the_same_command_again_is_the_same_job(
     assert (status, "Passed badge is not found (404)" in said) == (1, True)
 
 
+def test_a_dry_run_is_of_today_or_refused(service: Service, client: httpx.Client, tmp_path: Path) -> None:
+    badge_id, audience = make_badge(client), tmp_path / "people.csv"
+    audience.write_text("1\n2\n")
+    assert issue(service, badge_id, audience, "--dry-run")[0] == ISSUED
+    assert issue(service, badge_id, audience)[0] == ISSUED
+    status, said = issue(service, badge_id, audience, "--dry-run")
+    assert (status, "(809)" in said) == (1, True), said
+
+
 def test_a_job_is_listed_paused_resumed_and_cancelled(
     service: Service, client: httpx.Client, tmp_path: Path
 ) -> None:

@@ -204,7 +204,8 @@ class Shown:
     def sent(self, count: int, total: int) -> None:
         """So many bytes of the audience are sent."""
         self._bar("sending", count, total, "")
-        self._line(f"sent {count} of {total} bytes")
+        if count:
+            self._line(f"sent {count} of {total} bytes")
 
     def decided(self, job: Answer) -> None:
         """The job stands like this."""

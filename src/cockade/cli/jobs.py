@@ -94,7 +94,8 @@ class JobClient:
         try:
             return self._patiently(send)
         except Rejected as error:
-            job = self.find(wish) if USED in error.codes else None
+            # A dry run takes no id: it is used by the job itself.
+            job = self.find(wish) if USED in error.codes and not wish.is_dry_run else None
             if job is None:
                 raise
             return job
