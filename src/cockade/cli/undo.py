@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cockade.cli.issue import (
+from cockade.cli.jobs import JobClient, Rejected
+from cockade.cli.output import show
+from cockade.cli.waiting import (
     DEFAULT_URL,
     INTERRUPTED,
     LOOK_S,
@@ -18,8 +20,6 @@ from cockade.cli.issue import (
     UsernameOption,
     showing_progress,
 )
-from cockade.cli.jobs import JobClient, Rejected
-from cockade.cli.output import show
 from cockade.errors import SetupError
 
 
