@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from cockade.http.paths import BASE_PATH
+
 from bench import yardsticks
 from bench.history import HELD_FROM, HELD_SPACE
 from bench.load import Outcome, get
 from bench.memory import peak_pss_mb
 from bench.stage import REFERENCE_EARN_BULK, Running, Stage
 from bench.table import Case, Measure, Round, Row
-from cockade.http.paths import BASE_PATH
 from tests.support import TRIGGER
 
 BULK_SIZE, BULK_CALLS, BULK_CALLERS = 10_000, 20, 2

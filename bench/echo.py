@@ -9,16 +9,15 @@ import sys
 from typing import Any
 
 import msgspec
+from cockade.http.earnings import EXAMPLE_ANSWER, EarnBulkBody
+from cockade.http.paths import BASE_PATH
+from cockade.http.wire import Envelope
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.enums import MediaType
-
-from cockade.http.earnings import EXAMPLE_ANSWER, EarnBulkBody
-from cockade.http.paths import BASE_PATH
-from cockade.http.wire import Envelope
 
 _body = msgspec.json.Decoder(EarnBulkBody).decode
 ANSWER = msgspec.json.encode(

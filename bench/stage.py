@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 import httpx
 import msgspec
+from cockade.http.paths import BASE_PATH
 from msgspec import Struct
 
 from bench import history, load, yardsticks
 from bench.load import Load, Outcome
 from bench.yardsticks import WORKERS, Server
-from cockade.http.paths import BASE_PATH
 from tests.acceptance.service import Service, make_badge, running, temporary_home
 from tests.support import earn_bulk_body
 

@@ -16,15 +16,15 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
 
-from cockade import clock, compose
-from cockade.compose import Services
+from cockade import app, clock
+from cockade.app import Services
 from cockade.config import Config
 from cockade.storage.database import connect
 from cockade.storage.embedded import embedded_database
 from cockade.storage.migrate import migrate
 from tests.support import Org, make_org
 
-ORDER = ("tidy", "unit", "property", "storage", "http", "concurrency", "acceptance")
+ORDER = ("lint", "unit", "property", "storage", "http", "concurrency", "acceptance")
 _seconds: dict[str, float] = {}
 
 
@@ -80,7 +80,7 @@ def quick_hashes() -> Generator[None]:
     """Hashing a secret is slow on purpose, and every test has an org; services that are processes hash as always."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "cockade.access.service.PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=64)
+            "cockade.auth.service.PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=64)
         )
         yield
 
@@ -89,8 +89,8 @@ def quick_hashes() -> Generator[None]:
 async def services(database_url: str) -> AsyncGenerator[Services]:
     """All services on the shared database, in this process."""
     # All tests call from one address, and many of them with wrong secrets.
-    settings = Config(pool_size=20, guesses_per_name_max=100_000, guesses_per_address_max=100_000)
-    async with compose.running_services(database_url, settings) as composed:
+    settings = Config(pool_size=20, login_failures_per_username=100_000, login_failures_per_ip=100_000)
+    async with app.running_services(database_url, settings) as composed:
         yield composed
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from cockade import times
-from cockade.earning.model import Decision, Holders, Standings
+from cockade.earning.model import ConflictingBadges, Decision, Holders
 from cockade.ids import CustomerId, RequestKey
 
 
@@ -51,7 +51,7 @@ def holders_of(held: Mapping[CustomerId, Holder]) -> Holders:
         customers=column(list(held)),
         last_ordinals=column([holder.last_ordinal for holder in held.values()]),
         totals=column([holder.total for holder in held.values()]),
-        standing=Standings(
+        conflicting=ConflictingBadges(
             column([customer for customer, _ in stand]),
             column([standing.request_key for _, standing in stand]),
             column([standing.line for _, standing in stand]),
@@ -64,7 +64,7 @@ def holders_of(held: Mapping[CustomerId, Holder]) -> Holders:
 
 def entries_of(decision: Decision) -> list[Entry]:
     """Who earns, one by one."""
-    entries = decision.entries
+    entries = decision.earned
     columns = (column.tolist() for column in (entries.customers, entries.ordinals, entries.lines))
     return [
         Entry(CustomerId(customer), ordinal, line) for customer, ordinal, line in zip(*columns, strict=True)

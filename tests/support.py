@@ -13,10 +13,9 @@ import httpx
 from msgspec import Struct
 
 from cockade import clock
-from cockade.access.model import AccessGroup, Caller, NewCredential
-from cockade.compose import Services
-from cockade.http.app import create_app
-from cockade.http.paths import BASE_PATH
+from cockade.app import Services, create_app
+from cockade.auth.model import AccessGroup, Caller, NewCredential
+from cockade.http.urls import BASE_PATH
 from cockade.storage.database import connect
 from cockade.storage.migrate import migrate
 
@@ -56,9 +55,9 @@ class Org(Struct, kw_only=True):
 
 async def make_org(services: Services, name: str, *, access_group: AccessGroup = AccessGroup.DEFAULT) -> Org:
     """An org in the database, and a client that goes through the whole app without a socket."""
-    org = await services.access.create_org(name, "Europe/Berlin")
-    credential = await services.access.create_credential(org.org_id, name, access_group=access_group)
-    caller = await services.access.caller_of_basic(credential.username, credential.secret)
+    org = await services.auth.create_org(name, "Europe/Berlin")
+    credential = await services.auth.create_credential(org.org_id, name, access_group=access_group)
+    caller = await services.auth.authenticate_basic(credential.username, credential.secret)
     return Org(
         services=services, caller=caller, credential=credential, client=client_for(services, credential)
     )

@@ -36,55 +36,55 @@ class Config(Struct, frozen=True, kw_only=True):
     """Everything that the embedded server keeps."""
     pool_size: Positive = 10
     """Database connections per worker process."""
-    background: Literal["auto", "on", "off"] = "auto"
+    run_worker: Literal["auto", "on", "off"] = "auto"
     """Whether `cockade serve` runs a background worker too; auto: where the database is the embedded one."""
-    background_pool_size: Positive = 4
+    worker_pool_size: Positive = 4
     """Database connections of a background worker, however much there is to do."""
-    pool_wait_s_max: Positive = 10
+    pool_timeout_s: Positive = 10
     """How long a call waits for a free connection before it is answered 503."""
-    call_s_max: Annotated[int, Meta(ge=3)] = 30
+    request_timeout_s: Annotated[int, Meta(ge=3)] = 30
     """How long a call may spend on the database, all in all, before it is answered 503."""
     statement_timeout_s: Positive = 60
     """The longest that one SQL statement may run."""
     lock_timeout_s: Positive = 10
     """The longest that a call waits for another one that holds its request id or its badge."""
-    stop_s_max: Positive = 30
+    shutdown_timeout_s: Positive = 30
     """How long calls in flight may take to finish when the service is asked to stop."""
-    customers_max: Positive = 100_000
+    max_customers_per_request: Positive = 100_000
     """The most customers that one call may name."""
-    body_bytes_max: Positive = 16 * 1024 * 1024
+    max_body_bytes: Positive = 16 * 1024 * 1024
     """The largest request body."""
-    bodies_bytes_max: Positive = 64 * 1024 * 1024
+    max_buffered_body_bytes: Positive = 64 * 1024 * 1024
     """Bytes of large request bodies that a worker process holds at a time; further ones wait."""
-    audience_bytes_max: Positive = 4 * 1024 * 1024 * 1024
+    max_audience_bytes: Positive = 4 * 1024 * 1024 * 1024
     """The largest audience of a job, unpacked."""
-    job_chunk_customers: Annotated[int, Meta(ge=1, le=100_000)] = 50_000
+    job_chunk_size: Annotated[int, Meta(ge=1, le=100_000)] = 50_000
     """Customers that a job decides about in one transaction."""
-    job_gap_ms: Annotated[int, Meta(ge=0)] = 0
+    job_chunk_delay_ms: Annotated[int, Meta(ge=0)] = 0
     """How long a job rests between two of these, for the sake of others."""
-    job_sent_days: Positive = 30
+    job_file_retention_days: Positive = 30
     """How long the files of a job that has ended can be had; what it decided is kept."""
-    body_s_max: Positive = 60
+    body_timeout_s: Positive = 60
     """How long a request body may take to arrive before it is answered 408."""
-    guesses_per_name_max: Positive = 10
+    login_failures_per_username: Positive = 10
     """Wrong secrets that a name may be given within `guess_window_s`, before even right ones are refused."""
-    guesses_per_address_max: Positive = 100
+    login_failures_per_ip: Positive = 100
     """The same for an address, whatever the names."""
-    guess_window_s: Positive = 300
+    login_failure_window_s: Positive = 300
     """How long a wrong secret counts."""
-    calls_per_minute_max: Positive | None = None
+    rate_limit_per_minute: Positive | None = None
     """Calls that each credential may make in a minute; unset: as many as it likes."""
-    event_days: Positive = 30
+    event_retention_days: Positive = 30
     """How far the feed of events goes back; what is older is deleted."""
-    webhook_networks: str = ""
+    webhook_allowed_networks: str = ""
     """Private networks that webhooks may be delivered to, separated by commas; to those also without TLS."""
     webhook_timeout_s: Positive = 10
     """How long a receiver may take to answer."""
-    webhook_give_up_h: Positive = 72
+    webhook_disable_after_h: Positive = 72
     """A webhook whose next event could not be delivered for so long is disabled."""
-    webhook_log_days: Positive = 7
+    webhook_log_retention_days: Positive = 7
     """How long attempts stay in the delivery log."""
-    answers_kept_s: Positive = 24 * 60 * 60
+    idempotency_ttl_s: Positive = 24 * 60 * 60
     """How long a call with an idempotency key is answered as it was the first time."""
     trusted_proxies: str = ""
     """Networks of the proxies that may say whom they speak for, separated by commas."""

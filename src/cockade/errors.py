@@ -37,11 +37,11 @@ from typing import ClassVar
 from msgspec import Struct
 
 MALFORMED = 400
-FAULTS_MAX = 100
+FIELD_ERRORS_MAX = 100
 """A request never reports more faults than this."""
 
 
-class Exceeded(Struct, frozen=True, array_like=True):
+class ExceededLimit(Struct, frozen=True, array_like=True):
     """A limit that has no room left for one more."""
 
     reference: str
@@ -54,7 +54,7 @@ class Exceeded(Struct, frozen=True, array_like=True):
     """The earliest event date that it would let pass, by what is counted now; None: never again."""
 
 
-class Fault(Struct, frozen=True):
+class FieldError(Struct, frozen=True):
     """One thing that is wrong with a request."""
 
     code: int
@@ -63,7 +63,7 @@ class Fault(Struct, frozen=True):
     """A sentence for the person who reads it."""
     reference: str | None = None
     """The field's path (`customerIds[3]`), or None for the request as a whole."""
-    exceeded: Exceeded | None = None
+    exceeded: ExceededLimit | None = None
     """On 817 and 818 the limit."""
 
 
@@ -78,9 +78,9 @@ class CockadeError(Exception):
         self.reference = reference
         super().__init__(self.text)
 
-    def faults(self) -> list[Fault]:
+    def field_errors(self) -> list[FieldError]:
         """The error as the list that the envelope carries."""
-        return [Fault(self.code, self.text, self.reference)]
+        return [FieldError(self.code, self.text, self.reference)]
 
 
 class InvalidInput(CockadeError):
@@ -89,239 +89,239 @@ class InvalidInput(CockadeError):
     code = MALFORMED
     message = "The request is malformed."
 
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__(faults[0].message if faults else None)
-        self._faults = faults[:FAULTS_MAX]
+    def __init__(self, field_errors: list[FieldError]) -> None:
+        super().__init__(field_errors[0].message if field_errors else None)
+        self._field_errors = field_errors[:FIELD_ERRORS_MAX]
 
-    def faults(self) -> list[Fault]:
+    def field_errors(self) -> list[FieldError]:
         """Every fault found, the first hundred at most."""
-        return self._faults
+        return self._field_errors
 
 
-class Refused(CockadeError):
+class RequestRejected(CockadeError):
     """The request is well formed, and the rules refuse it as a whole."""
 
 
-class BadgeNotFound(Refused):
+class BadgeNotFound(RequestRejected):
     """No such badge in the caller's org."""
 
     code = 404
     message = "Passed badge is not found"
 
 
-class RequestNotFound(Refused):
+class RequestNotFound(RequestRejected):
     """The request id was never used, or its request was refused as a whole."""
 
     code = 404
     message = "No request with this requestId was carried out."
 
 
-class OrgNotFound(Refused):
+class OrgNotFound(RequestRejected):
     """No such org."""
 
     code = 404
     message = "There is no such org."
 
 
-class CredentialNotFound(Refused):
+class CredentialNotFound(RequestRejected):
     """No such credential."""
 
     code = 404
     message = "There is no such credential."
 
 
-class SigningKeyNotFound(Refused):
+class SigningKeyNotFound(RequestRejected):
     """No such signing key."""
 
     code = 404
     message = "There is no such signing key."
 
 
-class SigningKeyInUse(Refused):
+class SigningKeyInUse(RequestRejected):
     """The newest key signs; without it there would be none."""
 
     code = 409
     message = "This is the key that signs; make a new one first, with `cockade signing-key rotate`."
 
 
-class GroupNotFound(Refused):
+class GroupNotFound(RequestRejected):
     """No such group in the caller's org."""
 
     code = 404
     message = "There is no such badge group."
 
 
-class CustomFieldNotFound(Refused):
+class CustomFieldNotFound(RequestRejected):
     """No such custom field in the caller's org."""
 
     code = 404
     message = "There is no such custom field."
 
 
-class OrgMetaNotFound(Refused):
+class OrgMetaNotFound(RequestRejected):
     """The caller's org has no org meta yet."""
 
     code = 404
     message = "The org has no org meta yet; create it with POST /orgMeta."
 
 
-class JobNotFound(Refused):
+class JobNotFound(RequestRejected):
     """No such job in the caller's org."""
 
     code = 404
     message = "There is no such job."
 
 
-class JobEnded(Refused):
+class JobEnded(RequestRejected):
     """A job cannot be paused, resumed or cancelled as it stands."""
 
     code = 409
     message = "The job's state does not allow that."
 
 
-class NotEnded(Refused):
+class JobNotEnded(RequestRejected):
     """What a job gave cannot be taken back while it may give more."""
 
     code = 409
     message = "The job has not ended."
 
 
-class FilesGone(Refused):
+class JobFilesDeleted(RequestRejected):
     """The files of a job are kept for some time only."""
 
     code = 410
     message = "The files of this job are no longer kept; its counts are."
 
 
-class AudienceStopped(Refused):
+class UploadSuperseded(RequestRejected):
     """Somebody began to send the audience anew, or cancelled the job, before all of it was there."""
 
     code = 409
     message = "The audience was not taken: the job was cancelled, or its audience is being sent anew."
 
 
-class CustomerNotFound(Refused):
+class CustomerNotFound(RequestRejected):
     """No customer has this identifier."""
 
     code = 404
     message = "No customer has this identifier."
 
 
-class BadgeChanged(Refused):
+class BadgeChanged(RequestRejected):
     """Somebody has changed the badge since the caller read it."""
 
     code = 409
     message = "The badge has been changed since; read it again and repeat the change."
 
 
-class CustomFieldNameTaken(Refused):
+class CustomFieldNameTaken(RequestRejected):
     """Another custom field of the org has this name."""
 
     code = 409
     message = "This name is already used by another custom field."
 
 
-class OrgMetaExists(Refused):
+class OrgMetaExists(RequestRejected):
     """The org has its org meta already."""
 
     code = 409
     message = "The org has its org meta already; change it with PUT /orgMeta."
 
 
-class WebhookNotFound(Refused):
+class WebhookNotFound(RequestRejected):
     """No such webhook in the caller's org."""
 
     code = 404
     message = "There is no such webhook."
 
 
-class TooManyWebhooks(Refused):
+class TooManyWebhooks(RequestRejected):
     """The org has as many webhooks as an org may have."""
 
     code = 409
     message = "The org has as many webhooks as it may have; delete one first."
 
 
-class NotToBeIssued(Refused):
+class EnrolmentNotSupported(RequestRejected):
     """Enrolling in a badge that is earned directly."""
 
     code = MALFORMED
     message = "The badge is earned directly (EARN): nobody is enrolled in it."
 
 
-class NameTaken(Refused):
+class NameTaken(RequestRejected):
     """Another badge of the org has this name."""
 
     code = 725
     message = "Badge name cannot be duplicate."
 
 
-class BadgeIdTaken(Refused):
+class BadgeIdTaken(RequestRejected):
     """A migrated badge's id is in use."""
 
     code = MALFORMED
     message = "This id is already used by another badge."
 
 
-class ClaimNotFound(Refused):
+class ClaimNotFound(RequestRejected):
     """Unclaiming what is not claimed."""
 
     code = 737
     message = "Claim not found in existing claims."
 
 
-class UsernameTaken(Refused):
+class UsernameTaken(RequestRejected):
     """Another credential has this name."""
 
     code = 409
     message = "This name is already used by another credential."
 
 
-class RequestIdUsed(Refused):
+class RequestIdUsed(RequestRejected):
     """The request id was used in this org before."""
 
     code = 809
     message = "Request with the same requestId is not allowed."
 
 
-class NotClaimed(Refused):
+class NotClaimed(RequestRejected):
     """The owner has no active claim with this reference."""
 
     code = 810
     message = "The badge needs to be claimed first using the claim badge API."
 
 
-class OwnerNotAllowed(Refused):
+class OwnerNotAllowed(RequestRejected):
     """The owner is not among the badge's owners."""
 
     code = 714
     message = "Owner type is not allowed."
 
 
-class NotEnrolled(Refused):
+class NotEnrolled(RequestRejected):
     """The one customer has no enrolment whose window holds the event."""
 
     code = 811
     message = "Badge issue is mandatory before earn."
 
 
-class AlreadyHeld(Refused):
+class AlreadyHeld(RequestRejected):
     """The one customer has an earned badge that would be valid at the same time."""
 
     code = 1040
     message = "An active issue for the badge already exists."
 
 
-class LimitReached(Refused):
+class LimitReached(RequestRejected):
     """The one customer would exceed a limit; the fault carries which."""
 
-    def __init__(self, exceeded: Exceeded) -> None:
+    def __init__(self, exceeded: ExceededLimit) -> None:
         super().__init__(reference=exceeded.reference)
         self._exceeded = exceeded
 
-    def faults(self) -> list[Fault]:
+    def field_errors(self) -> list[FieldError]:
         """The error with the limit."""
-        return [Fault(self.code, self.text, self.reference, self._exceeded)]
+        return [FieldError(self.code, self.text, self.reference, self._exceeded)]
 
 
 class CustomerLimitReached(LimitReached):
@@ -338,28 +338,28 @@ class BadgeLimitReached(LimitReached):
     message = "Badge earn limit reached."
 
 
-class NotEarned(Refused):
+class NotEarned(RequestRejected):
     """There is no such earned badge, or it is revoked, or its validity has ended."""
 
     code = 814
     message = "Active earn instance is not present."
 
 
-class NotLive(Refused):
+class NotLive(RequestRejected):
     """The badge is switched off, or not live now where no event date was given."""
 
     code = 815
     message = "Badge is not live."
 
 
-class EventOutsideBadge(Refused):
+class EventOutsideBadge(RequestRejected):
     """The earn event lies outside the badge's window, or the validity would end before it begins."""
 
     code = 816
     message = "Event date is not in duration of badge meta."
 
 
-class EventInFuture(Refused):
+class EventInFuture(RequestRejected):
     """The earn event is more than 24 hours ahead."""
 
     code = 750
@@ -373,21 +373,21 @@ class NotAuthenticated(CockadeError):
     message = "Authentication is required: send Basic credentials or an OAuth token."
 
 
-class NotAllowed(CockadeError):
+class PermissionDenied(CockadeError):
     """The access group lacks the right."""
 
     code = 403
     message = "The access group of this credential may only read."
 
 
-class BodyTooSlow(CockadeError):
+class BodyTimeout(CockadeError):
     """The request's body did not arrive in time. Nothing was changed."""
 
     code = 408
-    message = "The request body did not arrive in time (COCKADE_BODY_S_MAX). Nothing was changed."
+    message = "The request body did not arrive in time (COCKADE_BODY_TIMEOUT_S). Nothing was changed."
 
 
-class TooMany(CockadeError):
+class RetryLater(CockadeError):
     """Not now: the caller has to wait; the error carries for how long."""
 
     def __init__(self, *, retry_after_s: int) -> None:
@@ -395,21 +395,21 @@ class TooMany(CockadeError):
         self.retry_after_s = retry_after_s
 
 
-class TooManyGuesses(TooMany):
+class TooManyFailedLogins(RetryLater):
     """Wrong credentials came too often under this name or from this address; the secret was not even looked at."""
 
     code = 429
     message = "Wrong credentials came too often under this name or from this address. Try again later."
 
 
-class TooManyCalls(TooMany):
+class RateLimitExceeded(RetryLater):
     """The credential has made all calls that it may make in this minute."""
 
     code = 429
     message = "This credential has made all calls that it may make in this minute. Nothing was changed."
 
 
-class KeyInUse(TooMany):
+class IdempotencyKeyInUse(RetryLater):
     """A call with the same idempotency key is still running."""
 
     code = 409
@@ -418,7 +418,7 @@ class KeyInUse(TooMany):
     )
 
 
-class KeyReused(CockadeError):
+class IdempotencyKeyReused(CockadeError):
     """The idempotency key was used for a call that asked for something else."""
 
     code = 422
@@ -429,10 +429,10 @@ class BodyTooLarge(CockadeError):
     """The request has more bytes than one may have."""
 
     code = 413
-    message = "The request body is too large (COCKADE_BODY_BYTES_MAX); send it in several calls."
+    message = "The request body is too large (COCKADE_MAX_BODY_BYTES); send it in several calls."
 
 
-class BodyEncoded(CockadeError):
+class UnsupportedContentEncoding(CockadeError):
     """The request's body is compressed, or encoded in another way."""
 
     code = 415
@@ -456,7 +456,7 @@ class Unavailable(CockadeError):
     message = "The database is unavailable. Nothing was changed; send the same request again."
 
 
-class Busy(Unavailable):
+class ServiceBusy(Unavailable):
     """Another request holds the request id or the badge, or all connections are in use, for longer than is waited."""
 
     message = (
@@ -474,7 +474,7 @@ class OutcomeUnknown(Unavailable):
     )
 
 
-class Unfinished(Unavailable):
+class PartiallyCompleted(Unavailable):
     """The database stopped answering when some of what was asked for had been done; the rest may follow."""
 
     message = (

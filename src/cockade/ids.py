@@ -33,6 +33,8 @@ RequestKey = NewType("RequestKey", int)
 
 FEW = 20
 """Fewer ids than this are written quicker one by one."""
+REQUEST_ID_CHARS_MAX = 255
+"""The longest request id."""
 LINE_MAX = 2**31 - 1
 """No request has more lines than this, whatever an id that was sent may say."""
 CUSTOMER_ID_MAX = 2**63 - 1

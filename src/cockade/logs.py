@@ -14,10 +14,10 @@ import structlog
 
 from cockade.config import Config
 
-_EXCHANGE = "exchange"
+_CONTEXT = "context"
 
 
-class Exchange(Protocol):
+class RequestContext(Protocol):
     """A request in progress, to the log."""
 
     def log_fields(self) -> Mapping[str, object]:
@@ -25,16 +25,16 @@ class Exchange(Protocol):
         ...
 
 
-def follow(exchange: Exchange) -> None:
+def follow(context: RequestContext) -> None:
     """From here on, log lines of this task belong to this exchange."""
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(**{_EXCHANGE: exchange})
+    structlog.contextvars.bind_contextvars(**{_CONTEXT: context})
 
 
-def _add_exchange(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_context(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor; what the line says itself stands."""
-    exchange: Exchange | None = line.pop(_EXCHANGE, None)
-    return line if exchange is None else {**exchange.log_fields(), **line}
+    context: RequestContext | None = line.pop(_CONTEXT, None)
+    return line if context is None else {**context.log_fields(), **line}
 
 
 def _encode(event: Any, **_: Any) -> str:
@@ -51,7 +51,7 @@ def configure(config: Config) -> None:
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        _add_exchange,
+        _add_context,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

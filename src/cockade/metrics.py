@@ -29,7 +29,7 @@ DIRECTORIES = "cockade-serve-"
 """How the directories of services begin, among all that is temporary."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The text format that every Prometheus reads."""
-ELSEWHERE = "other"
+UNKNOWN_OPERATION = "other"
 """The operation of a request that no operation of the API answered."""
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 EARNED = "earned"
@@ -58,7 +58,7 @@ _transactions = Histogram(
 retries = Counter(
     "cockade_transaction_retries", "Transactions run again, by name and cause", ["name", "cause"]
 )
-collisions = Counter(
+issue_conflicts = Counter(
     "cockade_earning_collisions", "Requests decided again because another one met their customers"
 )
 _proofs = Counter(
@@ -97,7 +97,7 @@ _delivery = cache(_deliveries.labels)
 
 def count_request(operation: str | None, status: int, duration_s: float, codes: list[int] | None) -> None:
     """A request was answered; `status` is 0 where it was not, as the caller had gone."""
-    name = operation or ELSEWHERE
+    name = operation or UNKNOWN_OPERATION
     _request(name, status).observe(duration_s)
     for code in codes or ():
         _errors.labels(name, code).inc()
@@ -117,7 +117,7 @@ def count_transaction(name: str, duration_s: float) -> None:
     _transaction(name).observe(duration_s)
 
 
-def count_proof(*, is_known: bool) -> None:
+def count_credential_check(*, is_known: bool) -> None:
     """A credential was presented, which this process knew already or did not."""
     _proof("hit" if is_known else "miss").inc()
 
@@ -135,8 +135,8 @@ def shared_directory() -> Generator[None]:
     """
     for left in Path(tempfile.gettempdir()).glob(f"{DIRECTORIES}*"):
         with suppress(OSError):  # somebody else's
-            _remove_unheld(left)
-    directory, held = _hold_new()
+            _remove_unlocked(left)
+    directory, held = _create_locked()
     os.environ[DIRECTORY] = directory
     try:
         yield
@@ -146,7 +146,7 @@ def shared_directory() -> Generator[None]:
         os.close(held)
 
 
-def _hold_new() -> tuple[str, int]:
+def _create_locked() -> tuple[str, int]:
     while True:
         directory = tempfile.mkdtemp(prefix=DIRECTORIES)
         with suppress(OSError):
@@ -167,14 +167,14 @@ def _hold(directory: str | Path) -> int:
     return held
 
 
-def _remove_unheld(directory: Path) -> None:
+def _remove_unlocked(directory: Path) -> None:
     held = _hold(directory)
     shutil.rmtree(directory, ignore_errors=True)
     os.close(held)
 
 
 @contextmanager
-def served(host: str, port: int) -> Generator[None]:
+def serve_metrics(host: str, port: int) -> Generator[None]:
     """For the time of the block this process tells its own numbers on that port, on any path. Raises SetupError."""
     try:
         server, thread = start_http_server(port, host)
@@ -193,13 +193,13 @@ def exposition() -> bytes:
     directory = os.environ.get(DIRECTORY)
     if directory is None:
         return generate_latest(REGISTRY)
-    _forget_the_dead(Path(directory))
+    _remove_gauges_of_dead_workers(Path(directory))
     registry = CollectorRegistry()
     MultiProcessCollector(registry, directory)
     return generate_latest(registry)
 
 
-def _forget_the_dead(directory: Path) -> None:
+def _remove_gauges_of_dead_workers(directory: Path) -> None:
     """What a worker had in use is free once it is gone; what it counted stays counted."""
     for file in directory.glob("gauge_live*_*.db"):
         if not psutil.pid_exists(int(file.stem.rpartition("_")[2])):

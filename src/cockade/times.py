@@ -87,3 +87,8 @@ def _from_iso(text: str) -> datetime:
 
 def _microseconds(fraction: str | None) -> str:
     return "" if fraction is None else f".{fraction[:6]:0<6}"
+
+
+def whole_seconds(span: timedelta) -> int:
+    """Return the length in whole seconds, rounded up."""
+    return -(-span // timedelta(seconds=1))

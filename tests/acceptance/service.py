@@ -25,7 +25,7 @@ import httpx
 import msgspec
 import psutil
 
-from cockade.http.paths import BASE_PATH
+from cockade.http.urls import BASE_PATH
 from cockade.storage.database import connect
 from cockade.storage.embedded import EmbeddedServer, embedded_database
 from tests.conftest import reachable
@@ -96,7 +96,7 @@ class Service:
             assert self.process.poll() is None, f"it has ended:\n{self.log()}"
             assert time.monotonic() < deadline, f"it is not ready:\n{self.log()}"
             time.sleep(POLL_S)
-        self._remember()
+        self._add_to_cache()
 
     def readiness(self) -> int | None:
         """The status of /readyz, or None where nobody answers."""
@@ -110,19 +110,19 @@ class Service:
 
     def stop(self) -> int:
         """Ask it to end; answers its exit status."""
-        self._remember()
+        self._add_to_cache()
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_S_MAX)
 
     def kill(self) -> None:
         """End the process that was started at once, and only that one."""
-        self._remember()
+        self._add_to_cache()
         self.process.kill()
         self.process.wait()
 
     def close(self) -> None:
         """End everything that was ever started here and still runs."""
-        self._remember()
+        self._add_to_cache()
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             with suppress(psutil.TimeoutExpired):
@@ -164,7 +164,7 @@ class Service:
             time.sleep(POLL_S)
         return time.monotonic() - started
 
-    def _remember(self) -> None:
+    def _add_to_cache(self) -> None:
         with suppress(psutil.NoSuchProcess):
             if self._process is not None:
                 self._family |= {psutil.Process(self._process.pid), *self._process.children(recursive=True)}

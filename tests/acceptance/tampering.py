@@ -27,7 +27,7 @@ _numbers = itertools.count(1)
 DAY = timedelta(days=1)
 CENTURY = timedelta(days=36525)
 REQUEST = (
-    "insert into request (org_id, request_id, request_key, kind, decided_at, badge_key, owner_type, reference_id,"
+    "insert into request (org_id, request_id, request_key, kind, completed_at, badge_key, owner_type, reference_id,"
     " event_at, valid_until, audience, refusals)"
     " values ($1, $2, $3, 'EARN_BULK', $4, $5, 'Loyalty', $6, $7, $8, $9, '[]')"
 )
@@ -40,8 +40,8 @@ COUNT = (
     " on conflict (badge_key, slot) do update set earned = badge_count.earned + excluded.earned"
 )
 TALLY = (
-    "insert into tally (badge_key, grain_s, at, earned) values ($1, $2, $3, $4)"
-    " on conflict (badge_key, grain_s, at) do update set earned = tally.earned + excluded.earned"
+    "insert into badge_limit_counter (badge_key, bucket_s, bucket_start, earned) values ($1, $2, $3, $4)"
+    " on conflict (badge_key, bucket_s, bucket_start) do update set earned = badge_limit_counter.earned + excluded.earned"
 )
 
 

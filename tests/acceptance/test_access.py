@@ -11,7 +11,7 @@ import jwt
 import msgspec
 import pytest
 
-from cockade.http.paths import BASE_PATH
+from cockade.http.urls import BASE_PATH
 from tests.acceptance.service import Service, earn_bulk, make_badge, query
 from tests.support import earn_bulk_body
 

@@ -27,7 +27,7 @@ SEQUENCES = (
 )
 BROKEN_REQUESTS = (
     "select r.request_id from request r left join earned_badge e using (request_key)"
-    " group by r.org_id, r.request_id having count(e.customer_id) <> max(cardinality(r.audience))"
+    " group by r.org_id, r.request_id having count(e.customer_id) <> max(cardinality(r.customer_ids))"
 )
 UNKNOWN_EARNED_BADGES = (
     "select count(*) from earned_badge where request_key not in (select request_key from request)"

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from cockade.http.paths import BASE_PATH
+from cockade.http.urls import BASE_PATH
 from tests.acceptance.service import Service, earn_bulk, make_badge, query, running, temporary_home
 from tests.support import earn_bulk_body
 

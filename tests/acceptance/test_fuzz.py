@@ -24,10 +24,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from cockade import compose
+from cockade.app import create_app, create_services
 from cockade.config import Config
-from cockade.http.app import create_app
-from cockade.http.paths import BASE_PATH
+from cockade.http.urls import BASE_PATH
 from cockade.job.model import PARQUET
 from tests.acceptance.fuzz_world import World, make_world, settle
 from tests.acceptance.service import Service
@@ -53,7 +52,7 @@ def _audience(_: Any, value: Any) -> bytes:
 
 
 def _schema() -> BaseSchema:
-    app: Any = create_app(compose.services("postgresql://nobody@127.0.0.1:1/none", Config()))
+    app: Any = create_app(create_services("postgresql://nobody@127.0.0.1:1/none", Config()))
     loaded = schemathesis.openapi.from_dict(app._app.openapi_schema.to_schema())
     loaded.config.generation.update(with_security_parameters=False)
     loaded.config.phases.coverage.enabled = CASES > CASES_IN_CI

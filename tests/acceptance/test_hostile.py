@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from cockade.http.paths import BASE_PATH
+from cockade.http.urls import BASE_PATH
 from tests.acceptance.service import Service, running, temporary_home
 
 BODY_S_MAX = 2

@@ -249,7 +249,7 @@ def test_kills_on_the_way_lose_and_double_nobody_nor_when_it_is_undone(
 
         [(request_id,)] = query(service.database_url, "select request_id from job")
         with waiting_for(command("undo", request_id)) as waiting:
-            _await(service, "select coalesce(sum(revoked), 0)::bigint from undoing", size // 8)
+            _await(service, "select coalesce(sum(revoked), 0)::bigint from undo", size // 8)
             _worker(service).kill()
             service.postmaster.kill()
             said = waiting.communicate(timeout=END_S_MAX)[0]

@@ -29,7 +29,7 @@ OWN_MOMENTS, OWN_MOMENTS_MAX = 2, 12
 WORKERS_END_S_MAX = 3.0
 LEDGER = (
     "select count(e.customer_id), count(distinct e.customer_id),"
-    " count(r.request_key) filter (where r.request_id = $3 and r.decided_at is not null)"
+    " count(r.request_key) filter (where r.request_id = $3 and r.completed_at is not null)"
     " from badge b join earned_badge e using (badge_key)"
     " left join request r on r.org_id = b.org_id and r.request_key = e.request_key"
     " where b.badge_id = $1 and e.customer_id between $2 and $2 + $4 - 1"

@@ -82,7 +82,7 @@ def test_metrics(counted: Service, traffic: Samples) -> None:
         traffic['cockade_request_duration_seconds_bucket{le="+Inf",operation="earnBulk",status="200"}']
         == CALLS
     )
-    issuing = ("earning.earn_bulk", "earning.gathered")
+    issuing = ("earning.earn_bulk", "earning.batch")
     transactions = [
         traffic[f'cockade_transaction_duration_seconds_count{{name="{name}"}}'] for name in issuing
     ]

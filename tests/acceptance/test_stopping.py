@@ -60,7 +60,7 @@ def test_calls_in_flight_are_answered_and_durable(
         started = time.monotonic()
         assert service.stop() == 0
         record_property("stopped with calls in flight", f"{time.monotonic() - started:.1f} s")
-        answers = {**{name: _answer(calling) for name, calling in large.items()}, **knocking.result()}
+        answers = {**{name: _response(calling) for name, calling in large.items()}, **knocking.result()}
         with pytest.raises(httpx.ConnectError):
             call(99, 1)
 
@@ -74,7 +74,7 @@ def test_calls_in_flight_are_answered_and_durable(
         assert tally["large answered"] >= 2, "what had begun was finished"
 
 
-def _answer(calling: Future[httpx.Response]) -> httpx.Response | None:
+def _response(calling: Future[httpx.Response]) -> httpx.Response | None:
     """None where the connection was refused or broken off."""
     try:
         return calling.result()
@@ -114,7 +114,7 @@ def test_call_that_does_not_finish_in_time_is_broken_off_and_leaves_nothing(
             assert service.stop() == 0
             stopped_s = time.monotonic() - started
             record_property("stopped with a call that hangs, bound 2 s", f"{stopped_s:.1f} s")
-            assert _answer(calling) is None
+            assert _response(calling) is None
         assert stopped_s >= 2
         holder.result()
         service.start()

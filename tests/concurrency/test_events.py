@@ -8,19 +8,20 @@ from datetime import timedelta
 
 from cockade import clock
 from cockade.earning.service import _issue
-from cockade.event.model import START, Place
+from cockade.event.model import START, Cursor
 from cockade.event.service import EventService
 from cockade.ids import BadgeId, CustomerId
+from cockade.outbox import store as outbox_store
 from cockade.request import store as request_store
-from cockade.request.model import BulkCommand, OwnerType, RequestKind, RequestOutcome
-from cockade.request.service import Turn
+from cockade.request.model import IssueCommand, OwnerType, RequestKind, RequestOutcome
+from cockade.request.service import Attempt
 from cockade.storage.database import Tx
 from cockade.webhook import store as webhook_store
 from tests.support import REFERENCE, Org
 
 
-def command(badge_id: str, customers: list[int]) -> BulkCommand:
-    return BulkCommand(
+def command(badge_id: str, customers: list[int]) -> IssueCommand:
+    return IssueCommand(
         request_id=secrets.token_hex(8),
         badge_id=BadgeId(badge_id),
         customers=[CustomerId(customer) for customer in customers],
@@ -30,7 +31,7 @@ def command(badge_id: str, customers: list[int]) -> BulkCommand:
     )
 
 
-async def read_on(events: EventService, org: Org, after: Place) -> tuple[list[int | None], Place]:
+async def read_on(events: EventService, org: Org, after: Cursor) -> tuple[list[int | None], Cursor]:
     """The customers of all events behind `after`, and where they end."""
     customers: list[int | None] = []
     while True:
@@ -52,21 +53,21 @@ async def test_what_commits_late_comes_behind_all_that_was_read(org: Org) -> Non
         now = clock.now()
         key = await request_store.begin(tx, org.caller.org_id, late.request_id, RequestKind.EARN_BULK, now)
         assert key is not None
-        turn = Turn(request_key=key, now=now, alone=False)
+        turn = Attempt(request_key=key, now=now, exclusive=False)
         outcome = await _issue(tx, org.caller, late, turn, RequestKind.EARN_BULK)
-        await request_store.decide(tx, org.caller.org_id, outcome)
+        await request_store.complete(tx, org.caller.org_id, outcome)
         written.set()
         await gate.wait()
 
     older = asyncio.create_task(database.transaction("test.late", commit_late))
     await written.wait()
     await org.services.earning.earn_bulk(org.caller, command(badge_id, [2]))
-    await events.place()
+    await events.assign_positions()
     read, after = await read_on(events, org, START)
     assert read == [2, None]
     gate.set()
     await older
-    await events.place()
+    await events.assign_positions()
     assert (await read_on(events, org, after))[0] == [1, None]
     assert (await read_on(events, org, START))[0] == [2, None, 1, None]
 
@@ -76,26 +77,26 @@ async def test_who_earns_again_after_a_revocation_is_told_of_in_that_order(org: 
     badge_id = await org.make_badge()
     begun, gate = asyncio.Event(), asyncio.Event()
 
-    async def issue_late(tx: Tx, turn: Turn) -> RequestOutcome:
+    async def issue_late(tx: Tx, turn: Attempt) -> RequestOutcome:
         begun.set()
         await gate.wait()
         return await _issue(tx, org.caller, slow, turn, RequestKind.EARN_BULK)
 
     slow = command(badge_id, [1])
     again = asyncio.create_task(
-        org.services.requests.carry_out(
+        org.services.requests.execute(
             "test.slow", org.caller, slow.request_id, RequestKind.EARN_BULK, issue_late
         )
     )
     await begun.wait()
     first = await org.services.earning.earn_bulk(org.caller, command(badge_id, [1]))
     earned_id = f"{first.request_key:016x}{0:08x}"
-    await org.services.earning.revoke(org.caller, first.badge_id, first.audience[0], earned_id)
+    await org.services.earning.revoke(org.caller, first.badge_id, first.customer_ids[0], earned_id)
     gate.set()
-    assert (await again).refusals == []
-    await org.services.events.place()
+    assert (await again).failures == []
+    await org.services.events.assign_positions()
     page = await org.services.events.read(org.caller.org_id, START, 1000)
-    told = [(entry.event.kind, entry.event.id[:16]) for entry in page.entries if entry.place.line == 0]
+    told = [(entry.event.kind, entry.event.id[:16]) for entry in page.entries if entry.cursor.line == 0]
     assert [kind for kind, _ in told] == ["badgeEarned", "badgeRevoked", "badgeEarned"]
     assert [told[0][1], told[2][1]] == [
         f"{key:016x}" for key in (first.request_key, (await again).request_key)
@@ -109,8 +110,8 @@ async def test_while_one_gives_places_nobody_else_does(org: Org) -> None:
     given, gate = asyncio.Event(), asyncio.Event()
 
     async def place_slowly(tx: Tx) -> None:
-        assert await request_store.try_lock_outbox(tx)
-        await request_store.place(tx, 10_000)
+        assert await outbox_store.try_lock(tx)
+        await outbox_store.assign_positions(tx, 10_000)
         given.set()
         await gate.wait()
 
@@ -120,12 +121,12 @@ async def test_while_one_gives_places_nobody_else_does(org: Org) -> None:
         await given.wait()
         await org.services.earning.earn_bulk(org.caller, command(badge_id, [2]))
         async with asyncio.timeout(10):
-            assert await events.place() == 0
+            assert await events.assign_positions() == 0
         assert (await read_on(events, org, START))[0] == []
     finally:
         gate.set()
         await slow
-    await events.place()
+    await events.assign_positions()
     assert (await read_on(events, org, START))[0] == [1, None, 2, None]
 
 
@@ -139,7 +140,7 @@ async def test_readers_see_everything_once_while_many_write_and_several_give_pla
 
     async def place() -> None:
         while not is_done.is_set():
-            await events.place()
+            await events.assign_positions()
 
     async def read() -> list[int | None]:
         seen: list[int | None] = []
@@ -155,7 +156,7 @@ async def test_readers_see_everything_once_while_many_write_and_several_give_pla
     readers = [asyncio.create_task(read()) for _ in range(2)]
     await asyncio.gather(*(write(1 + 100 * number) for number in range(8)))
     await asyncio.sleep(0.05)
-    await events.place()
+    await events.assign_positions()
     is_done.set()
     await asyncio.gather(*others)
     expected = sorted(1 + 100 * number + customer for number in range(8) for customer in range(25))
@@ -168,7 +169,7 @@ async def test_a_webhook_is_one_workers_until_its_lease_ends(org: Org) -> None:
     made = await org.client.post("/webhooks", json={"url": "https://hooks.example.org"})
     webhook_id = made.json()["data"]["id"]
     await org.earn_bulk(await org.make_badge(), [1])
-    await org.services.events.place()
+    await org.services.events.assign_positions()
     now = clock.now() + timedelta(days=1)  # what other tests have left behind is all due
 
     async def claim(lease: str, after_s: float) -> bool:

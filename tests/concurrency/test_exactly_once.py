@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from cockade import ids
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import BulkCommand, OwnerType, RefusalReason, RequestOutcome
+from cockade.request.model import FailureReason, IssueCommand, OwnerType, RequestOutcome
 from tests.concurrency import ledger
 from tests.concurrency.workers import Answer, Crew, EarnOnce
 from tests.support import REFERENCE, Org
@@ -22,11 +22,11 @@ ONE_DAY = {"expiryType": "RELATIVE", "relativeExpirytype": "DAYS", "value": 1}
 async def test_eight_processes_issue_to_the_same_customers_exactly_once(
     crew: Crew, org: Org, database_url: str, record_property: Callable[[str, object], None]
 ) -> None:
-    customers, rounds, collisions = 5_000, 20, 0.0
+    customers, rounds, issue_conflicts = 5_000, 20, 0.0
     for number in range(rounds):
         badge_id = await org.make_badge()
         answers = await _race(crew, _jobs(crew, org, badge_id, str(number), customers))
-        collisions += sum(answer.collisions for answer in answers)
+        issue_conflicts += sum(answer.issue_conflicts for answer in answers)
         now = datetime.now(UTC)
         held = await ledger.earned_badges(database_url, org, badge_id)
         assert [earned.customer_id for earned in held] == list(range(1, customers + 1))
@@ -39,8 +39,8 @@ async def test_eight_processes_issue_to_the_same_customers_exactly_once(
         assert dict(won) == holding
         for outcome in _outcomes(answers):
             assert {**holding, **_refused(outcome)} == holding, "whoever is refused is told what she holds"
-    assert collisions > 0, "the processes never met, so that nothing was tested"
-    record_property("collisions", f"{collisions:.0f} in {rounds} rounds of {len(crew)} processes")
+    assert issue_conflicts > 0, "the processes never met, so that nothing was tested"
+    record_property("collisions", f"{issue_conflicts:.0f} in {rounds} rounds of {len(crew)} processes")
 
 
 async def test_where_overlap_is_allowed_every_process_issues_to_everybody(
@@ -125,7 +125,7 @@ def _job(
     audience = [CustomerId(customer) for customer in range(first, first + customers)][:: step or 1]
     if not step:
         random.Random(f"{SEED}-{request_id}").shuffle(audience)
-    command = BulkCommand(
+    command = IssueCommand(
         request_id=request_id,
         badge_id=BadgeId(badge_id),
         customers=audience,
@@ -142,18 +142,18 @@ def _outcomes(answers: list[Answer]) -> list[RequestOutcome]:
 
 def _winners(outcome: RequestOutcome) -> dict[int, str]:
     """Whoever earned by this request, with the id that she was told."""
-    refused = {refusal.line for refusal in outcome.refusals}
+    refused = {refusal.line for refusal in outcome.failures}
     return {
         customer: ids.earned_badge_id(outcome.request_key, line)
-        for line, customer in enumerate(outcome.audience)
+        for line, customer in enumerate(outcome.customer_ids)
         if line not in refused
     }
 
 
 def _refused(outcome: RequestOutcome) -> dict[int, str | None]:
     """Whoever got 1040 by this request, with the id that she was told stands in the way."""
-    assert {refusal.reason for refusal in outcome.refusals} <= {RefusalReason.ALREADY_HELD}
-    return {outcome.audience[refusal.line]: refusal.standing_id for refusal in outcome.refusals}
+    assert {refusal.reason for refusal in outcome.failures} <= {FailureReason.ALREADY_HELD}
+    return {outcome.customer_ids[refusal.line]: refusal.conflicting_id for refusal in outcome.failures}
 
 
 def _places(held: list[ledger.Earned]) -> list[tuple[int, int]]:

@@ -8,12 +8,12 @@ from contextlib import AbstractAsyncContextManager
 
 import httpx
 
-from cockade import compose
+from cockade import app
+from cockade.app import Services
 from cockade.badge import store as badge_store
-from cockade.compose import Services
 from cockade.config import Config
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import BulkCommand, OwnerType
+from cockade.request.model import IssueCommand, OwnerType
 from tests.concurrency import ledger
 from tests.concurrency.workers import Answer, Crew, EarnOnce
 from tests.support import REFERENCE, Org, client_for, earn_bulk_body
@@ -41,7 +41,7 @@ async def test_twenty_at_once_with_one_id_make_one_set_of_issuances(org: Org, da
 async def test_of_eight_processes_with_one_id_one_wins(crew: Crew, org: Org, database_url: str) -> None:
     for number in range(5):
         badge_id = await org.make_badge()
-        command = BulkCommand(
+        command = IssueCommand(
             request_id=f"one id {number}",
             badge_id=BadgeId(badge_id),
             customers=[CustomerId(customer) for customer in range(1, 501)],
@@ -174,7 +174,7 @@ async def test_request_that_was_refused_is_not_told(org: Org) -> None:
 
 
 def _impatient(url: str) -> AbstractAsyncContextManager[Services]:
-    return compose.running_services(url, Config(pool_size=3, lock_timeout_s=1))
+    return app.running_services(url, Config(pool_size=3, lock_timeout_s=1))
 
 
 def _code(answer: httpx.Response) -> int:

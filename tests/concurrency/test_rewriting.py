@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import BulkCommand, OwnerType
+from cockade.request.model import IssueCommand, OwnerType
 from cockade.storage.connection import Connection
 from tests.concurrency import ledger
 from tests.concurrency.workers import Crew, EarnAll
@@ -23,15 +23,15 @@ CAPPED: dict[str, Any] = {
 
 # Each row of the ledger has its place in the audience of its request, and each place of those who earned has its row.
 STRAY_ROWS = """
-    select e.customer_id, r.request_id, e.line, r.audience[e.line + 1]
+    select e.customer_id, r.request_id, e.line, r.customer_ids[e.line + 1]
     from earned_badge e join badge b using (badge_key)
     left join request r on r.org_id = b.org_id and r.request_key = e.request_key
-    where b.org_id = $1 and r.audience[e.line + 1] is distinct from e.customer_id"""
+    where b.org_id = $1 and r.customer_ids[e.line + 1] is distinct from e.customer_id"""
 STRAY_PLACES = """
     select r.request_id, place.line, place.customer_id
-    from request r cross join lateral unnest(r.audience) with ordinality as place (customer_id, line)
+    from request r cross join lateral unnest(r.customer_ids) with ordinality as place (customer_id, line)
     where r.org_id = $1 and place.customer_id <> 0
-      and not exists (select from json_array_elements(r.refusals) as refused
+      and not exists (select from json_array_elements(r.failures) as refused
                       where (refused ->> 0)::integer = place.line - 1)
       and not exists (select from earned_badge e
                       where e.badge_key = r.badge_key and e.customer_id = place.customer_id
@@ -43,13 +43,13 @@ MISCOUNTED = """
                         where e.badge_key = b.badge_key and e.revoked_at is null) every
     cross join lateral (select coalesce(sum(c.earned), 0) as earned from badge_count c
                         where c.badge_key = b.badge_key) counted
-    cross join lateral (select coalesce(sum(t.earned), 0) as earned from tally t
-                        where t.badge_key = b.badge_key and t.grain_s = 0) tallied
-    where b.org_id = $1 and (counted.earned <> every.earned or b.is_capped and tallied.earned <> every.earned)"""
+    cross join lateral (select coalesce(sum(t.earned), 0) as earned from badge_limit_counter t
+                        where t.badge_key = b.badge_key and t.bucket_s = 0) tallied
+    where b.org_id = $1 and (counted.earned <> every.earned or b.has_badge_limit and tallied.earned <> every.earned)"""
 NAMED = """
     select (select count(*) from earned_badge e join badge b using (badge_key)
             where b.org_id = $1 and e.customer_id = $2),
-           (select count(*) from request where org_id = $1 and $2 = any(audience))"""
+           (select count(*) from request where org_id = $1 and $2 = any(customer_ids))"""
 
 
 async def test_rewriting_beside_those_who_issue_leaves_nothing_by_halves(
@@ -61,15 +61,15 @@ async def test_rewriting_beside_those_who_issue_leaves_nothing_by_halves(
     issuing = asyncio.create_task(asyncio.to_thread(crew.run, _jobs(crew, org, badges)))
     rewritten = rounds = 0
     while not issuing.done():
-        erased = await org.services.rewriting.erase(org.caller, CustomerId(ERASED))
-        merged = await org.services.rewriting.merge(org.caller, CustomerId(SOURCE), CustomerId(INTO))
+        erased = await org.services.customer_data.erase(org.caller, CustomerId(ERASED))
+        merged = await org.services.customer_data.merge(org.caller, CustomerId(SOURCE), CustomerId(INTO))
         rewritten += erased.earned_badges + merged.earned_badges
         rounds += 1
     assert sum(await issuing) > 0
     assert rounds > 3
     assert rewritten > 0, "nothing was issued meanwhile, so that nothing was tested"
-    await org.services.rewriting.erase(org.caller, CustomerId(ERASED))
-    await org.services.rewriting.merge(org.caller, CustomerId(SOURCE), CustomerId(INTO))
+    await org.services.customer_data.erase(org.caller, CustomerId(ERASED))
+    await org.services.customer_data.merge(org.caller, CustomerId(SOURCE), CustomerId(INTO))
 
     async with ledger.connection(database_url) as opened:
         for violations in (STRAY_ROWS, STRAY_PLACES, MISCOUNTED):
@@ -89,7 +89,7 @@ async def test_whatever_she_gets_while_she_is_looked_for_is_erased_too(org: Org,
             "select badge_key from badge where org_id = $1 and badge_id = $2", org.caller.org_id, held
         )
         await opened.execute("select pg_advisory_xact_lock_shared(1, $1)", badge_key)
-        erasing = asyncio.create_task(org.services.rewriting.erase(org.caller, CustomerId(ERASED)))
+        erasing = asyncio.create_task(org.services.customer_data.erase(org.caller, CustomerId(ERASED)))
         await ledger.await_blocked(opened, opened.get_server_pid())
         assert (await org.earn_bulk(gained, [ERASED])).status_code == 200
     assert (await erasing).earned_badges == 2
@@ -108,10 +108,10 @@ def _jobs(crew: Crew, org: Org, badges: list[BadgeId]) -> list[EarnAll]:
     """Calls in random order, each for some of the customers; `badges` become known to them one after the other."""
     chance = random.Random(SEED)
 
-    def command(process: int, number: int) -> BulkCommand:
+    def command(process: int, number: int) -> IssueCommand:
         customers = [CustomerId(customer) for customer in (ERASED, SOURCE, INTO, *BYSTANDERS)]
         known = badges[: 4 + number * len(badges) // CALLS]
-        return BulkCommand(
+        return IssueCommand(
             request_id=f"{process}-{number}",
             badge_id=chance.choice([*known, badges[-1]]),
             customers=chance.sample(customers, chance.randint(2, len(customers))),

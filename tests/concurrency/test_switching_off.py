@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from cockade.errors import NotClaimed, NotLive, Refused
+from cockade.errors import NotClaimed, NotLive, RequestRejected
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import BulkCommand, OwnerType
+from cockade.request.model import IssueCommand, OwnerType
 from tests.concurrency import ledger
 from tests.concurrency.workers import Crew, EarnUntilRefused
 from tests.support import REFERENCE, TRIGGER, Org
@@ -35,7 +35,7 @@ def _unclaim(org: Org, badge_id: str) -> Coroutine[Any, Any, httpx.Response]:
 
 def _job(org: Org, badge_id: str, place: int) -> EarnUntilRefused:
     """Customers of its own, so that the processes run side by side."""
-    command = BulkCommand(
+    command = IssueCommand(
         request_id=f"{badge_id}-{place}",
         badge_id=BadgeId(badge_id),
         customers=[CustomerId(place * APART + customer) for customer in range(1, BATCH + 1)],
@@ -53,7 +53,7 @@ BOTH = pytest.mark.parametrize(
 
 @BOTH
 async def test_nothing_is_issued_after_the_answer(
-    crew: Crew, org: Org, database_url: str, switch: Switch, refusal: type[Refused]
+    crew: Crew, org: Org, database_url: str, switch: Switch, refusal: type[RequestRejected]
 ) -> None:
     for _ in range(10):
         badge_id = await org.make_badge()
@@ -71,7 +71,7 @@ async def test_nothing_is_issued_after_the_answer(
 
 @BOTH
 async def test_answer_waits_for_whoever_is_issuing(
-    org: Org, database_url: str, switch: Switch, refusal: type[Refused]
+    org: Org, database_url: str, switch: Switch, refusal: type[RequestRejected]
 ) -> None:
     badge_id = await org.make_badge()
     async with ledger.connection(database_url) as holder:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import BulkCommand, OwnerType
+from cockade.request.model import IssueCommand, OwnerType
 from tests.concurrency import ledger
 from tests.concurrency.test_rewriting import MISCOUNTED
 from tests.concurrency.workers import Crew, EarnOnce, UndoOnce
@@ -56,7 +56,7 @@ async def test_undoing_beside_revoking_single_ones_counts_each_once(org: Org, da
         assert answer.status_code in (200, 409), answer.text
         return answer.status_code == 200
 
-    undoing = asyncio.create_task(org.services.undoing.undo(org.caller, "contested"))
+    undoing = asyncio.create_task(org.services.undo.undo(org.caller, "contested"))
     revoked = await asyncio.gather(*(revoke(entry) for entry in issued[:60]))
     undone = await undoing
     assert undone.revoked + sum(revoked) == CUSTOMERS, "none twice, and none left"
@@ -84,8 +84,8 @@ async def test_undoing_beside_those_who_issue_the_same_leaves_each_customer_with
         await _require_counts(org, database_url)
 
 
-def _command(badge_id: str, request_id: str) -> BulkCommand:
-    return BulkCommand(
+def _command(badge_id: str, request_id: str) -> IssueCommand:
+    return IssueCommand(
         request_id=request_id,
         badge_id=BadgeId(badge_id),
         customers=[CustomerId(customer) for customer in range(1, CUSTOMERS + 1)],

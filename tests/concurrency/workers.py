@@ -13,14 +13,14 @@ from typing import Any, Protocol, cast
 from msgspec import Struct, structs
 from prometheus_client import REGISTRY
 
-from cockade import compose, logs
-from cockade.access.model import Caller
-from cockade.compose import Services
+from cockade import app, logs
+from cockade.app import Services
+from cockade.auth.model import Caller
 from cockade.config import Config
-from cockade.errors import Refused
+from cockade.errors import RequestRejected
 from cockade.ids import CustomerId
 from cockade.metrics import retries
-from cockade.request.model import BulkCommand, RequestOutcome
+from cockade.request.model import IssueCommand, RequestOutcome
 
 READY_S_MAX = 60
 ANSWER_S_MAX = 120
@@ -40,7 +40,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     outcome: RequestOutcome | None = None
     refusal: str | None = None
     """The name of the error that refused the whole request."""
-    collisions: float = 0
+    issue_conflicts: float = 0
     """By how much the process's counter of collisions went up."""
     retried: list[str] = []
     """The causes for which a transaction ran again."""
@@ -50,18 +50,20 @@ class EarnOnce(Struct, frozen=True, kw_only=True):
     """One call. Whatever is no refusal by the rules is not caught: it ends the process, and so the test."""
 
     caller: Caller
-    command: BulkCommand
+    command: IssueCommand
 
     async def run(self, services: Services) -> Answer:
         """Answers an Answer."""
-        collisions, retried = _collisions(), _retried()
+        issue_conflicts, retried = _collisions(), _retried()
         outcome = refusal = None
         try:
             outcome = await services.earning.earn_bulk(self.caller, self.command)
-        except Refused as error:
+        except RequestRejected as error:
             refusal = type(error).__name__
         again = [cause for cause, count in _retried().items() if count > retried.get(cause, 0)]
-        return Answer(outcome=outcome, refusal=refusal, collisions=_collisions() - collisions, retried=again)
+        return Answer(
+            outcome=outcome, refusal=refusal, issue_conflicts=_collisions() - issue_conflicts, retried=again
+        )
 
 
 class UndoOnce(Struct, frozen=True, kw_only=True):
@@ -72,7 +74,7 @@ class UndoOnce(Struct, frozen=True, kw_only=True):
 
     async def run(self, services: Services) -> tuple[int, int]:
         """Answers how many it revoked, and how many had been revoked before."""
-        undone = await services.undoing.undo(self.caller, self.request_id)
+        undone = await services.undo.undo(self.caller, self.request_id)
         return undone.revoked, undone.already_revoked
 
 
@@ -80,19 +82,19 @@ class EarnAll(Struct, frozen=True, kw_only=True):
     """Call after call, in the order given."""
 
     caller: Caller
-    commands: list[BulkCommand]
+    commands: list[IssueCommand]
 
     async def run(self, services: Services) -> int:
         """Answers how many customers earned."""
         outcomes = [await services.earning.earn_bulk(self.caller, command) for command in self.commands]
-        return sum(len(outcome.audience) - len(outcome.refusals) for outcome in outcomes)
+        return sum(len(outcome.customer_ids) - len(outcome.failures) for outcome in outcomes)
 
 
 class EarnUntilRefused(Struct, frozen=True, kw_only=True):
     """Call after call, each for the next customers, until one is refused as a whole."""
 
     caller: Caller
-    command: BulkCommand
+    command: IssueCommand
     """The first call; the others add its size to its customers and a number to its request id."""
 
     async def run(self, services: Services) -> tuple[int, str]:
@@ -106,9 +108,9 @@ class EarnUntilRefused(Struct, frozen=True, kw_only=True):
             )
             try:
                 outcome = await services.earning.earn_bulk(self.caller, command)
-            except Refused as error:
+            except RequestRejected as error:
                 return earned, type(error).__name__
-            earned += len(outcome.audience) - len(outcome.refusals)
+            earned += len(outcome.customer_ids) - len(outcome.failures)
         raise AssertionError("nobody refused")
 
 
@@ -157,8 +159,8 @@ def work(url: str, barrier: Barrier, jobs: Connection) -> None:
 
 
 async def _work(url: str, barrier: Barrier, jobs: Connection) -> None:
-    async with compose.running_services(url, Config(pool_size=2)) as services:
-        await services.access.list_orgs()  # the connection is made before the first race, not in it
+    async with app.running_services(url, Config(pool_size=2)) as services:
+        await services.auth.list_orgs()  # the connection is made before the first race, not in it
         while True:
             try:
                 job: Job = jobs.recv()

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 import pytest_asyncio
 
-from cockade.compose import Services
+from cockade.app import Services
 from tests.support import Org, make_org
 
 

@@ -15,9 +15,8 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from cockade import compose
+from cockade.app import create_app, create_services
 from cockade.config import Config
-from cockade.http.app import create_app
 from tests.support import TRIGGER, Org
 
 ROOT = "http://test"
@@ -87,7 +86,7 @@ async def have_org_meta(org: Org, _: Scene) -> None:
 
 
 async def place_events(org: Org, _: Scene) -> None:
-    await org.services.events.place()
+    await org.services.events.assign_positions()
 
 
 async def pause(org: Org, scene: Scene) -> None:
@@ -253,7 +252,7 @@ def _replaced(value: Any, scene: Scene, operation: Operation) -> Any:
 
 def openapi() -> dict[str, Any]:
     """The document, without a database."""
-    app: Any = create_app(compose.services("postgresql://nowhere", Config()))
+    app: Any = create_app(create_services("postgresql://nowhere", Config()))
     return app._app.openapi_schema.to_schema()
 
 

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from cockade.access.model import AccessGroup, NewCredential
-from cockade.access.service import ALGORITHM, FIRST_KEY_ID, ISSUER, AccessService
-from cockade.compose import Services
+from cockade.app import Services
+from cockade.auth.model import AccessGroup, NewCredential
+from cockade.auth.service import ALGORITHM, FIRST_KEY_ID, ISSUER, AuthService
 from cockade.errors import CredentialNotFound, OrgNotFound, UsernameTaken
 from cockade.ids import OrgId
 from tests.http.answers import failure, message, success
@@ -100,7 +100,7 @@ async def test_the_scheme_is_written_in_any_case(
 
 async def test_a_secret_may_be_anything(shared_org: Org, anybody: httpx.AsyncClient) -> None:
     for secret in ("5f4dcc3b5aa765d61d8327deb882cf99", "mit:Doppelpunkt und ü 🧦"):
-        made = await shared_org.services.access.create_credential(
+        made = await shared_org.services.auth.create_credential(
             shared_org.caller.org_id, secrets.token_hex(6), secret=secret
         )
         answer = await anybody.get("/badgeMeta", headers={"Authorization": basic_of(made)})
@@ -124,7 +124,7 @@ async def test_two_different_credentials_are_refused(
     shared_org: Org, anybody: httpx.AsyncClient, headers: list[tuple[str, str]]
 ) -> None:
     token = await token_of(shared_org, anybody)
-    other = await shared_org.services.access.create_credential(shared_org.caller.org_id, secrets.token_hex(6))
+    other = await shared_org.services.auth.create_credential(shared_org.caller.org_id, secrets.token_hex(6))
     values = {
         "$basic": basic_of(shared_org.credential),
         "$other": basic_of(other),
@@ -164,7 +164,7 @@ async def test_a_badge_of_another_org_does_not_exist(shared_org: Org, other_org:
 async def test_a_reader_may_read_and_nothing_else(shared_org: Org) -> None:
     badge_id, request_id = await shared_org.make_badge(), secrets.token_hex(8)
     success(await shared_org.earn_bulk(badge_id, [1], requestId=request_id))
-    reader = await shared_org.services.access.create_credential(
+    reader = await shared_org.services.auth.create_credential(
         shared_org.caller.org_id, secrets.token_hex(6), access_group=AccessGroup.READ_ONLY
     )
     async with client_for(shared_org.services, reader) as client:
@@ -206,7 +206,7 @@ async def test_a_token_is_given_in_the_contracts_form_and_taken_in_both_headers(
 
 
 async def test_a_token_of_a_reader_may_only_read(shared_org: Org, anybody: httpx.AsyncClient) -> None:
-    reader = await shared_org.services.access.create_credential(
+    reader = await shared_org.services.auth.create_credential(
         shared_org.caller.org_id,
         secrets.token_hex(6),
         access_group=AccessGroup.READ_ONLY,
@@ -303,7 +303,7 @@ async def test_the_standard_form_survives_what_is_no_form(anybody: httpx.AsyncCl
 
 
 async def signing_key(services: Services) -> bytes:
-    await services.access._signing_keys()
+    await services.auth._signing_keys()
     found = await services.database.transaction(
         "test.keys", lambda tx: tx.rows("select key_id, secret from signing_key order by created_at desc")
     )
@@ -362,11 +362,11 @@ async def test_a_token_ends_with_its_time(shared_org: Org) -> None:
         "end": now + timedelta(hours=1),
     }
     database = shared_org.services.database
-    access = {name: AccessService(database, lambda at=at: at) for name, at in instants.items()}
+    auth = {name: AuthService(database, lambda at=at: at) for name, at in instants.items()}
     credential = shared_org.credential
-    token = await access["issuing"].generate_token(credential.client_key, credential.client_secret)
+    token = await auth["issuing"].generate_token(credential.client_key, credential.client_secret)
     for name, status in (("issuing", 200), ("later", 200), ("end", 401)):
-        services = msgspec.structs.replace(shared_org.services, access=access[name])
+        services = msgspec.structs.replace(shared_org.services, auth=auth[name])
         async with client_for(services, None) as client:
             answer = await client.get("/badgeMeta", headers={TOKEN_HEADER: token.access_token})
             assert (name, answer.status_code) == (name, status)
@@ -376,14 +376,14 @@ async def test_a_revoked_credential_is_refused_by_every_way_in(
     shared_org: Org, anybody: httpx.AsyncClient
 ) -> None:
     services = shared_org.services
-    made = await services.access.create_credential(shared_org.caller.org_id, secrets.token_hex(6))
+    made = await services.auth.create_credential(shared_org.caller.org_id, secrets.token_hex(6))
     key = {"key": made.client_key, "secret": made.client_secret}
     token = (await anybody.post(f"{ROOT}/v3/oauth/token/generate", json=key)).json()["data"]["accessToken"]
     ways = [{"Authorization": basic_of(made)}, {TOKEN_HEADER: token}]
     assert [(await anybody.get("/badgeMeta", headers=way)).status_code for way in ways] == [200, 200]
-    await services.access.revoke_credential(made.username)
+    await services.auth.revoke_credential(made.username)
     # What was proved is remembered for a minute; another process remembers nothing.
-    elsewhere = msgspec.structs.replace(services, access=AccessService(services.database, services.clock))
+    elsewhere = msgspec.structs.replace(services, auth=AuthService(services.database, services.clock))
     async with client_for(elsewhere, None) as client:
         for way in ways:
             assert_unknown(await client.get("/badgeMeta", headers=way))
@@ -393,16 +393,16 @@ async def test_a_revoked_credential_is_refused_by_every_way_in(
 async def test_services_share_their_keys(shared_org: Org, anybody: httpx.AsyncClient) -> None:
     token = await token_of(shared_org, anybody)
     services = shared_org.services
-    elsewhere = msgspec.structs.replace(services, access=AccessService(services.database, services.clock))
+    elsewhere = msgspec.structs.replace(services, auth=AuthService(services.database, services.clock))
     async with client_for(elsewhere, None) as client:
         assert (await client.get("/badgeMeta", headers={TOKEN_HEADER: token})).status_code == 200
 
 
 async def test_a_username_is_taken_once_everywhere(shared_org: Org, other_org: Org) -> None:
-    access = shared_org.services.access
+    auth = shared_org.services.auth
     with pytest.raises(UsernameTaken):
-        await access.create_credential(other_org.caller.org_id, shared_org.credential.username)
+        await auth.create_credential(other_org.caller.org_id, shared_org.credential.username)
     with pytest.raises(OrgNotFound):
-        await access.create_credential(OrgId(1), secrets.token_hex(6))
+        await auth.create_credential(OrgId(1), secrets.token_hex(6))
     with pytest.raises(CredentialNotFound):
-        await access.revoke_credential(secrets.token_hex(6))
+        await auth.revoke_credential(secrets.token_hex(6))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cockade.access.model import AccessGroup
 from cockade.audit.model import COMMAND_LINE, Action
+from cockade.auth.model import AccessGroup
 from cockade.ids import OrgId
 from tests.http.answers import failure, success
 from tests.support import TRIGGER, Org, client_for
@@ -32,8 +32,8 @@ async def entries(org: Org, **wanted: Any) -> list[dict[str, Any]]:
 
 
 async def create_org(org: Org) -> dict[str, Any]:
-    made = await org.services.access.create_org("Audited", "Asia/Tokyo")
-    other = await org.services.access.create_credential(made.org_id, f"audited-{made.org_id}")
+    made = await org.services.auth.create_org("Audited", "Asia/Tokyo")
+    other = await org.services.auth.create_credential(made.org_id, f"audited-{made.org_id}")
     client = client_for(org.services, other)
     details = {"name": "Audited", "timeZone": "Asia/Tokyo"}
     return {"subject": str(made.org_id), "username": COMMAND_LINE, "details": details, "client": client}
@@ -42,13 +42,13 @@ async def create_org(org: Org) -> dict[str, Any]:
 async def update_org(org: Org) -> dict[str, Any]:
     expected = await create_org(org)
     for _ in range(2):
-        await org.services.access.set_request_id_is_key(OrgId(int(expected["subject"])), True)
+        await org.services.auth.set_request_id_is_key(OrgId(int(expected["subject"])), True)
     return {**expected, "details": {"requestIdIsKey": True}}
 
 
 async def create_credential(org: Org) -> dict[str, Any]:
     name = unique()
-    await org.services.access.create_credential(
+    await org.services.auth.create_credential(
         org.caller.org_id, name, access_group=AccessGroup.READ_ONLY, token_ttl_minutes=5
     )
     details = {"accessGroup": "read-only", "tokenTtlMinutes": 5}
@@ -58,7 +58,7 @@ async def create_credential(org: Org) -> dict[str, Any]:
 async def revoke_credential(org: Org) -> dict[str, Any]:
     name = (await create_credential(org))["subject"]
     for _ in range(2):
-        await org.services.access.revoke_credential(name)
+        await org.services.auth.revoke_credential(name)
     return {"subject": name, "username": COMMAND_LINE, "details": {}}
 
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from cockade.compose import Services
+from cockade.app import Services
 from cockade.ids import CredentialId
-from cockade.throttle.service import CallThrottle
+from cockade.rate_limit.service import RateLimiter
 from tests.http.answers import failure, success
 from tests.support import Org, client_for
 
@@ -30,7 +30,7 @@ class Instant:
 
 
 def limited(services: Services, limit: int, instant: Instant) -> Services:
-    return msgspec.structs.replace(services, calls=CallThrottle(services.database, instant, limit))
+    return msgspec.structs.replace(services, rate_limiter=RateLimiter(services.database, instant, limit))
 
 
 async def test_a_credential_makes_its_calls_and_no_more(org: Org) -> None:
@@ -51,7 +51,7 @@ async def test_a_credential_makes_its_calls_and_no_more(org: Org) -> None:
 
 async def test_it_is_off_by_default(org: Org) -> None:
     answer = await org.client.get("/badgeMeta")
-    assert org.services.calls is None
+    assert org.services.rate_limiter is None
     assert not [name for name in answer.headers if re.match("ratelimit", name, re.IGNORECASE)]
 
 
@@ -59,15 +59,15 @@ async def test_it_is_off_by_default(org: Org) -> None:
 async def test_processes_share_the_limit(services: Services, limit: int, lost_max: int) -> None:
     """Three processes, each asked by many callers at once: never more than the limit, and hardly fewer."""
     credential_id = CredentialId(secrets.randbelow(2**62))
-    processes = [CallThrottle(services.database, Instant(), limit) for _ in range(3)]
-    calls = [processes[n % 3].take_call(credential_id) for n in range(limit + 30)]
+    processes = [RateLimiter(services.database, Instant(), limit) for _ in range(3)]
+    calls = [processes[n % 3].take(credential_id) for n in range(limit + 30)]
     allowed = sum(allowance.left >= 0 for allowance in await asyncio.gather(*calls))
     assert limit - lost_max <= allowed <= limit
 
 
 async def test_a_clock_that_is_behind_gains_nothing(services: Services) -> None:
     credential_id, behind = CredentialId(secrets.randbelow(2**62)), Instant()
-    ahead = CallThrottle(services.database, Instant(), 2)
-    assert [(await ahead.take_call(credential_id)).left for _ in range(3)] == [1, 0, -1]
+    ahead = RateLimiter(services.database, Instant(), 2)
+    assert [(await ahead.take(credential_id)).left for _ in range(3)] == [1, 0, -1]
     behind.at -= timedelta(minutes=1)
-    assert (await CallThrottle(services.database, behind, 2).take_call(credential_id)).left == -1
+    assert (await RateLimiter(services.database, behind, 2).take(credential_id)).left == -1

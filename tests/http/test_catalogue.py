@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from cockade.access.model import AccessGroup
+from cockade.auth.model import AccessGroup
 from cockade.badge.model import BadgeDraft, EarnType, NeverExpiry, Presentation
 from cockade.errors import InvalidInput
 from cockade.request.model import OwnerType
@@ -112,7 +112,7 @@ async def test_a_change_of_a_group_replaces_what_is_sent(
 
 async def test_a_group_says_who_changed_it(org: Org) -> None:
     made = await make_group(org)
-    other = await org.services.access.create_credential(org.caller.org_id, unique("other"))
+    other = await org.services.auth.create_credential(org.caller.org_id, unique("other"))
     async with client_for(org.services, other) as client:
         changed = success(await client.put(f"/{made['id']}", json={"rank": 1}))
     assert (changed["createdBy"], changed["lastUpdatedBy"]) == (org.credential.username, other.username)
@@ -458,7 +458,10 @@ async def test_the_badge_service_asks_for_custom_fields_whoever_calls_it(org: Or
     )
     with pytest.raises(InvalidInput) as caught:
         await org.services.badges.create(org.caller, wrong)
-    assert [fault.reference for fault in caught.value.faults()] == ["startOn", "customFields.size"]
+    assert [field_error.reference for field_error in caught.value.field_errors()] == [
+        "startOn",
+        "customFields.size",
+    ]
 
 
 # Org meta
@@ -539,7 +542,7 @@ async def test_nobody_sees_the_catalogue_of_another_org(shared_org: Org, other_o
 
 async def test_who_may_only_read_changes_nothing(org: Org) -> None:
     group = await make_group(org)
-    reader = await org.services.access.create_credential(
+    reader = await org.services.auth.create_credential(
         org.caller.org_id, unique("reader"), access_group=AccessGroup.READ_ONLY
     )
     async with client_for(org.services, reader) as client:

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from httpx import Response
 
+from cockade.api.customer.schemas import IDENTIFIER_HEADER, customer_of
 from cockade.config import Config
 from cockade.errors import CustomerNotFound, InvalidInput
-from cockade.http.customers import IDENTIFIER_HEADER, customer_of
-from cockade.http.requests import ApiRequest
+from cockade.http.request import ApiRequest
 from cockade.metrics import retries
 from tests.http.answers import failure, message, success
 from tests.support import Org, client_for
@@ -146,13 +146,13 @@ async def test_identifiers_of_the_longest_kind_fit(shared_org: Org) -> None:
 
 
 async def test_more_entries_than_a_call_takes_are_refused(shared_org: Org) -> None:
-    services = msgspec.structs.replace(shared_org.services, config=Config(customers_max=3))
+    services = msgspec.structs.replace(shared_org.services, config=Config(max_customers_per_request=3))
     body = {"identifiers": [entry(1, unique()) for _ in range(4)]}
     async with client_for(services, shared_org.credential) as client:
         answer = await client.put("/customers/identifiers", json=body)
         assert failure(answer, 400) == [(400, "identifiers")]
         assert "4 entries" in message(answer)
-        assert "at most 3 (COCKADE_CUSTOMERS_MAX)" in message(answer)
+        assert "at most 3 (COCKADE_MAX_CUSTOMERS_PER_REQUEST)" in message(answer)
         body["identifiers"].pop()
         assert success(await client.put("/customers/identifiers", json=body))["createdCount"] == 3
 
@@ -196,8 +196,8 @@ async def test_without_the_header_a_path_names_a_customer_by_her_id(shared_org: 
 async def test_what_is_no_customer_id_is_told(shared_org: Org, segment: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         await find(shared_org, segment, None)
-    [fault] = caught.value.faults()
-    assert (fault.code, fault.message, fault.reference) == (400, NO_CUSTOMER, "customerId")
+    [field_error] = caught.value.field_errors()
+    assert (field_error.code, field_error.message, field_error.reference) == (400, NO_CUSTOMER, "customerId")
 
 
 @pytest.mark.parametrize(
@@ -250,6 +250,6 @@ async def test_an_unknown_kind_of_identifier_is_told_with_those_there_are(
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
         await find(shared_org, "1", header)
-    [fault] = caught.value.faults()
-    assert (fault.code, fault.reference) == (400, IDENTIFIER_HEADER)
-    assert fault.message == "Must be one of email, mobile, externalId, cardNumber."
+    [field_error] = caught.value.field_errors()
+    assert (field_error.code, field_error.reference) == (400, IDENTIFIER_HEADER)
+    assert field_error.message == "Must be one of email, mobile, externalId, cardNumber."

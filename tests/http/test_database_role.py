@@ -18,12 +18,12 @@ import pytest
 import pytest_asyncio
 from msgspec import Struct
 
-from cockade import compose
+from cockade import app
 from cockade.config import Config
 from cockade.errors import SetupError
 from cockade.storage.connection import Connection
 from cockade.storage.database import connect
-from cockade.storage.rights import RIGHTS, grant, require_rights
+from cockade.storage.grants import GRANTS, grant, require_grants
 from tests.http.operations import Operation, openapi, operations, set_the_scene
 from tests.support import TRIGGER, Org, client_for, make_org, migrated_database
 
@@ -80,10 +80,8 @@ def _as(url: str, user: str) -> str:
 async def org(place: Place) -> AsyncGenerator[Org]:
     """Made by the owner, served by the role."""
     async with (
-        compose.running_services(place.owner_url, Config(pool_size=2)) as owners,
-        compose.running_services(
-            place.role_url, Config(pool_size=4, calls_per_minute_max=100_000)
-        ) as services,
+        app.running_services(place.owner_url, Config(pool_size=2)) as owners,
+        app.running_services(place.role_url, Config(pool_size=4, rate_limit_per_minute=100_000)) as services,
     ):
         made = await make_org(owners, "bound")
         await made.client.aclose()
@@ -136,7 +134,7 @@ async def test_a_worker_does_its_jobs_under_the_role(org: Org) -> None:
             assert not working.done(), working
             await asyncio.sleep(0.05)
             job = (await org.client.get(f"{place}/{job['jobId']}")).json()["data"]
-    await org.services.jobs.sweep()
+    await org.services.jobs.cleanup()
     stop.set()
     await working
     assert job["counts"]["issued"] == 2
@@ -144,10 +142,10 @@ async def test_a_worker_does_its_jobs_under_the_role(org: Org) -> None:
 
 async def test_each_table_has_a_decision(connection: Connection) -> None:
     tables = await connection.fetch("select tablename from pg_tables where schemaname = current_schema()")
-    assert {row[0] for row in tables} == set(RIGHTS), "add a line to RIGHTS of storage/rights.py"
+    assert {row[0] for row in tables} == set(GRANTS), "add a line to RIGHTS of storage/rights.py"
 
 
-@pytest.mark.parametrize("table", RIGHTS)
+@pytest.mark.parametrize("table", GRANTS)
 async def test_the_role_has_its_rights_and_no_others(connection: Connection, table: str) -> None:
     held = await connection.fetch(
         "select p from unnest($2::text[]) p where case when p in ('select', 'insert', 'update', 'references')"
@@ -155,7 +153,7 @@ async def test_the_role_has_its_rights_and_no_others(connection: Connection, tab
         table,
         list(PRIVILEGES),
     )
-    assert {row[0] for row in held} == {right.split()[0] for right in RIGHTS[table]}
+    assert {row[0] for row in held} == {right.split()[0] for right in GRANTS[table]}
 
 
 @pytest.mark.parametrize(
@@ -187,19 +185,19 @@ async def test_what_it_need_not_do_it_cannot(connection: Connection, statement: 
 
 
 async def test_the_command_says_what_it_did(place: Place) -> None:
-    assert place.granted == {"role": place.role, "tables": len(RIGHTS), "warnings": []}
+    assert place.granted == {"role": place.role, "tables": len(GRANTS), "warnings": []}
 
 
 async def test_a_right_that_is_lacking_is_said_before_anything_is_served(place: Place) -> None:
     owner, role = await connect(place.owner_url), await connect(place.role_url)
     try:
-        await require_rights(role)
+        await require_grants(role)
         await owner.execute(f"revoke insert on request from {place.role}")
         with pytest.raises(SetupError, match=r"insert on request.*cockade db grant"):
-            await require_rights(role)
+            await require_grants(role)
         await owner.execute(f"grant delete on audit_entry to {place.role}")
         assert await grant(owner, place.role) == []
-        await require_rights(role)
+        await require_grants(role)
         assert not await role.fetchval("select has_table_privilege('audit_entry', 'delete')")
     finally:
         await owner.close()

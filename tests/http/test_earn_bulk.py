@@ -272,7 +272,7 @@ async def test_one_customer_more_than_the_limit_is_refused_by_its_number(shared_
     answer = await shared_org.earn_bulk(await shared_org.make_badge(), list(range(1, 100_002)))
     assert failure(answer, 400) == [(400, "customerIds")]
     assert "100000" in message(answer)
-    assert "COCKADE_CUSTOMERS_MAX" in message(answer)
+    assert "COCKADE_MAX_CUSTOMERS_PER_REQUEST" in message(answer)
 
 
 async def test_whoever_holds_the_badge_is_refused_with_the_one_she_holds(shared_org: Org) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cockade import clock
-from cockade.compose import Services
+from cockade.app import Services
 from cockade.event.model import EventKind
 from cockade.event.service import EventService
 from tests.http.answers import failure, success
@@ -21,7 +21,7 @@ EXPIRED = {"startOn": "2023-01-01T00:00:00Z"}
 
 async def feed(org: Org, after: str | None = None, limit: int = 1000) -> tuple[list[dict[str, Any]], str]:
     """All that is behind `after`, read in pieces, and where it ends."""
-    await org.services.events.place()
+    await org.services.events.assign_positions()
     events: list[dict[str, Any]] = []
     while True:
         params: dict[str, Any] = {"limit": limit} | ({"after": after} if after else {})
@@ -202,7 +202,7 @@ async def test_it_is_the_same_in_pieces_of_any_size(org: Org, limit: int) -> Non
 async def test_the_end_is_where_the_future_begins(org: Org) -> None:
     badge_id = await org.make_badge()
     success(await org.earn_bulk(badge_id, [1]))
-    await org.services.events.place()
+    await org.services.events.assign_positions()
     page = success(await org.client.get("/events", params={"after": "latest"}))
     assert (page["events"], page["hasMore"]) == ([], False)
     success(await org.earn_bulk(badge_id, [2]))
@@ -260,7 +260,7 @@ CALL_S_MAX = 60
 
 async def wait(org: Org, time: timedelta) -> None:
     """What the worker does when so much time has passed."""
-    await EventService(org.services.database, lambda: clock.now() + time, 30, CALL_S_MAX).place()
+    await EventService(org.services.database, lambda: clock.now() + time, 30, CALL_S_MAX).assign_positions()
 
 
 async def revoke(org: Org, badge_id: str, issued: dict[str, Any]) -> None:
@@ -275,7 +275,7 @@ async def revoke(org: Org, badge_id: str, issued: dict[str, Any]) -> None:
 async def count_endings(org: Org) -> int:
     return await org.services.database.transaction(
         "test.endings",
-        lambda tx: tx.value("select count(*) from ending where org_id = $1", org.caller.org_id),
+        lambda tx: tx.value("select count(*) from pending_expiry where org_id = $1", org.caller.org_id),
     )
 
 
@@ -320,7 +320,7 @@ async def test_nothing_is_noted_of_what_never_ends_and_enrolments_end_unheard(or
         "issuedBadgeExpiry": A_DAY["earnedBadgeExpiry"],
     }
     await enrol(org, await org.make_badge(**enrolling), [1])
-    await org.services.events.place()
+    await org.services.events.assign_positions()
     assert await count_endings(org) == 0
     await wait(org, timedelta(days=2))
     assert "badgeExpired" not in [kind for kind, _ in told((await feed(org))[0])]
@@ -418,7 +418,7 @@ async def test_a_place_that_is_none_is_refused(
 async def test_what_is_older_than_it_is_kept_for_is_forgotten(org: Org, services: Services) -> None:
     badge_id = await org.make_badge()
     success(await org.earn_bulk(badge_id, [1]))
-    await services.events.place()
+    await services.events.assign_positions()
     old = org.services.database
     await old.transaction(
         "test.age",
@@ -427,8 +427,8 @@ async def test_what_is_older_than_it_is_kept_for_is_forgotten(org: Org, services
         ),
     )
     success(await org.earn_bulk(badge_id, [2]))
-    await services.events.place()
-    assert await services.events.forget() >= 1
+    await services.events.assign_positions()
+    assert await services.events.delete_expired() >= 1
     assert told((await feed(org))[0]) == [("badgeEarned", 2), ("badgeBatchCompleted", None)]
 
 

@@ -16,20 +16,20 @@ from argon2 import extract_parameters
 from argon2.exceptions import VerifyMismatchError
 
 from cockade import clock
-from cockade.access.model import NewCredential
-from cockade.access.service import CACHE_S, PROOFS_AT_ONCE, AccessService
-from cockade.compose import Services
+from cockade.app import Services
+from cockade.auth.model import NewCredential
+from cockade.auth.service import CACHE_S, CONCURRENT_HASHES_MAX, AuthService
 from cockade.config import Config
-from cockade.errors import NotAuthenticated, TooManyGuesses
+from cockade.errors import NotAuthenticated, TooManyFailedLogins
 from tests.http.answers import failure, message
 from tests.support import Org, client_for
 
 ROOT = "http://test"
 PER_NAME, PER_ADDRESS, WINDOW_S = 3, 5, 300
 SETTINGS = Config(
-    guesses_per_name_max=PER_NAME,
-    guesses_per_address_max=PER_ADDRESS,
-    guess_window_s=WINDOW_S,
+    login_failures_per_username=PER_NAME,
+    login_failures_per_ip=PER_ADDRESS,
+    login_failure_window_s=WINDOW_S,
     trusted_proxies="127.0.0.0/8",
 )
 
@@ -46,13 +46,13 @@ class World:
         self.org = org
         self.later = timedelta()
 
-    def process(self) -> AccessService:
+    def process(self) -> AuthService:
         """One that remembers nothing of the others but what is in the database."""
-        return AccessService(self.org.services.database, self._now, SETTINGS, self._timer)
+        return AuthService(self.org.services.database, self._now, SETTINGS, self._timer)
 
     async def make_credential(self) -> NewCredential:
-        access = self.org.services.access
-        return await access.create_credential(self.org.caller.org_id, secrets.token_hex(8))
+        auth = self.org.services.auth
+        return await auth.create_credential(self.org.caller.org_id, secrets.token_hex(8))
 
     def _now(self) -> datetime:
         return clock.now() + self.later
@@ -66,18 +66,18 @@ def world(shared_org: Org) -> World:
     return World(shared_org)
 
 
-async def outcome(access: AccessService, name: str, secret: str, address: str) -> str:
+async def outcome(auth: AuthService, name: str, secret: str, address: str) -> str:
     try:
-        await access.caller_of_basic(name, secret, lambda: address)
+        await auth.authenticate_basic(name, secret, lambda: address)
     except NotAuthenticated:
         return "wrong"
-    except TooManyGuesses as error:
+    except TooManyFailedLogins as error:
         return "throttled" if 0 < error.retry_after_s <= WINDOW_S else "throttled too long"
     return "in"
 
 
-async def guess(access: AccessService, name: str, times: int, address: Callable[[], str]) -> list[str]:
-    return [await outcome(access, name, secrets.token_hex(4), address()) for _ in range(times)]
+async def guess(auth: AuthService, name: str, times: int, address: Callable[[], str]) -> list[str]:
+    return [await outcome(auth, name, secrets.token_hex(4), address()) for _ in range(times)]
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -88,15 +88,15 @@ async def test_a_name_is_guessed_a_few_times_whether_or_not_it_exists(world: Wor
 
 
 async def test_an_address_guesses_a_few_times_whatever_the_names(world: World) -> None:
-    access, address = world.process(), an_address()
-    found = [await outcome(access, secrets.token_hex(8), "x", address) for _ in range(PER_ADDRESS + 1)]
+    auth, address = world.process(), an_address()
+    found = [await outcome(auth, secrets.token_hex(8), "x", address) for _ in range(PER_ADDRESS + 1)]
     assert found == ["wrong"] * PER_ADDRESS + ["throttled"]
 
 
 async def test_where_guessing_is_throttled_the_secret_is_not_looked_at(world: World) -> None:
-    access, credential = world.process(), await world.make_credential()
-    await guess(access, credential.username, PER_NAME, an_address)
-    assert await outcome(access, credential.username, credential.secret, an_address()) == "throttled"
+    auth, credential = world.process(), await world.make_credential()
+    await guess(auth, credential.username, PER_NAME, an_address)
+    assert await outcome(auth, credential.username, credential.secret, an_address()) == "throttled"
 
 
 async def test_processes_count_together(world: World) -> None:
@@ -106,28 +106,28 @@ async def test_processes_count_together(world: World) -> None:
 
 
 async def test_guessing_side_by_side_gains_next_to_nothing(world: World) -> None:
-    access, name, address = world.process(), secrets.token_hex(8), an_address()
-    found = await asyncio.gather(*(outcome(access, name, str(n), address) for n in range(20)))
-    assert PER_NAME <= found.count("wrong") < PER_NAME + PROOFS_AT_ONCE
+    auth, name, address = world.process(), secrets.token_hex(8), an_address()
+    found = await asyncio.gather(*(outcome(auth, name, str(n), address) for n in range(20)))
+    assert PER_NAME <= found.count("wrong") < PER_NAME + CONCURRENT_HASHES_MAX
 
 
 async def test_time_clears(world: World) -> None:
-    access, credential, address = world.process(), await world.make_credential(), an_address()
-    await guess(access, credential.username, PER_NAME, lambda: address)
+    auth, credential, address = world.process(), await world.make_credential(), an_address()
+    await guess(auth, credential.username, PER_NAME, lambda: address)
     world.later = timedelta(seconds=WINDOW_S - 10)
-    assert await outcome(access, credential.username, credential.secret, address) == "throttled"
+    assert await outcome(auth, credential.username, credential.secret, address) == "throttled"
     world.later = timedelta(seconds=WINDOW_S + 1)
-    assert await outcome(access, credential.username, credential.secret, address) == "in"
+    assert await outcome(auth, credential.username, credential.secret, address) == "in"
 
 
 async def test_a_success_clears_its_own_guesses_and_no_others(world: World) -> None:
-    access, credential, address = world.process(), await world.make_credential(), an_address()
+    auth, credential, address = world.process(), await world.make_credential(), an_address()
     other = secrets.token_hex(8)
-    await guess(access, credential.username, PER_NAME - 1, lambda: address)
-    await guess(access, other, PER_NAME - 1, lambda: address)
-    assert await outcome(access, credential.username, credential.secret, address) == "in"
-    assert await guess(access, credential.username, PER_NAME, lambda: address) == ["wrong"] * PER_NAME
-    assert await guess(access, other, 1, lambda: address) == ["throttled"]  # the address, by now
+    await guess(auth, credential.username, PER_NAME - 1, lambda: address)
+    await guess(auth, other, PER_NAME - 1, lambda: address)
+    assert await outcome(auth, credential.username, credential.secret, address) == "in"
+    assert await guess(auth, credential.username, PER_NAME, lambda: address) == ["wrong"] * PER_NAME
+    assert await guess(auth, other, 1, lambda: address) == ["throttled"]  # the address, by now
 
 
 async def test_strangers_do_not_lock_out_whoever_was_here_before(world: World) -> None:
@@ -148,12 +148,12 @@ async def test_strangers_do_not_lock_out_whoever_was_here_before(world: World) -
 
 
 async def test_whoever_is_remembered_is_not_asked(world: World) -> None:
-    access, credential, address = world.process(), await world.make_credential(), an_address()
-    assert await outcome(access, credential.username, credential.secret, address) == "in"
-    await guess(access, credential.username, PER_NAME, lambda: address)
-    assert await outcome(access, credential.username, credential.secret, address) == "in"
+    auth, credential, address = world.process(), await world.make_credential(), an_address()
+    assert await outcome(auth, credential.username, credential.secret, address) == "in"
+    await guess(auth, credential.username, PER_NAME, lambda: address)
+    assert await outcome(auth, credential.username, credential.secret, address) == "in"
     world.later = timedelta(seconds=CACHE_S + 1)
-    assert await outcome(access, credential.username, credential.secret, address) == "throttled"
+    assert await outcome(auth, credential.username, credential.secret, address) == "throttled"
 
 
 @pytest_asyncio.fixture
@@ -161,7 +161,7 @@ async def client(world: World) -> AsyncGenerator[httpx.AsyncClient]:
     """Anybody, through a listed proxy, to a service with these bounds."""
     services = world.org.services
     config = msgspec.structs.replace(SETTINGS, database_url="")
-    bounded = msgspec.structs.replace(services, access=world.process(), config=config)
+    bounded = msgspec.structs.replace(services, auth=world.process(), config=config)
     async with client_for(bounded, None) as anybody:
         anybody.headers["X-Forwarded-For"] = an_address()
         yield anybody
@@ -197,7 +197,7 @@ async def test_asking_for_tokens_is_throttled(client: httpx.AsyncClient) -> None
 
 
 def test_an_unknown_name_costs_as_much_as_a_known_one(services: Services) -> None:
-    hasher, nobody = services.access._hasher, services.access._nobody
+    hasher, nobody = services.auth._hasher, services.auth._dummy_hash
     assert extract_parameters(nobody) == extract_parameters(hasher.hash("a secret"))
     with pytest.raises(VerifyMismatchError):  # not InvalidHashError, which comes at once
         hasher.verify(nobody, "a secret")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cockade.http.paths import BASE_PATH
+from cockade.http.urls import BASE_PATH
 from tests.http.answers import earned_count, failure, success
 from tests.support import TRIGGER, Org
 
@@ -100,8 +100,8 @@ async def test_a_bad_row_is_told_in_its_place_and_hides_no_other(org: Org) -> No
     envelopes = await imported(org, rows)
     told = [[(error["code"], error["reference"]) for error in envelope["errors"]] for envelope in envelopes]
     expected: list[list[tuple[int, str | None]]] = []
-    for _, faults in BAD:
-        expected += [[], faults]
+    for _, field_errors in BAD:
+        expected += [[], field_errors]
     assert told[: 2 * len(BAD)] == expected
     assert all(
         envelope["data"] is None and envelope["warnings"] is None for envelope in envelopes[1::2][: len(BAD)]

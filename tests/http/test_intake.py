@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cockade.compose import Services
+from cockade.app import Services
 from tests.http.answers import failure, message, success
 from tests.http.test_openapi import OPERATIONS
 from tests.support import Org, client_for, earn_bulk_body
@@ -51,7 +51,7 @@ async def test_a_body_that_drips_is_408_after_its_time_and_the_connection_is_clo
             yield b" "
             await asyncio.sleep(0.05)
 
-    services = changed(shared_org.services, body_s_max=BODY_S_MAX)
+    services = changed(shared_org.services, body_timeout_s=BODY_S_MAX)
     async with client_for(services, shared_org.credential) as client:
         started = time.monotonic()
         answer = await client.post("/customer/earnBulk", content=dripping())
@@ -62,7 +62,7 @@ async def test_a_body_that_drips_is_408_after_its_time_and_the_connection_is_clo
 
 async def test_large_bodies_wait_for_room_and_small_ones_do_not(org: Org) -> None:
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
-    services = changed(org.services, bodies_bytes_max=LARGE, body_bytes_max=LARGE, pool_wait_s_max=1)
+    services = changed(org.services, max_buffered_body_bytes=LARGE, max_body_bytes=LARGE, pool_timeout_s=1)
     body = json.dumps(earn_bulk_body(badge_id, [1])).encode()
     rest = asyncio.Event()
 

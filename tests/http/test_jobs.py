@@ -14,14 +14,14 @@ import msgspec
 import pytest
 
 from cockade import clock
+from cockade.api.job.schemas import read_job_id
 from cockade.config import Config
-from cockade.errors import AudienceStopped, InvalidInput, JobEnded, RequestIdUsed
-from cockade.http.jobs import read_job_id
+from cockade.errors import InvalidInput, JobEnded, RequestIdUsed, UploadSuperseded
 from cockade.ids import BadgeId, RequestKey
-from cockade.job.model import AudienceFormat, Form, Job, JobCommand, JobState
-from cockade.job.service import FORGOTTEN_S, STALE_S, JobService
+from cockade.job.model import AudienceFormat, AudienceLayout, Job, JobCommand, JobState
+from cockade.job.service import FORGOTTEN_S, UPLOAD_ABANDONED_S, JobService
 from cockade.request.model import OwnerType
-from cockade.worker import Unfinished
+from cockade.worker import TaskInterrupted
 from tests.support import REFERENCE, TRIGGER, Org
 
 JOBS = "/customer/earnBulk/jobs"
@@ -31,7 +31,7 @@ NEVER = asyncio.Event()
 
 def service(org: Org) -> JobService:
     """Jobs of small chunks."""
-    return JobService(org.services.database, clock.now, Config(job_chunk_customers=CHUNK))
+    return JobService(org.services.database, clock.now, Config(job_chunk_size=CHUNK))
 
 
 def command(badge_id: str, request_id: str, **fields: Any) -> JobCommand:
@@ -41,7 +41,7 @@ def command(badge_id: str, request_id: str, **fields: Any) -> JobCommand:
         event_at=None,
         owner_type=OwnerType.LOYALTY,
         reference_id=REFERENCE,
-        form=Form(format=AudienceFormat.CSV),
+        layout=AudienceLayout(format=AudienceFormat.CSV),
     )
     return msgspec.structs.replace(made, **fields)
 
@@ -89,7 +89,7 @@ async def test_each_customer_is_issued_to_once_whatever_line_she_stands_on(org: 
     """Of a badge that may be held several times, so that nothing but the job itself keeps her to one."""
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
     job = await finish(org, await start(org, badge_id, [1, 2, 2, 3, 1, 4, 5, 1, 6]))
-    assert (job.state, job.counts.issued, job.counts.repeated) == (JobState.COMPLETED, 6, 3)
+    assert (job.state, job.counts.issued, job.counts.duplicates) == (JobState.COMPLETED, 6, 3)
     assert await holders(org, badge_id) == [1, 2, 3, 4, 5, 6]
     found = await rows(org, job, "results")
     assert [row["code"] for row in found] == ["", "", "409", "", "409", "", "", "409", ""]
@@ -132,7 +132,7 @@ async def test_whoever_is_stopped_anywhere_loses_and_doubles_nobody(org: Org) ->
         working.cancel()
         await asyncio.wait([working])
     job = await finish(org, job)
-    assert (job.state, job.counts.issued, job.counts.repeated) == (JobState.COMPLETED, 30, 1)
+    assert (job.state, job.counts.issued, job.counts.duplicates) == (JobState.COMPLETED, 30, 1)
     assert await holders(org, badge_id) == list(range(1, 31))
 
 
@@ -140,7 +140,7 @@ async def test_a_worker_that_ends_gives_its_job_back(org: Org) -> None:
     job = await start(org, await org.make_badge(), [1])
     ending = asyncio.Event()
     ending.set()
-    with pytest.raises(Unfinished):
+    with pytest.raises(TaskInterrupted):
         await service(org)._work_through(job.job_key, ending)
     assert (await finish(org, job)).counts.issued == 1
 
@@ -153,7 +153,11 @@ async def test_a_paused_job_issues_nothing_until_it_is_resumed(org: Org) -> None
     for _ in range(2):
         assert (await jobs.pause(org.caller, job.job_key)).state is JobState.PAUSED
     paused = await finish(org, job)
-    assert (paused.state, paused.done, len(await holders(org, badge_id))) == (JobState.PAUSED, CHUNK, CHUNK)
+    assert (paused.state, paused.processed, len(await holders(org, badge_id))) == (
+        JobState.PAUSED,
+        CHUNK,
+        CHUNK,
+    )
     for _ in range(2):
         assert (await jobs.resume(org.caller, job.job_key)).state is JobState.QUEUED
     assert (await finish(org, job)).counts.issued == 7
@@ -185,7 +189,7 @@ async def test_a_badge_that_is_switched_off_half_way_refuses_the_rest(org: Org) 
     await jobs._advance(job.job_key)
     await org.client.put(f"/badgeMeta/{badge_id}/deactivate")
     job = await finish(org, job)
-    assert (job.state, job.counts.issued, dict(job.counts.refused)) == (JobState.COMPLETED, CHUNK, {815: 4})
+    assert (job.state, job.counts.issued, dict(job.counts.failed)) == (JobState.COMPLETED, CHUNK, {815: 4})
     assert {row["reason"] for row in await rows(org, job, "refused")} == {"815 Badge is not live."}
 
 
@@ -197,7 +201,7 @@ async def test_limits_are_met_in_the_order_of_the_lines_and_a_dry_run_says_so_be
         job = await finish(
             org, await start(org, badge_id, range(9, 1, -1), request_id="once", is_dry_run=is_dry_run)
         )
-        assert (dict(job.counts.refused), job.counts.issued) == ({1040: 1, 818: 3}, 4)
+        assert (dict(job.counts.failed), job.counts.issued) == ({1040: 1, 818: 3}, 4)
         last = [row["customer"] for row in await rows(org, job, "results") if row["code"] == "818"]
         assert last == ["4", "3", "2"]
         assert len(await holders(org, badge_id)) == (1 if is_dry_run else 5)
@@ -224,7 +228,7 @@ async def test_the_same_request_id_is_refused_unless_its_audience_never_came(org
     first = await send(b"1\n2\n", first_goes_on)
     second_sent = await send(b"6\n7\n", second_goes_on)
     first_goes_on.set()
-    with pytest.raises(AudienceStopped):
+    with pytest.raises(UploadSuperseded):
         await first
     second_goes_on.set()
     second = await second_sent
@@ -359,7 +363,7 @@ async def test_two_who_are_made_one_half_way_are_issued_to_once(org: Org) -> Non
         answer = await org.client.post("/customers/merge", json=merged)
         assert answer.status_code == 200, answer.text
     job = await finish(org, job)
-    assert (job.counts.issued, job.counts.repeated) == (6, 2)
+    assert (job.counts.issued, job.counts.duplicates) == (6, 2)
     assert await holders(org, badge_id) == [1, 2, 3, 4, 6, 8]
 
 
@@ -373,15 +377,15 @@ async def test_what_nobody_goes_on_with_is_swept(org: Org) -> None:
     )
 
     async def age(tx: Any) -> None:
-        ago = clock.now() - timedelta(seconds=max(STALE_S, FORGOTTEN_S) + 1)
+        ago = clock.now() - timedelta(seconds=max(UPLOAD_ABANDONED_S, FORGOTTEN_S) + 1)
         keys = [stale.job_key, waiting.job_key]
-        await tx.execute("update job set touched_at = $1 where job_key = any($2::bigint[])", ago, keys)
+        await tx.execute("update job set updated_at = $1 where job_key = any($2::bigint[])", ago, keys)
         await tx.execute("delete from pgqueuer where payload = $1", str(waiting.job_key).encode())
         long_ago = clock.now() - timedelta(days=31)
         await tx.execute("update job set finished_at = $1 where job_key = $2", long_ago, done.job_key)
 
     await database.transaction("test.age", age)
-    await service(org).sweep()
+    await service(org).cleanup()
     listed, _ = await service(org).list_page(org.caller, None, 0, 10)
     assert {job.request_id for job in listed} == {"done", "waiting"}
     assert (await org.earn_bulk(badge_id, [3], requestId="stale")).status_code == 200
@@ -401,13 +405,13 @@ async def test_what_nobody_goes_on_with_is_swept(org: Org) -> None:
 async def test_a_chunk_that_fails_again_and_again_fails_the_job_which_can_be_resumed(org: Org) -> None:
     badge_id, database = await org.make_badge(), org.services.database
     job = await start(org, badge_id, [1])
-    spoil = "update job_chunk set flaws = $2 where job_key = $1"
+    spoil = "update job_chunk set line_errors = $2 where job_key = $1"
     await database.transaction("test.spoil", lambda tx: tx.execute(spoil, job.job_key, b"{}"))
     failed = await finish(org, job)
     assert failed.state is JobState.FAILED
-    assert failed.failure is not None
+    assert failed.error is not None
     await database.transaction("test.mend", lambda tx: tx.execute(spoil, job.job_key, b"[]"))
-    assert (await service(org).resume(org.caller, job.job_key)).failure is None
+    assert (await service(org).resume(org.caller, job.job_key)).error is None
     assert (await finish(org, job)).state is JobState.COMPLETED
 
 

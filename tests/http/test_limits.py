@@ -20,8 +20,8 @@ SEED = 20231103
 ZONE = ZoneInfo("Europe/Berlin")
 STARTS = datetime(2024, 10, 1, 9, 30, tzinfo=UTC)  # summer time ends on 27 October
 TALLY = (
-    "select grain_s, at, earned from tally join badge using (badge_key)"
-    " where badge_id = $1 and earned <> 0 order by grain_s, at"
+    "select bucket_s, bucket_start, earned from badge_limit_counter join badge using (badge_key)"
+    " where badge_id = $1 and earned <> 0 order by bucket_s, bucket_start"
 )
 LEDGER = (
     "select 0, valid_from, count(*) from earned_badge join badge using (badge_key)"

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from cockade.http.app import create_app
-from cockade.http.paths import BASE_PATH
+from cockade.app import create_app
+from cockade.http.urls import BASE_PATH
 from tests.http.answers import success
 from tests.support import Org, client_for, earn_bulk_body
 
@@ -205,7 +205,7 @@ def _is_of(kind: str, value: Any) -> bool:
     return isinstance(value, kinds[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-def documented(document: dict[str, Any], operation_id: str, answer: httpx.Response) -> dict[str, Any]:
+def error_responses(document: dict[str, Any], operation_id: str, answer: httpx.Response) -> dict[str, Any]:
     method, path = OPERATIONS[operation_id]
     responses = document["paths"][path][method]["responses"]
     assert str(answer.status_code) in responses, (operation_id, answer.status_code)
@@ -283,7 +283,7 @@ async def test_real_answers_are_as_they_are_documented(shared_org: Org, document
         ("readyz", await client.get(f"{ROOT}/readyz")),
     ]
     for operation_id, answer in answers:
-        schema = documented(document, operation_id, answer)
+        schema = error_responses(document, operation_id, answer)
         assert conforms(document, schema, answer.json()), (operation_id, answer.text)
 
 

@@ -21,7 +21,8 @@ import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 
 from cockade.errors import BodyTooLarge, InvalidInput
-from cockade.job import parquet, unpacking
+from cockade.job import parquet
+from cockade.job import parquet_worker as unpacking
 from cockade.job.model import PARQUET
 from tests.http.test_jobs import asked, finish, holders, post, rows, service
 from tests.support import Org
@@ -71,7 +72,7 @@ def read(content: bytes, column: str | None = None) -> list[str]:
 
 def unpackers() -> list[psutil.Process]:
     """The processes that unpack a file."""
-    return [each for each in psutil.Process().children() if "cockade.job.unpacking" in each.cmdline()]
+    return [each for each in psutil.Process().children() if "cockade.job.parquet_worker" in each.cmdline()]
 
 
 async def send(org: Org, content: bytes, params: dict[str, str], **headers: str) -> httpx.Response:
@@ -96,7 +97,7 @@ async def test_an_audience_in_parquet_is_issued_to_and_its_refused_lines_are_csv
     ids = pa.array([7, None, 8, -1, 7, 2**63], pa.decimal128(20, 0))
     content = packed({"x": pa.array([0.5] * 6), "people": ids}, row_group_size=2)
     job = await issued(org, await send(org, content, asked(badge_id, column="people")))
-    assert (job.counts.issued, job.counts.malformed, job.counts.repeated) == (2, 3, 1)
+    assert (job.counts.issued, job.counts.malformed, job.counts.duplicates) == (2, 3, 1)
     assert await holders(org, badge_id) == [7, 8]
     refused = await rows(org, job, "refused")
     assert [row["people"] for row in refused] == ["", "-1", "7", str(2**63)]
@@ -144,9 +145,9 @@ def test_what_is_wrong_with_a_column_is_said(
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
         read(packed(columns), column)
-    [fault] = caught.value.faults()
-    assert (fault.code, fault.reference) == (400, "column")
-    assert fault.message.startswith(message)
+    [field_error] = caught.value.field_errors()
+    assert (field_error.code, field_error.reference) == (400, "column")
+    assert field_error.message.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ async def test_what_is_damaged_at_random_is_read_or_refused() -> None:
 async def test_what_unpacks_to_too_much_is_stopped() -> None:
     content = packed({"id": pa.array(["9" * 100] * 1_000_000)})
     assert len(content) < 100_000
-    with pytest.raises(BodyTooLarge, match="COCKADE_AUDIENCE_BYTES_MAX"):
+    with pytest.raises(BodyTooLarge, match="COCKADE_MAX_AUDIENCE_BYTES"):
         await unpacked(content, bytes_max=1_000_000)
 
 

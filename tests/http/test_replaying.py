@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cockade.http.paths import BASE_PATH
-from cockade.replay.service import FORGOTTEN_MAX
+from cockade.http.urls import BASE_PATH
+from cockade.idempotency.service import FORGOTTEN_MAX
 from tests.concurrency import ledger
 from tests.http.answers import earned_count, failure, success
 from tests.http.operations import ENTRIES, Operation, openapi, operations, set_the_scene
@@ -48,7 +48,7 @@ async def earn_bulk(org: Org, body: Any, headers: dict[str, str], **params: str)
 async def count_kept(org: Org) -> int:
     return await org.services.database.transaction(
         "test.count",
-        lambda tx: tx.value("select count(*) from kept_answer where org_id = $1", org.caller.org_id),
+        lambda tx: tx.value("select count(*) from idempotency_key where org_id = $1", org.caller.org_id),
     )
 
 
@@ -129,7 +129,7 @@ async def test_of_a_request_hardly_anything_is_kept(org: Org) -> None:
     [size] = await org.services.database.transaction(
         "test.size",
         lambda tx: tx.row(
-            "select pg_column_size(k.*) from kept_answer k where org_id = $1", org.caller.org_id
+            "select pg_column_size(k.*) from idempotency_key k where org_id = $1", org.caller.org_id
         ),
     ) or [0]
     assert 0 < size < 300
@@ -304,7 +304,7 @@ async def test_an_answer_is_kept_so_long_and_then_taken_away_by_those_that_follo
     await org.services.database.transaction(
         "test.age",
         lambda tx: tx.execute(
-            "update kept_answer set kept_at = $2 where org_id = $1", org.caller.org_id, long_ago
+            "update idempotency_key set created_at = $2 where org_id = $1", org.caller.org_id, long_ago
         ),
     )
     again = await org.client.post("/group", json={"name": "another"}, headers=named)
@@ -322,12 +322,12 @@ async def test_what_is_out_of_date_is_swept_in_portions_also_where_nobody_calls(
     await org.services.database.transaction(
         "test.age",
         lambda tx: tx.execute(
-            "update kept_answer set kept_at = $2 where org_id = $1 and key like '%old-%'",
+            "update idempotency_key set created_at = $2 where org_id = $1 and key like '%old-%'",
             org.caller.org_id,
             datetime.now(UTC) - timedelta(days=9),
         ),
     )
-    assert await org.services.replay.forget(at_once=2) >= 5
+    assert await org.services.idempotency.delete_expired(at_once=2) >= 5
     assert await count_kept(org) == 1
     assert same(await org.client.post("/group", json={"name": "kept"}, headers=kept)) == same(first)
 
@@ -335,9 +335,9 @@ async def test_what_is_out_of_date_is_swept_in_portions_also_where_nobody_calls(
 async def test_an_org_may_have_its_request_ids_taken_for_keys(org: Org) -> None:
     """Answered alike: earnBulk, earn, issueBulk and imports; everything else needs a key."""
     badge_id, enrolled_id = await org.make_badge(), await org.make_badge(**ISSUE_EARN)
-    access = org.services.access
-    assert (await access.set_request_id_is_key(org.caller.org_id, True)).request_id_is_key
-    access._verified.clear()
+    auth = org.services.auth
+    assert (await auth.set_request_id_is_key(org.caller.org_id, True)).request_id_is_key
+    auth._cached_callers.clear()
     earn = {"badgeMetaId": badge_id, "customerId": 3, "requestId": 3, "triggeredBy": TRIGGER}
     enrol = {"badgeMetaId": enrolled_id, "customers": [1], "requestId": "4", "triggeredBy": TRIGGER}
     calls = [
@@ -357,8 +357,8 @@ async def test_an_org_may_have_its_request_ids_taken_for_keys(org: Org) -> None:
     assert await earned_count(org, badge_id) == 4
     generated = [await org.earn_bulk(badge_id, [customer]) for customer in (21, 22)]
     assert [success(answer)["earnedCount"] for answer in generated] == [1, 1]
-    assert not (await access.set_request_id_is_key(org.caller.org_id, False)).request_id_is_key
-    access._verified.clear()
+    assert not (await auth.set_request_id_is_key(org.caller.org_id, False)).request_id_is_key
+    auth._cached_callers.clear()
     assert failure(await org.earn_bulk(badge_id, [1], requestId="1"), 400) == [(809, "requestId")]
     page = success(await org.client.get("/audit", params={"action": "org.update"}))
     assert [entry["details"] for entry in page["entries"]] == [

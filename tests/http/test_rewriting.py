@@ -94,7 +94,7 @@ async def test_erasing_leaves_nothing_that_names_her(org: Org, database_url: str
     assert failure(await org.client.get(f"/customer/{email}", headers=header), 404)
     async with ledger.connection(database_url) as opened:
         for query in (
-            "select count(*) from request where org_id = $1 and $2 = any(audience)",
+            "select count(*) from request where org_id = $1 and $2 = any(customer_ids)",
             "select count(*) from earned_badge join badge using (badge_key) where org_id = $1 and customer_id = $2",
             "select count(*) from enrolment join badge using (badge_key) where org_id = $1 and customer_id = $2",
             "select count(*) from customer_identifier where org_id = $1 and customer_id = $2",
@@ -227,7 +227,7 @@ async def test_the_tally_is_as_the_ledger_after_both(org: Org, database_url: str
     await erase(org)
     async with ledger.connection(database_url) as opened:
         rows = await opened.fetch(
-            "select t.grain_s, t.at, t.earned from tally t join badge using (badge_key)"
+            "select t.bucket_s, t.bucket_start, t.earned from badge_limit_counter t join badge using (badge_key)"
             " where badge_id = $1 and t.earned <> 0 order by 1, 2", badge_id,
         )  # fmt: skip
     assert [row[2] for row in rows if row[0] == 0] == [1, 1, 1]

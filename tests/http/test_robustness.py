@@ -13,8 +13,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from cockade import compose
-from cockade.http.paths import BASE_PATH, SHORT_PATH
+from cockade import app
+from cockade.http.urls import BASE_PATH, SHORT_PATH
 from tests.http.answers import failure, message, success
 from tests.support import REFERENCE, TRIGGER, Org, badge_body, client_for, earn_bulk_body
 
@@ -305,7 +305,7 @@ async def test_a_body_over_the_limit_is_413_with_what_to_do(shared_org: Org, bad
     limit = 5_000
     services = shared_org.services
     smaller = msgspec.structs.replace(
-        services, config=msgspec.structs.replace(services.config, body_bytes_max=limit)
+        services, config=msgspec.structs.replace(services.config, max_body_bytes=limit)
     )
     body = json.dumps(earn_bulk_body(badge_id, [1])).encode()
 
@@ -318,7 +318,7 @@ async def test_a_body_over_the_limit_is_413_with_what_to_do(shared_org: Org, bad
         for content in (body.ljust(limit + 1), in_chunks()):
             answer = await client.post("/customer/earnBulk", content=content)
             assert failure(answer, 413) == [(413, None)]
-            assert "COCKADE_BODY_BYTES_MAX" in message(answer)
+            assert "COCKADE_MAX_BODY_BYTES" in message(answer)
 
 
 async def test_both_base_paths_serve_the_same(shared_org: Org, badge_id: str) -> None:
@@ -345,7 +345,7 @@ async def test_who_asks_whether_it_runs_needs_no_credential(shared_org: Org) -> 
 
 
 async def test_without_its_database_the_service_says_so(shared_org: Org) -> None:
-    absent = compose.services("postgresql://nobody@127.0.0.1:1/none", shared_org.services.config)
+    absent = app.create_services("postgresql://nobody@127.0.0.1:1/none", shared_org.services.config)
     await absent.database.open()
     try:
         async with client_for(absent, shared_org.credential) as client:

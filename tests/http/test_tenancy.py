@@ -20,10 +20,10 @@ import pytest
 import pytest_asyncio
 from msgspec import Struct
 
-from cockade.access.model import AccessGroup, NewCredential
-from cockade.access.service import ALGORITHM, ISSUER
-from cockade.compose import Services
-from cockade.http.auth import TOKEN_HEADER
+from cockade.api.authentication import TOKEN_HEADER
+from cockade.app import Services
+from cockade.auth.model import AccessGroup, NewCredential
+from cockade.auth.service import ALGORITHM, ISSUER
 from tests.http.operations import (
     ENTRIES,
     ROOT,
@@ -40,7 +40,7 @@ Headers = list[tuple[str, str]]
 
 WORD = "victim"
 """Stands in the name of everything that the victim has, and so in no answer to anybody else."""
-OF_NO_ORG = {"signing_key", "schema_migration", "guess", "known_address"} | {
+OF_NO_ORG = {"signing_key", "schema_migration", "failed_login", "known_login_address"} | {
     f"pgqueuer{word}" for word in ("", "_log", "_statistics", "_schedules")
 }
 """Tables whose rows belong to no org."""
@@ -93,11 +93,11 @@ async def cast(services: Services) -> AsyncGenerator[Cast]:
     victim, stranger, twin = [
         await make_org(services, f"{word}-{secrets.token_hex(6)}") for word in (WORD, "stranger", "twin")
     ]
-    org_id, access = victim.caller.org_id, services.access
-    reader = await access.create_credential(org_id, secrets.token_hex(6), access_group=AccessGroup.READ_ONLY)
-    revoked = await access.create_credential(org_id, secrets.token_hex(6))
-    token = await access.generate_token(revoked.client_key, revoked.client_secret)
-    await access.revoke_credential(revoked.username)
+    org_id, auth = victim.caller.org_id, services.auth
+    reader = await auth.create_credential(org_id, secrets.token_hex(6), access_group=AccessGroup.READ_ONLY)
+    revoked = await auth.create_credential(org_id, secrets.token_hex(6))
+    token = await auth.generate_token(revoked.client_key, revoked.client_secret)
+    await auth.revoke_credential(revoked.username)
     yield Cast(
         victim=victim,
         reader=reader,
@@ -112,7 +112,7 @@ async def cast(services: Services) -> AsyncGenerator[Cast]:
 
 
 async def _expired_token(org: Org) -> str:
-    [key, *_] = await org.services.access._signing_keys()
+    [key, *_] = await org.services.auth._signing_keys()
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
     claims = {"iss": ISSUER, "sub": str(org.caller.credential_id), "iat": an_hour_ago, "exp": an_hour_ago}
     return jwt.encode(claims, key.secret, algorithm=ALGORITHM, headers={"kid": key.key_id})

@@ -12,8 +12,8 @@ import pytest
 
 from cockade.ids import RequestKey
 from cockade.job.model import Job
-from cockade.undoing.service import FORGOTTEN_S, LINES_MAX, UndoingService
-from cockade.worker import Unfinished
+from cockade.undo.service import FORGOTTEN_S, LINES_MAX, UndoService
+from cockade.worker import TaskInterrupted
 from tests.concurrency import ledger
 from tests.concurrency.test_rewriting import MISCOUNTED
 from tests.http.answers import earned_count, failure, success
@@ -219,10 +219,10 @@ async def test_what_a_job_issued_is_revoked_chunk_by_chunk_under_its_request_id(
 
 
 @pytest.fixture
-def small_calls(org: Org, monkeypatch: pytest.MonkeyPatch) -> UndoingService:
+def small_calls(org: Org, monkeypatch: pytest.MonkeyPatch) -> UndoService:
     """Undoing, of which a call does three lines at most."""
-    monkeypatch.setattr(org.services.undoing, "_lines_max", 3)
-    return org.services.undoing
+    monkeypatch.setattr(org.services.undo, "_lines_max", 3)
+    return org.services.undo
 
 
 async def large_job(org: Org, badge_id: str, size: int) -> Job:
@@ -254,7 +254,7 @@ async def tasks(org: Org, key: RequestKey) -> int:
 
 @pytest.mark.parametrize("limits", [{}, LIMITED | {"badgeConstraints": []}, CAPPED])
 async def test_a_large_job_is_undone_in_the_background_and_told_how_far(
-    org: Org, small_calls: UndoingService, limits: dict[str, Any], database_url: str
+    org: Org, small_calls: UndoService, limits: dict[str, Any], database_url: str
 ) -> None:
     badge_id = await org.make_badge(**limits)
     job = await large_job(org, badge_id, 11)
@@ -287,7 +287,7 @@ async def test_a_large_job_is_undone_in_the_background_and_told_how_far(
 
 
 async def test_several_who_undo_it_and_are_stopped_anywhere_revoke_each_once(
-    org: Org, small_calls: UndoingService, database_url: str
+    org: Org, small_calls: UndoService, database_url: str
 ) -> None:
     badge_id = await org.make_badge(**CAPPED)
     job = await large_job(org, badge_id, 60)
@@ -306,7 +306,7 @@ async def test_several_who_undo_it_and_are_stopped_anywhere_revoke_each_once(
 
 
 async def test_with_an_idempotency_key_it_is_asked_for_once_and_told_anew(
-    org: Org, small_calls: UndoingService
+    org: Org, small_calls: UndoService
 ) -> None:
     job = await large_job(org, await org.make_badge(), 11)
     key = {"Idempotency-Key": secrets.token_hex(8)}
@@ -319,10 +319,10 @@ async def test_with_an_idempotency_key_it_is_asked_for_once_and_told_anew(
 
 
 async def test_a_lot_that_fails_again_and_again_stops_it_until_it_is_asked_for_again(
-    org: Org, small_calls: UndoingService
+    org: Org, small_calls: UndoService
 ) -> None:
     job, database = await large_job(org, await org.make_badge(), 11), org.services.database
-    spoil = "update job_chunk set refusals = $2 where job_key = $1 and number = 1"
+    spoil = "update job_chunk set failures = $2 where job_key = $1 and number = 1"
     await database.transaction("test.spoil", lambda tx: tx.execute(spoil, job.job_key, b"{}"))
     await progress(org)
     await small_calls._work_through(job.job_key, NEVER)
@@ -336,23 +336,23 @@ async def test_a_lot_that_fails_again_and_again_stops_it_until_it_is_asked_for_a
 
 
 async def test_one_that_the_queue_forgot_comes_back_and_a_worker_that_ends_gives_it_back(
-    org: Org, small_calls: UndoingService
+    org: Org, small_calls: UndoService
 ) -> None:
     job, database = await large_job(org, await org.make_badge(), 11), org.services.database
     await progress(org)
 
     async def forget(tx: Any) -> None:
         ago = datetime.now(UTC) - timedelta(seconds=FORGOTTEN_S + 1)
-        await tx.execute("update undoing set touched_at = $2 where request_key = $1", job.job_key, ago)
+        await tx.execute("update undo set updated_at = $2 where request_key = $1", job.job_key, ago)
         await tx.execute("delete from pgqueuer where payload = $1", str(job.job_key).encode())
 
     await database.transaction("test.forget", forget)
     for _ in range(2):
-        await small_calls.sweep()
+        await small_calls.cleanup()
         assert await tasks(org, job.job_key) == 1
     ending = asyncio.Event()
     ending.set()
-    with pytest.raises(Unfinished):
+    with pytest.raises(TaskInterrupted):
         await small_calls._work_through(job.job_key, ending)
     assert await progress(org) == far("queued", 0, 0, 0)
 

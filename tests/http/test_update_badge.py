@@ -321,7 +321,7 @@ async def test_whoever_waits_while_a_badge_gets_a_limit_is_alone_with_it_afterwa
                     break
                 await asyncio.sleep(0.01)
         await connection.execute(
-            "update badge set is_capped = true, badge_constraints = $2 where badge_key = $1", key, limit
+            "update badge set has_badge_limit = true, badge_constraints = $2 where badge_key = $1", key, limit
         )
         await connection.execute("commit")
     finally:

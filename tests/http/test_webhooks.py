@@ -14,14 +14,14 @@ import msgspec
 import pytest
 
 from cockade import clock
+from cockade.app import Services
 from cockade.audit.model import WORKER, CommandLine
-from cockade.compose import Services
 from cockade.errors import OrgNotFound
 from cockade.event.model import EventKind
 from cockade.ids import OrgId
-from cockade.webhook.delivery import Delivery
+from cockade.webhook.delivery import WebhookDelivery
 from cockade.webhook.model import WEBHOOKS_MAX, WebhookChange, WebhookDraft
-from cockade.webhook.sending import Sender
+from cockade.webhook.sender import WebhookClient
 from cockade.webhook.service import WebhookService
 from tests.http.answers import failure, message, success
 from tests.receiver import Receiver, Reply
@@ -34,7 +34,7 @@ NETWORKS = "127.0.0.0/8"
 def allowing(org: Org, **settings: Any) -> Services:
     """The org's services, under which events may be delivered to this machine."""
     config = msgspec.structs.replace(
-        org.services.config, webhook_networks=NETWORKS, webhook_timeout_s=1, **settings
+        org.services.config, webhook_allowed_networks=NETWORKS, webhook_timeout_s=1, **settings
     )
     webhooks = WebhookService(org.services.database, clock.now, config)
     return msgspec.structs.replace(org.services, config=config, webhooks=webhooks)
@@ -44,8 +44,8 @@ def allowing(org: Org, **settings: Any) -> Services:
 async def delivering(services: Services, now: Callable[[], datetime] = clock.now) -> AsyncGenerator[None]:
     """A worker that delivers."""
     stop = asyncio.Event()
-    delivery = Delivery(services.database, now, services.events, services.config)
-    task = asyncio.create_task(delivery.deliver_forever(stop))
+    delivery = WebhookDelivery(services.database, now, services.events, services.config)
+    task = asyncio.create_task(delivery.run(stop))
     try:
         yield
     finally:
@@ -208,7 +208,7 @@ async def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with Receiver() as receiver:
-        sender = Sender((), 0.5)
+        sender = WebhookClient((), 0.5)
         answer = await sender.post(
             f"https://rebinding.example.org:{receiver.port}/", "id", b"{}", [], clock.now()
         )

@@ -11,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from cockade.api.badge.schemas import BadgeBody, to_draft
+from cockade.api.earning.schemas import EarnBulkBody, to_command
 from cockade.badge.model import BadgeDraft, ConstraintType
 from cockade.config import Config
-from cockade.errors import FAULTS_MAX, Fault, InvalidInput
-from cockade.http import body
-from cockade.http.badges import BadgeBody, to_draft
-from cockade.http.earnings import EarnBulkBody, to_command
-from cockade.http.requests import Exchange
+from cockade.errors import FIELD_ERRORS_MAX, FieldError, InvalidInput
+from cockade.http import decoding as body
+from cockade.http.context import RequestContext
 from cockade.ids import CUSTOMER_ID_MAX
-from cockade.request.model import BulkCommand
+from cockade.request.model import IssueCommand
 from tests.property.laws import instants_between, law
 
 S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
 
-CONFIG = Config(customers_max=8)
+CONFIG = Config(max_customers_per_request=8)
 ARRIVED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 scalars = st.one_of(
@@ -133,26 +133,29 @@ badges = fields(
 )
 
 
-def read_earn_bulk(raw: bytes) -> BulkCommand | list[Fault]:
-    exchange = Exchange("header", ARRIVED_AT)
-    return read(raw, EarnBulkBody, lambda wire, faults: to_command(wire, exchange, CONFIG, faults))
+def read_earn_bulk(raw: bytes) -> IssueCommand | list[FieldError]:
+    context = RequestContext("header", ARRIVED_AT)
+    return read(raw, EarnBulkBody, lambda wire, field_errors: to_command(wire, context, CONFIG, field_errors))
 
 
-def read_badge(raw: bytes) -> BadgeDraft | list[Fault]:
+def read_badge(raw: bytes) -> BadgeDraft | list[FieldError]:
     return read(raw, BadgeBody, to_draft)
 
 
-def read(raw: bytes, shape: type[S], convert: Callable[[S, body.Faults], C]) -> C | list[Fault]:
+def read(raw: bytes, shape: type[S], convert: Callable[[S, body.FieldErrors], C]) -> C | list[FieldError]:
     """What was asked for, or its faults; any other exception is a failure of the law."""
     try:
         return body.read(raw, shape, convert)
     except InvalidInput as error:
-        return error.faults()
+        return error.field_errors()
 
 
-def assert_told_in_full(faults: list[Fault]) -> None:
-    assert 1 <= len(faults) <= FAULTS_MAX
-    assert all(fault.code >= 400 and fault.message and fault.reference != "" for fault in faults)
+def assert_told_in_full(field_errors: list[FieldError]) -> None:
+    assert 1 <= len(field_errors) <= FIELD_ERRORS_MAX
+    assert all(
+        field_error.code >= 400 and field_error.message and field_error.reference != ""
+        for field_error in field_errors
+    )
 
 
 @law
@@ -161,9 +164,9 @@ def test_an_earn_bulk_is_a_command_or_a_list_of_faults(sent: object) -> None:
     command = read_earn_bulk(json.dumps(sent).encode())
     if isinstance(command, list):
         assert_told_in_full(command)
-        assert not isinstance(sent, dict) or all(fault.reference for fault in command)
+        assert not isinstance(sent, dict) or all(field_error.reference for field_error in command)
     else:
-        assert 1 <= len(command.customers) <= CONFIG.customers_max
+        assert 1 <= len(command.customers) <= CONFIG.max_customers_per_request
         assert len(set(command.customers)) == len(command.customers)
         assert all(1 <= customer <= CUSTOMER_ID_MAX for customer in command.customers)
         assert 1 <= len(command.request_id) <= 255
@@ -174,7 +177,7 @@ def test_an_earn_bulk_is_a_command_or_a_list_of_faults(sent: object) -> None:
 @given(sound_earn_bulks)
 def test_a_sound_earn_bulk_is_read_without_faults(sent: dict[str, Any]) -> None:
     command = read_earn_bulk(json.dumps(sent).encode())
-    assert isinstance(command, BulkCommand)
+    assert isinstance(command, IssueCommand)
     assert command.customers == list(dict.fromkeys(map(int, sent["customerIds"])))
     assert command.request_id == ("header" if sent["requestId"] is None else str(sent["requestId"]))
     trigger = {"ownerType": command.owner_type.value, "referenceId": command.reference_id}
@@ -199,7 +202,7 @@ def test_a_badge_is_a_draft_or_a_list_of_faults(sent: object) -> None:
     draft = read_badge(json.dumps(sent).encode())
     if isinstance(draft, list):
         assert_told_in_full(draft)
-        assert not isinstance(sent, dict) or all(fault.reference for fault in draft)
+        assert not isinstance(sent, dict) or all(field_error.reference for field_error in draft)
     else:
         assert draft.name
         assert draft.owners

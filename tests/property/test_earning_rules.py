@@ -20,10 +20,10 @@ from cockade.badge.model import (
     RelativeExpiry,
 )
 from cockade.earning import rules
-from cockade.earning.model import Decision, Findings
+from cockade.earning.model import Decision, EligibilityFacts
 from cockade.errors import EventInFuture, EventOutsideBadge, NotClaimed, NotLive, OwnerNotAllowed
 from cockade.ids import CustomerId, RequestKey
-from cockade.request.model import OwnerType, RefusalReason
+from cockade.request.model import FailureReason, OwnerType
 from tests.holders import Holder, Standing, entries_of, holders_of
 from tests.property.laws import instants_between, law
 
@@ -79,8 +79,8 @@ def judged(
     audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
 ) -> Decision:
     """Rule 8 as of an event at `now`, of customers without enrolments."""
-    rule = rules.rule8(given_terms, now, now, ZONE)
-    found = Findings(enrolled={} if rule.needs_enrolment else None, holders=holders_of(held))
+    rule = rules.eligibility_rules(given_terms, now, now, ZONE)
+    found = EligibilityFacts(enrolled={} if rule.needs_enrolment else None, holders=holders_of(held))
     return rules.decide(audience, found, rule)
 
 
@@ -96,7 +96,7 @@ def test_everybody_is_entered_or_refused_exactly_once(
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
     decision = judged(audience, held, given_terms, now)
     entries = entries_of(decision)
-    lines = [entry.line for entry in entries] + [refusal.line for refusal in decision.refusals]
+    lines = [entry.line for entry in entries] + [refusal.line for refusal in decision.failures]
     assert sorted(lines) == list(range(len(audience)))
     assert all(audience[entry.line] == entry.customer_id for entry in entries)
 
@@ -109,7 +109,7 @@ def test_entries_ascend_by_customer_and_refusals_by_line(
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
     decision = judged(audience, held, given_terms, now)
     entered = [entry.customer_id for entry in entries_of(decision)]
-    refused = [refusal.line for refusal in decision.refusals]
+    refused = [refusal.line for refusal in decision.failures]
     assert entered == sorted(entered)
     assert refused == sorted(refused)
 
@@ -131,18 +131,18 @@ def test_a_customer_is_refused_exactly_if_a_rule_says_so(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
-    refusals = {refusal.line: refusal for refusal in judged(audience, held, given_terms, now).refusals}
+    refusals = {refusal.line: refusal for refusal in judged(audience, held, given_terms, now).failures}
     for line, customer in enumerate(audience):
         holder = held.get(customer)
         standing = None if holder is None else holder.standing
         if given_terms.earn_type is EarnType.ISSUE_EARN:
-            assert refusals[line].reason is RefusalReason.NOT_ENROLLED
-            assert (refusals[line].standing_id, refusals[line].standing_status) == (None, None)
+            assert refusals[line].reason is FailureReason.NOT_ENROLLED
+            assert (refusals[line].conflicting_id, refusals[line].conflicting_status) == (None, None)
         elif standing is not None and not given_terms.holds_several:
-            assert refusals[line].reason is RefusalReason.ALREADY_HELD
-            assert refusals[line].standing_id == ids.earned_badge_id(standing.request_key, standing.line)
+            assert refusals[line].reason is FailureReason.ALREADY_HELD
+            assert refusals[line].conflicting_id == ids.earned_badge_id(standing.request_key, standing.line)
             status = rules.earned_status(standing.valid_from, standing.valid_until, now)
-            assert refusals[line].standing_status is status
+            assert refusals[line].conflicting_status is status
         else:
             assert line not in refusals
 
@@ -158,6 +158,6 @@ def test_a_validity_is_never_empty_and_begins_with_the_event(
         return
     assert valid_from == (event_at or now)
     assert valid_from < valid_until
-    assert valid_from <= now + badge_rules.AHEAD_MAX
+    assert valid_from <= now + badge_rules.EVENT_AHEAD_MAX
     if given_terms.earn_type is EarnType.EARN:
         assert given_terms.starts_at <= valid_from < given_terms.expires_at

@@ -11,7 +11,7 @@ from cockade import ids
 from cockade.enrolment import rules
 from cockade.enrolment.model import Enrolled, Enrollee
 from cockade.ids import CustomerId, RequestKey
-from cockade.request.model import RefusalReason
+from cockade.request.model import FailureReason
 from tests.property.laws import instants_between, law
 
 customers = st.integers(1, 6).map(CustomerId)
@@ -54,9 +54,11 @@ def test_windows_of_one_customer_never_overlap_and_refusals_name_the_one_in_the_
         assert sorted(lines) == list(range(len(audience)))
         assert entries == sorted(entries)
         for refusal in refusals:
-            assert refusal.reason is RefusalReason.ALREADY_HELD
+            assert refusal.reason is FailureReason.ALREADY_HELD
             rows = ledger[audience[refusal.line]]
-            [standing] = [row for row in rows if ids.earned_badge_id(row[1], row[2]) == refusal.standing_id]
+            [standing] = [
+                row for row in rows if ids.earned_badge_id(row[1], row[2]) == refusal.conflicting_id
+            ]
             assert standing[3] < closes
             assert standing[4] > opens
         for customer, ordinal, line in entries:

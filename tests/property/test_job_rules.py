@@ -9,25 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cockade.job import rules
-from cockade.job.model import AudienceFormat, Form
-from cockade.job.reading import Draft, Reader
+from cockade.job.model import AudienceFormat, AudienceLayout
+from cockade.job.parser import AudienceParser, ChunkDraft
 from tests.property.laws import law
 
-CSV = Form(format=AudienceFormat.CSV)
+CSV = AudienceLayout(format=AudienceFormat.CSV)
 line = st.one_of(
     st.integers(1, 50).map(str),
     st.sampled_from(["", " ", "x", '"5"', '"', "5,6", "0", "9223372036854775808", "\ufeff", "é"]),
 )
 
 
-def _read(pieces: list[bytes], chunk_lines: int) -> list[Draft]:
-    reader = Reader(CSV, chunk_lines)
+def _read(pieces: list[bytes], chunk_lines: int) -> list[ChunkDraft]:
+    reader = AudienceParser(CSV, chunk_lines)
     return [draft for piece in pieces for draft in reader.feed(piece)] + list(reader.finish())
 
 
-def _lines(drafts: list[Draft]) -> tuple[list[int], list[tuple[int, str]]]:
+def _lines(drafts: list[ChunkDraft]) -> tuple[list[int], list[tuple[int, str]]]:
     numbers = [number for draft in drafts for number in draft.chunk.numbers.tolist()]
-    return numbers, [(flaw.row, flaw.value) for draft in drafts for flaw in draft.chunk.flaws]
+    return numbers, [(flaw.row, flaw.value) for draft in drafts for flaw in draft.chunk.line_errors]
 
 
 @law
@@ -39,9 +39,9 @@ def test_it_does_not_matter_how_the_bytes_arrive(lines: list[str], chunk_lines: 
     drafts = _read(pieces, chunk_lines)
     assert _lines(drafts) == _lines(_read([data], 1000))
     assert all(1 <= len(draft.chunk.numbers) <= chunk_lines for draft in drafts)
-    numbers, flaws = _lines(drafts)
+    numbers, line_errors = _lines(drafts)
     assert len(numbers) == sum(bool(text.strip()) for text in lines)
-    assert len(flaws) == numbers.count(0)
+    assert len(line_errors) == numbers.count(0)
 
 
 @law

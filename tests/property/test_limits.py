@@ -95,7 +95,7 @@ def test_decisions_are_the_models_and_no_window_ever_holds_too_many(
         if counted and data.draw(st.integers(0, 9)) == 0:
             counted.remove(data.draw(st.sampled_from(counted)))  # revoked
         checks = rules.checks_of(ours, at, zone)
-        reach = rules.reach(checks, zone)
+        reach = rules.lookback(checks, zone)
         seen = [] if reach is None else [event for event in counted if reach[0] <= event < reach[1]]
         exceeded = rules.first_exceeded(checks, len(counted), seen, zone, None)
         expected = limit_model.first_full(theirs, counted, at, starts_at, zone)
@@ -167,13 +167,13 @@ def test_cycles_follow_each_other_without_gaps(
 )
 def test_pieces_of_a_window_are_the_window(opens: datetime, length: timedelta) -> None:
     closes = opens + length
-    pieces = rules.pieces_of(opens, closes)
+    pieces = rules.ranges_of(opens, closes)
     assert pieces[0].opens == opens
     assert pieces[-1].closes == closes
     assert all(before.closes == after.opens for before, after in pairwise(pieces))
     for piece in pieces:
         assert piece.opens < piece.closes
-        if piece.grain_s:
+        if piece.bucket_s:
             assert (piece.opens.minute, piece.opens.second, piece.opens.microsecond) == (0, 0, 0)
             assert (piece.closes.minute, piece.closes.second, piece.closes.microsecond) == (0, 0, 0)
         else:

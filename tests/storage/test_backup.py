@@ -11,7 +11,7 @@ import pytest
 from msgspec import Struct
 
 from cockade.errors import SetupError
-from cockade.storage.backup import Restored, Step, back_up, restore
+from cockade.storage.backup import ProgressStep, Restored, back_up, restore
 from cockade.storage.database import connect
 from cockade.storage.embedded import CLUSTER, RESTORING, embedded_database
 from cockade.storage.migrate import migrate, migrations
@@ -26,7 +26,7 @@ class Kept(Struct):
 
     data_dir: Path
     file: Path
-    steps: list[Step]
+    steps: list[ProgressStep]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def _orgs(data_dir: Path) -> int:
 def test_backup_is_for_its_owner_alone_and_leaves_nothing_beside_it(kept: Kept) -> None:
     assert kept.file.stat().st_mode & 0o777 == 0o600
     assert {path.name for path in kept.file.parent.iterdir()} == {"data", "backup"}
-    assert kept.steps[-1] == Step("reading it again", kept.steps[-1].total, kept.steps[-1].total)
+    assert kept.steps[-1] == ProgressStep("reading it again", kept.steps[-1].total, kept.steps[-1].total)
 
 
 def test_file_that_exists_is_replaced_only_by_force(kept: Kept) -> None:

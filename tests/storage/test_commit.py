@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from cockade import clock
-from cockade.access import store
+from cockade.auth import store
 from cockade.clock import Clock
 from cockade.earning.service import EarningService
 from cockade.errors import NotClaimed, OutcomeUnknown, RequestIdUsed, RequestNotFound
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import BulkCommand, OwnerType, RequestOutcome
+from cockade.request.model import IssueCommand, OwnerType, RequestOutcome
 from cockade.storage.database import Database, Tx
 from tests.storage.conftest import OpenDatabase
 from tests.storage.proxy import Cut, Proxy
@@ -24,8 +24,8 @@ from tests.support import REFERENCE, Org, client_for, earn_bulk_body
 CUSTOMERS = [CustomerId(customer) for customer in (3, 1, 2)]
 
 
-def command(badge_id: str, customers: list[CustomerId] | None = None, **changes: object) -> BulkCommand:
-    made = BulkCommand(
+def command(badge_id: str, customers: list[CustomerId] | None = None, **changes: object) -> IssueCommand:
+    made = IssueCommand(
         request_id=secrets.token_hex(8),
         badge_id=BadgeId(badge_id),
         customers=customers or CUSTOMERS,
@@ -47,7 +47,7 @@ async def earned_count(org: Org, badge_id: str) -> int:
     return answer.json()["data"]["earnedCount"]
 
 
-async def stored_outcome(org: Org, wanted: BulkCommand) -> RequestOutcome:
+async def stored_outcome(org: Org, wanted: IssueCommand) -> RequestOutcome:
     outcome = await org.services.requests.get(org.caller, wanted.request_id)
     assert isinstance(outcome, RequestOutcome)
     return outcome
@@ -92,8 +92,8 @@ async def test_an_earn_bulk_that_loses_its_commit_is_issued_once_and_answered_by
     proxy.cut = cut
     outcome = await earning.earn_bulk(org.caller, wanted)
     assert proxy.commits_cut == 1
-    assert outcome.decided_at == start + timedelta(hours=attempt)
-    assert (outcome.audience, outcome.refusals) == (CUSTOMERS, [])
+    assert outcome.completed_at == start + timedelta(hours=attempt)
+    assert (outcome.customer_ids, outcome.failures) == (CUSTOMERS, [])
     assert await stored_outcome(org, wanted) == outcome
     assert await earned_count(org, badge_id) == len(CUSTOMERS)
     with pytest.raises(RequestIdUsed):
@@ -108,8 +108,8 @@ async def test_refusals_of_an_attempt_whose_commit_was_lost_are_answered_as_they
     first = await earning.earn_bulk(org.caller, command(badge_id, [CUSTOMERS[0]]))
     proxy.cut = Cut.BEFORE_ANSWER
     outcome = await earning.earn_bulk(org.caller, command(badge_id))
-    assert [refusal.line for refusal in outcome.refusals] == [0]
-    assert outcome.refusals[0].standing_id == f"{first.request_key:016x}00000000"
+    assert [refusal.line for refusal in outcome.failures] == [0]
+    assert outcome.failures[0].conflicting_id == f"{first.request_key:016x}00000000"
     assert await earned_count(org, badge_id) == len(CUSTOMERS)
 
 
@@ -124,7 +124,7 @@ async def test_an_earn_bulk_whose_outcome_cannot_be_asked_for_is_of_unknown_outc
     with pytest.raises(OutcomeUnknown):
         await earning.earn_bulk(org.caller, wanted)
     if cut is Cut.BEFORE_ANSWER:
-        assert (await stored_outcome(org, wanted)).audience == CUSTOMERS
+        assert (await stored_outcome(org, wanted)).customer_ids == CUSTOMERS
         assert await earned_count(org, badge_id) == len(CUSTOMERS)
     else:
         with pytest.raises(RequestNotFound):
@@ -164,7 +164,7 @@ async def test_an_id_of_somebody_else_is_not_taken_for_ours_that_was_lost(
     proxy.meanwhile = lambda: org.services.earning.earn_bulk(org.caller, other)
     with pytest.raises(RequestIdUsed):
         await earning.earn_bulk(org.caller, wanted)
-    assert (await stored_outcome(org, wanted)).audience == [99]
+    assert (await stored_outcome(org, wanted)).customer_ids == [99]
     assert await earned_count(org, badge_id) == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 from asyncpg import exceptions as pg
 
 from cockade import clock
-from cockade.access import store
+from cockade.auth import store
 from cockade.errors import OutcomeUnknown, SetupError, Unavailable
 from cockade.ids import BadgeId
 from cockade.metrics import retries
@@ -250,7 +250,7 @@ async def test_a_call_that_is_cancelled_keeps_nothing_and_gives_its_connection_b
 
 
 async def test_a_pool_without_a_free_connection_is_unavailable(open_database: OpenDatabase) -> None:
-    single = await open_database(pool_size=1, pool_wait_s_max=1)
+    single = await open_database(pool_size=1, pool_timeout_s=1)
 
     async def hold(_: Tx) -> None:
         async with asyncio.timeout(GUARD_S):
@@ -265,7 +265,7 @@ async def test_a_database_that_falls_silent_is_given_up_in_time(
     open_database: OpenDatabase, proxy: Proxy
 ) -> None:
     """Its connections stay open and nothing is answered any more, as by a server that is stopped."""
-    quiet = await open_database(url=proxy.url, call_s_max=3)
+    quiet = await open_database(url=proxy.url, request_timeout_s=3)
     clock_s = asyncio.get_running_loop().time
 
     async def body(tx: Tx) -> None:
@@ -301,7 +301,7 @@ async def test_a_database_that_falls_silent_does_not_keep_us_from_leaving(
 async def test_a_commit_that_is_not_answered_in_time_is_of_unknown_outcome(
     open_database: OpenDatabase, proxy: Proxy
 ) -> None:
-    quiet = await open_database(url=proxy.url, call_s_max=3)
+    quiet = await open_database(url=proxy.url, request_timeout_s=3)
 
     async def body(tx: Tx) -> None:
         await tx.execute("select 1")
@@ -315,9 +315,9 @@ async def test_a_commit_that_is_not_answered_in_time_is_of_unknown_outcome(
 
 
 async def test_transactions_of_one_call_share_its_time(open_database: OpenDatabase) -> None:
-    database = await open_database(call_s_max=4)
+    database = await open_database(request_timeout_s=4)
     async with asyncio.timeout(GUARD_S):
-        with database.one_call():
+        with database.request_time_budget():
             await database.transaction("test.first", lambda tx: tx.execute("select pg_sleep(1.5)"))
             with pytest.raises(Unavailable):
                 await database.transaction("test.second", lambda tx: tx.execute("select pg_sleep(1.5)"))

@@ -10,7 +10,7 @@ from cockade import clock
 from cockade.earning.service import EarningService
 from cockade.errors import OutcomeUnknown, RequestNotFound, Unavailable
 from cockade.ids import CustomerId
-from cockade.request.model import BulkCommand
+from cockade.request.model import IssueCommand
 from cockade.storage.database import Database
 from tests.storage.conftest import OpenDatabase
 from tests.storage.proxy import Proxy
@@ -21,11 +21,11 @@ CALL_S_MAX = 4
 
 
 async def fate(
-    earning: EarningService, database: Database, org: Org, wanted: BulkCommand
+    earning: EarningService, database: Database, org: Org, wanted: IssueCommand
 ) -> tuple[bool, float]:
     """Whether it is certain that nothing was changed, and how long it took to say so."""
     started_s = asyncio.get_running_loop().time()
-    with database.one_call(), pytest.raises(Unavailable) as caught:
+    with database.request_time_budget(), pytest.raises(Unavailable) as caught:
         await earning.earn_bulk(org.caller, wanted)
     return type(caught.value) is not OutcomeUnknown, asyncio.get_running_loop().time() - started_s
 
@@ -34,7 +34,7 @@ async def test_nobody_waits_longer_than_her_own_bound_while_the_database_says_no
     open_database: OpenDatabase, org: Org, proxy: Proxy
 ) -> None:
     badge_id = await org.make_badge()
-    database = await open_database(url=proxy.url, call_s_max=CALL_S_MAX)
+    database = await open_database(url=proxy.url, request_timeout_s=CALL_S_MAX)
     earning = EarningService(database, clock.now)
     await earning.earn_bulk(org.caller, command(badge_id, [CustomerId(1)]))
     proxy.fall_silent()
@@ -52,7 +52,7 @@ async def test_whoever_has_gone_before_it_was_her_turn_gets_nothing(
     open_database: OpenDatabase, org: Org
 ) -> None:
     badge_id = await org.make_badge()
-    database, hurried = await open_database(pool_size=1), await open_database(call_s_max=1)
+    database, hurried = await open_database(pool_size=1), await open_database(request_timeout_s=1)
     earning = EarningService(database, clock.now)
     # Both are in the lot that waits for the only connection; one of them has gone when it is free.
     occupied = asyncio.create_task(
@@ -65,8 +65,8 @@ async def test_whoever_has_gone_before_it_was_her_turn_gets_nothing(
     assert is_certain
     assert took_s < 1.4
     await occupied
-    assert (await staying).audience == [1]
-    assert (await stored_outcome(org, stays)).audience == [1]
+    assert (await staying).customer_ids == [1]
+    assert (await stored_outcome(org, stays)).customer_ids == [1]
     with pytest.raises(RequestNotFound):
         await stored_outcome(org, goes)
-    assert (await earning.earn_bulk(org.caller, goes)).refusals == []
+    assert (await earning.earn_bulk(org.caller, goes)).failures == []

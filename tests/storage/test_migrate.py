@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from cockade.errors import SetupError
+from cockade.storage import migrate as migrate_module
 from cockade.storage.database import Connection, connect
 from cockade.storage.migrate import Migration, applied, migrate, migrations, pending, require_migrated
 from tests.storage.conftest import OpenDatabase
@@ -73,44 +74,21 @@ async def test_whoever_is_behind_is_told_what_to_do(
     empty_database_url: str, open_database: OpenDatabase
 ) -> None:
     database = await open_database(url=empty_database_url)
-    with pytest.raises(SetupError, match=r"0001_foundation.*Run `cockade db migrate`"):
+    with pytest.raises(SetupError, match=r"0001_initial.*Run `cockade db migrate`"):
         await database.require_ready()
     await migrate_at(empty_database_url)
     await database.require_ready()
 
 
-FIRST_VERSION_DATA = """
-insert into org (name, time_zone, created_at) values ('old', 'UTC', '2026-01-01');
-insert into badge (org_id, badge_id, badge_number, name, starts_at, expires_at, earn_type, earned_expiry, owners,
-                   customer_constraints, badge_constraints, presentation, is_active, created_at, created_by, updated_at,
-                   updated_by)
-select org_id, '653de334b3cda7078c7c68eb', 1, 'old badge', '2026-01-01', '2027-01-01', 'EARN', '{"type":"never"}',
-       array['Loyalty'], '[]', '[]',
-       '{"description":"a \\u0000","badge_group_id":"0123456789abcdef01234567","badge_rank":7,"custom_fields":{}}',
-       true, '2026-01-01', 'x', '2026-01-01', 'x' from org;
-insert into earned_badge (customer_id, request_key, valid_from, valid_until, revoked_at, badge_key, ordinal, line)
-select c, 1, '2026-02-01', '2027-02-01', case when c = 3 then timestamptz '2026-03-01' end, badge_key, 1, c
-from badge, generate_series(1, 5) c;
-"""
-
-
-async def test_data_of_the_first_version_is_carried_over(empty_database_url: str) -> None:
-    connection = await connect(empty_database_url)
-    try:
-        await connection.execute(migrations()[0].sql)
-        await connection.execute(
-            "create table schema_migration (version integer primary key, name text, applied_at timestamptz)"
-        )
-        await connection.execute("insert into schema_migration values (1, 'foundation', now())")
-        await connection.execute(FIRST_VERSION_DATA)
-        assert [migration.version for migration in await migrate(connection, NOW)] == VERSIONS[1:]
-        counted = await connection.fetch("select issued, earned from badge_count")
-        assert [tuple(row) for row in counted] == [(0, 4)], "what was revoked does not count"
-        badge = await connection.fetchrow("select badge_group_id, badge_rank, is_capped from badge")
-        assert badge is not None
-        assert tuple(badge) == ("0123456789abcdef01234567", 7, False)
-        assert (
-            await connection.fetchval("select count(*) from earned_badge where counted_at is not null") == 0
-        )
-    finally:
-        await connection.close()
+async def test_a_new_migration_is_required_and_applied_once(
+    empty_database_url: str, open_database: OpenDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate_at(empty_database_url)
+    added = Migration(len(VERSIONS) + 1, "added", "alter table badge add column note text")
+    monkeypatch.setattr(migrate_module, "migrations", lambda: [*migrations(), added])
+    database = await open_database(url=empty_database_url)
+    with pytest.raises(SetupError, match=rf"{added.version:04d}_added"):
+        await database.require_ready()
+    assert await migrate_at(empty_database_url) == [added]
+    assert await migrate_at(empty_database_url) == []
+    await database.require_ready()

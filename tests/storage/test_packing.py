@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cockade import times
+from cockade.storage.copy_format import Column, pack_array, unpack_array, unpack_numbers
 from cockade.storage.database import Database, Tx
-from cockade.storage.packing import Column, pack_array, unpack_array, unpack_numbers
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 LISTS = [[], [7], [SMALLEST, -1, 0, 1, LARGEST], list(range(1000))]

@@ -14,11 +14,11 @@ import pytest
 import pytest_asyncio
 
 from cockade.config import Config
+from cockade.customer_badge.store import SQL as CUSTOMER_BADGE
 from cockade.earning.store import SQL as EARNING
 from cockade.enrolment.store import SQL as ENROLMENT
 from cockade.event.store import SQL as EVENT
-from cockade.holding.store import SQL as HOLDING
-from cockade.request.store import SQL as REQUEST
+from cockade.outbox.store import SQL as OUTBOX
 from cockade.storage.database import Connection, connect, session_settings
 
 BADGES = 120
@@ -63,7 +63,7 @@ def hot(count: int) -> dict[str, Asked]:
         "find_holding": Asked(ENROLMENT["find_holding"], f"{BADGE}, {audience}, {FROM}", one_each),
         "list_validities": Asked(EVENT["list_validities"], f"1, {badges}, {audience}, {audience}", one_each),
         "list_ended": Asked(
-            EVENT["list_ended"], f"1, {badges}, {audience}, {audience}, {FROM}, {UNTIL}", one_each
+            EVENT["list_expired"], f"1, {badges}, {audience}, {audience}, {FROM}, {UNTIL}", one_each
         ),
         **{
             f"{name} of {table}": Asked(sql[name], f"1, {badges}, {audience}, {audience}{more}", one_each)
@@ -77,17 +77,17 @@ def hot(count: int) -> dict[str, Asked]:
 SINGLE = {
     "revoke": Asked(EARNING["revoke"], f"{BADGE}, 7, 1, 7, {FROM}", {"badge_key", "customer_id"}),
     "list_states": Asked(
-        HOLDING["list_states"],
+        CUSTOMER_BADGE["list_states"],
         f"1001, 7, {FROM}, {NOTHING}, 'LIVE', 'RANK', 1, 10, 0",
         {"badge_key", "customer_id"},
     ),
-    "list_earned": Asked(HOLDING["list_earned"], f"{BADGE}, 7, 10, 1001", {"badge_key", "customer_id"}),
+    "list_earned": Asked(CUSTOMER_BADGE["list_earned"], f"{BADGE}, 7, 10, 1001", {"badge_key", "customer_id"}),
     "list_holders": Asked(
-        HOLDING["list_holders"], f"{BADGE}, 7, 1, null, {FROM}, 10, 1001", {"badge_key"}
+        CUSTOMER_BADGE["list_holders"], f"{BADGE}, 7, 1, null, {FROM}, 10, 1001", {"badge_key"}
     ),
-    "count_states": Asked(HOLDING["count_states"], f"{BADGE}, 7, {FROM}", {"badge_key", "customer_id"}),
+    "count_states": Asked(CUSTOMER_BADGE["count_states"], f"{BADGE}, 7, {FROM}", {"badge_key", "customer_id"}),
     "list_counted": Asked(
-        HOLDING["list_counted"], f"7, '{{{BADGE}}}', array[{FROM}]::timestamptz[], array[{UNTIL}]::timestamptz[]",
+        CUSTOMER_BADGE["list_counted"], f"7, '{{{BADGE}}}', array[{FROM}]::timestamptz[], array[{UNTIL}]::timestamptz[]",
         {"badge_key", "customer_id"},
     ),
 }  # fmt: skip
@@ -172,8 +172,8 @@ async def test_ends_are_found_by_their_time_and_their_requests_by_key(connection
     """Four times a second, among all that will ever end."""
     for name, value in session_settings(Config()).items():
         await connection.execute("select set_config($1, $2, false)", name, value)
-    tell = Asked(REQUEST["tell_ended"], f"{FROM}, {FROM}, 10, 0", set())
-    place = Asked(REQUEST["place"], "10", set())
+    tell = Asked(OUTBOX["enqueue_expiries"], f"{FROM}, {FROM}, 10, 0", set())
+    place = Asked(OUTBOX["assign_positions"], "10", set())
     for asked in (tell, place):
         plan = await plan_of(connection, asked, "force_generic_plan")
         scans = {
@@ -182,5 +182,5 @@ async def test_ends_are_found_by_their_time_and_their_requests_by_key(connection
             if "Scan" in node["Node Type"]
         }
         assert ("request", "request_by_key") in scans
-        assert (asked is place) is (("ending", "ending_by_time") not in scans)
+        assert (asked is place) is (("pending_expiry", "pending_expiry_by_time") not in scans)
         assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}

@@ -23,4 +23,4 @@ async def test_every_statement_can_be_prepared(connection: Connection, package: 
 
 
 def test_every_feature_that_has_statements_is_among_them() -> None:
-    assert {"cockade.access", "cockade.badge", "cockade.earning", "cockade.request"} <= set(PACKAGES)
+    assert {"cockade.auth", "cockade.badge", "cockade.earning", "cockade.request"} <= set(PACKAGES)

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from cockade import compose
+from cockade import app
 from cockade.config import Config
 from tests.storage.proxy import Cut, Proxy
 from tests.storage.test_commit import earned_count
@@ -18,9 +18,9 @@ from tests.support import Org, client_for, earn_bulk_body
 
 async def call(proxy: Proxy, org: Org, body: Any, key: str) -> httpx.Response:
     """An earnBulk by a service that reaches its database through the proxy."""
-    async with compose.running_services(proxy.url, Config(pool_size=2)) as proxied:
+    async with app.running_services(proxy.url, Config(pool_size=2)) as proxied:
         # Who calls is known without asking, so that the call's own COMMIT is the first.
-        services = msgspec.structs.replace(proxied, access=org.services.access)
+        services = msgspec.structs.replace(proxied, auth=org.services.auth)
         async with client_for(services, org.credential) as client:
             return await client.post("/customer/earnBulk", json=body, headers={"Idempotency-Key": key})
 

@@ -9,8 +9,8 @@ from contextvars import Context
 import pytest
 
 from cockade import clock
-from cockade.access import store
-from cockade.errors import Busy, CockadeError, NotLive, Unavailable
+from cockade.auth import store
+from cockade.errors import CockadeError, NotLive, ServiceBusy, Unavailable
 from cockade.storage.database import Database, Tx
 from tests.storage.conftest import OpenDatabase
 from tests.storage.test_database import GUARD_S, kill, lock, lock_number, orgs_named, pid_of
@@ -33,11 +33,11 @@ async def test_all_parts_are_kept_together(database: Database) -> None:
     async def body(tx: Tx) -> int:
         await insert(database, name)
         await insert(database, name)
-        assert database.is_whole
+        assert database.in_nested
         return await tx.value("select count(*) from org where name = $1", name)
 
-    assert await database.together("test.together", body) == 2
-    assert not database.is_whole
+    assert await database.savepoints("test.together", body) == 2
+    assert not database.in_nested
     assert await orgs_named(database, name) == 2
 
 
@@ -49,7 +49,7 @@ async def test_none_is_kept_where_the_whole_fails(database: Database) -> None:
         raise NotLive
 
     with pytest.raises(NotLive):
-        await database.together("test.together", body)
+        await database.savepoints("test.together", body)
     assert await orgs_named(database, name) == 0
 
 
@@ -68,7 +68,7 @@ async def test_a_part_that_fails_is_undone_alone_and_gives_up_its_locks(database
         assert await _is_free(database, number)
         await insert(database, name)
 
-    await database.together("test.together", body)
+    await database.savepoints("test.together", body)
     assert await orgs_named(database, name) == 1
     assert await orgs_named(database, f"{name} undone") == 0
 
@@ -98,7 +98,7 @@ async def test_a_deadlock_in_a_part_runs_the_whole_again(database: Database) -> 
             await insert(database, name)
             await database.transaction("test.part", part)
 
-        await database.together("test.together", body)
+        await database.savepoints("test.together", body)
 
     async with asyncio.timeout(GUARD_S):
         await asyncio.gather(both(first, second), both(second, first))
@@ -124,7 +124,7 @@ async def test_a_connection_that_is_lost_in_a_part_runs_the_whole_again_even_if_
             return "503"
         return "200"
 
-    assert await database.together("test.together", body) == "200"
+    assert await database.savepoints("test.together", body) == "200"
     assert len(runs) == 2
     assert await orgs_named(database, name) == 2
 
@@ -142,8 +142,8 @@ async def test_a_lock_that_a_part_does_not_get_is_busy(
 
     holding = asyncio.create_task(database.transaction("test.hold", hold))
     await locked.wait()
-    with pytest.raises(Busy):
-        await hasty.together(
+    with pytest.raises(ServiceBusy):
+        await hasty.savepoints(
             "test.together", lambda _: hasty.transaction("test.part", lambda tx: lock(tx, number))
         )
     holding.cancel()

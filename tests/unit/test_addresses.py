@@ -6,7 +6,7 @@ import pytest
 
 from cockade.config import Config
 from cockade.errors import SetupError
-from cockade.http.addresses import Proxies, find_address
+from cockade.http.client_ip import TrustedProxies, find_client_ip
 
 PROXIES = "10.0.0.0/8, fd00::/8"
 XFF, FORWARDED = "x-forwarded-for", "forwarded"
@@ -16,7 +16,7 @@ def found(peer: str | None, proxies: str, header: str, *values: tuple[str, str])
     settings = Config(trusted_proxies=proxies, proxy_header=header)  # pyright: ignore[reportArgumentType]
     headers = [(name.encode(), value.encode()) for name, value in values]
     client = None if peer is None else (peer, 4711)
-    return find_address({"client": client, "headers": headers}, Proxies.of(settings))
+    return find_client_ip({"client": client, "headers": headers}, TrustedProxies.from_config(settings))
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_an_address_is_believed_only_from_a_listed_proxy(
 @pytest.mark.parametrize("proxies", ["proxy.example.org", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.1;10.0.0.2"])
 def test_a_network_that_is_none_is_refused(proxies: str) -> None:
     with pytest.raises(SetupError, match="COCKADE_TRUSTED_PROXIES"):
-        Proxies.of(Config(trusted_proxies=proxies))
+        TrustedProxies.from_config(Config(trusted_proxies=proxies))

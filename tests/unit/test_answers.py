@@ -9,22 +9,22 @@ import msgspec
 import pytest
 
 from cockade import ids
-from cockade.errors import Exceeded
-from cockade.http.earnings import (
+from cockade.api.earning.schemas import (
     REFUSALS,
-    AnswerShape,
-    EarnBulkAnswer,
+    EarnBulkResponse,
     IssuedBadge,
     IssuedStatus,
-    answer_outcome,
+    ResponseShape,
+    outcome_response,
 )
-from cockade.http.wire import UNSET, Envelope, ErrorDetail, LimitDetails
+from cockade.errors import ExceededLimit
+from cockade.http.envelope import UNSET, Envelope, ErrorDetail, LimitDetails
 from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.request.model import (
+    CustomerFailure,
     EarnedStatus,
+    FailureReason,
     OwnerType,
-    Refusal,
-    RefusalReason,
     RequestKind,
     RequestOutcome,
 )
@@ -32,15 +32,17 @@ from cockade.request.model import (
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 KEY = ids.request_key(4_000_000_000, 2**32 - 1)
 STANDING = ids.earned_badge_id(ids.request_key(1_700_000_000, 5), 9)
-LIMIT = Exceeded("customerConstraints[1].rollForDays", 2, 3, NOW)
+LIMIT = ExceededLimit("customerConstraints[1].rollForDays", 2, 3, NOW)
 REFUSED = [
-    Refusal(1, RefusalReason.ALREADY_HELD, STANDING, EarnedStatus.EXPIRED),
-    Refusal(2, RefusalReason.CUSTOMER_LIMIT, exceeded=LIMIT),
-    Refusal(3, RefusalReason.NOT_ENROLLED),
+    CustomerFailure(1, FailureReason.ALREADY_HELD, STANDING, EarnedStatus.EXPIRED),
+    CustomerFailure(2, FailureReason.CUSTOMER_LIMIT, exceeded=LIMIT),
+    CustomerFailure(3, FailureReason.NOT_ENROLLED),
 ]
 
 
-def answered(kind: RequestKind, *, valid_from: datetime, refusals: list[Refusal]) -> list[IssuedBadge]:
+def answered(
+    kind: RequestKind, *, valid_from: datetime, refusals: list[CustomerFailure]
+) -> list[IssuedBadge]:
     outcome = RequestOutcome(
         request_id='a "quoted" id\n',
         request_key=KEY,
@@ -51,12 +53,12 @@ def answered(kind: RequestKind, *, valid_from: datetime, refusals: list[Refusal]
         reference_id='"',
         event_at=valid_from,
         valid_until=valid_from + timedelta(days=1),
-        decided_at=NOW,
-        audience=[CustomerId(customer) for customer in (2**63 - 1, 2, 3, 4, 5)],
-        refusals=refusals,
+        completed_at=NOW,
+        customer_ids=[CustomerId(customer) for customer in (2**63 - 1, 2, 3, 4, 5)],
+        failures=refusals,
     )
-    response = answer_outcome(outcome, AnswerShape.ISSUED, [])
-    answer = msgspec.json.decode(cast("bytes", response.content), type=Envelope[EarnBulkAnswer]).data
+    response = outcome_response(outcome, ResponseShape.ISSUED, [])
+    answer = msgspec.json.decode(cast("bytes", response.content), type=Envelope[EarnBulkResponse]).data
     assert (answer.request_id, answer.total_count, answer.failed_count) == (
         outcome.request_id,
         5,
@@ -86,15 +88,15 @@ def test_whoever_was_refused_has_the_reason() -> None:
     details = LimitDetails(2, 3, NOW.timestamp(), "2026-02-03T04:05:06Z")
 
     def error(
-        reason: RefusalReason, reference: str | None = None, told: LimitDetails | None = None
+        reason: FailureReason, reference: str | None = None, told: LimitDetails | None = None
     ) -> ErrorDetail:
         return ErrorDetail(reason, REFUSALS[reason], reference, told or UNSET)
 
     assert [entry.error for entry in entries] == [
         UNSET,
-        error(RefusalReason.ALREADY_HELD),
-        error(RefusalReason.CUSTOMER_LIMIT, LIMIT.reference, details),
-        error(RefusalReason.NOT_ENROLLED),
+        error(FailureReason.ALREADY_HELD),
+        error(FailureReason.CUSTOMER_LIMIT, LIMIT.reference, details),
+        error(FailureReason.NOT_ENROLLED),
         UNSET,
     ]
     assert [(entry.issued_id, entry.status) for entry in entries[1:4]] == [
@@ -105,6 +107,6 @@ def test_whoever_was_refused_has_the_reason() -> None:
 
 
 def test_an_enrolment_is_active() -> None:
-    refused = [Refusal(1, RefusalReason.ALREADY_HELD, STANDING)]
+    refused = [CustomerFailure(1, FailureReason.ALREADY_HELD, STANDING)]
     entries = answered(RequestKind.ISSUE_BULK, valid_from=NOW - timedelta(days=3), refusals=refused)
     assert {entry.status for entry in entries} == {IssuedStatus.ACTIVE}

@@ -231,8 +231,8 @@ def test_all_that_stands_against_a_badge_is_told(
     changes: dict[str, object], expected: list[tuple[int, str]]
 ) -> None:
     draft = msgspec.structs.replace(SOUND, **changes)
-    faults = rules.creation_faults(draft, NOW, BERLIN, is_migration=False)
-    assert [(fault.code, fault.reference) for fault in faults] == expected
+    field_errors = rules.creation_errors(draft, NOW, BERLIN, is_migration=False)
+    assert [(field_error.code, field_error.reference) for field_error in field_errors] == expected
 
 
 @pytest.mark.parametrize(
@@ -247,13 +247,15 @@ def test_a_migrated_badge_may_lie_in_the_past_and_nothing_else(
     changes: dict[str, object], expected: list[int]
 ) -> None:
     draft = msgspec.structs.replace(SOUND, **changes)
-    assert [fault.code for fault in rules.creation_faults(draft, NOW, BERLIN, is_migration=True)] == expected
+    assert [
+        field_error.code for field_error in rules.creation_errors(draft, NOW, BERLIN, is_migration=True)
+    ] == expected
 
 
 def test_today_begins_at_midnight_in_the_time_zone_of_the_org() -> None:
     starts_at = utc(2026, 6, 14, 10)  # 15 June, 00:00, on the Line Islands; 14 June elsewhere
     draft = msgspec.structs.replace(SOUND, starts_at=starts_at)
-    assert rules.creation_faults(draft, NOW, LINE_ISLANDS, is_migration=False) == []
+    assert rules.creation_errors(draft, NOW, LINE_ISLANDS, is_migration=False) == []
     before = msgspec.structs.replace(SOUND, starts_at=starts_at - MICROSECOND)
-    assert [f.code for f in rules.creation_faults(before, NOW, LINE_ISLANDS, is_migration=False)] == [722]
-    assert [f.code for f in rules.creation_faults(draft, NOW, BERLIN, is_migration=False)] == [722]
+    assert [f.code for f in rules.creation_errors(before, NOW, LINE_ISLANDS, is_migration=False)] == [722]
+    assert [f.code for f in rules.creation_errors(draft, NOW, BERLIN, is_migration=False)] == [722]

@@ -14,7 +14,7 @@ from bench.__main__ import app
 from bench.cases import CASES
 from bench.report import Machine, Report, line_of, markdown, report_case
 from bench.table import Case, Part, Round, Row
-from tests.tidy import house
+from tests.lint import repo
 
 PROMISED = [
     ("bulk: 10,000 fresh customers per call, 2 callers, 1 million in all", 0.7, 1.0),
@@ -52,14 +52,14 @@ def test_a_row_is_measured_against_its_promised_numbers(name: str, must: float, 
 
 
 def test_the_page_on_performance_tells_of_every_row() -> None:
-    page = (house.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    page = (repo.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     assert [name for name in ROWS if name not in page] == []
     assert [name for name in [*CASES, "profile"] if f"`{name}`" not in page] == []
 
 
 def test_cases_are_listed() -> None:
     listed = subprocess.run(
-        [sys.executable, "-m", "bench", "--list"], cwd=house.ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "bench", "--list"], cwd=repo.ROOT, capture_output=True, text=True, check=True
     )
     assert [line.split("\t")[0] for line in listed.stdout.splitlines()] == [
         *(case.name for case in CASES.values() for _ in case.rows),
@@ -120,7 +120,7 @@ def test_an_audience_has_each_customer_once_and_what_was_ordered_beside() -> Non
     words = ["10001", "--first", "5", "--repeated", "3", "--malformed", "2"]
     done = subprocess.run(
         [sys.executable, "-m", "bench.audience", *words],
-        cwd=house.ROOT,
+        cwd=repo.ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -11,19 +11,20 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from cockade.api.badge.schemas import BadgeBody, ClaimBody, to_draft
+from cockade.api.badge_import.schemas import ImportBody, to_row
+from cockade.api.earning.schemas import EarnBulkBody, to_command
+from cockade.api.token.schemas import TokenBody
 from cockade.badge.model import BadgeDraft
 from cockade.config import Config
-from cockade.errors import FAULTS_MAX, Fault, InvalidInput
-from cockade.http import body
-from cockade.http.badges import BadgeBody, ClaimBody, to_draft
-from cockade.http.body import MISSING
-from cockade.http.earnings import EarnBulkBody, to_command
-from cockade.http.imports import ImportBody, to_row
-from cockade.http.requests import Exchange, JsonRows
-from cockade.http.routes.token import TokenBody
-from cockade.request.model import BulkCommand
+from cockade.errors import FIELD_ERRORS_MAX, FieldError, InvalidInput
+from cockade.http import decoding as body
+from cockade.http.context import RequestContext
+from cockade.http.decoding import MISSING
+from cockade.http.request import JsonArrayBody
+from cockade.request.model import IssueCommand
 
-CONFIG = Config(customers_max=150)
+CONFIG = Config(max_customers_per_request=150)
 BADGE_ID = "653de334b3cda7078c7c68eb"
 EARN_BULK: dict[str, Any] = {
     "badgeMetaId": BADGE_ID,
@@ -41,9 +42,11 @@ BADGE: dict[str, Any] = {
 ABSENT = object()
 
 
-def read_earn_bulk(raw: bytes, *, header: str | None = None) -> BulkCommand:
-    exchange = Exchange(header, datetime(2026, 1, 1, tzinfo=UTC))
-    return body.read(raw, EarnBulkBody, lambda wire, faults: to_command(wire, exchange, CONFIG, faults))
+def read_earn_bulk(raw: bytes, *, header: str | None = None) -> IssueCommand:
+    context = RequestContext(header, datetime(2026, 1, 1, tzinfo=UTC))
+    return body.read(
+        raw, EarnBulkBody, lambda wire, field_errors: to_command(wire, context, CONFIG, field_errors)
+    )
 
 
 def read_badge(raw: bytes) -> BadgeDraft:
@@ -57,14 +60,14 @@ def encoded(sound: dict[str, Any], changes: dict[str, Any]) -> bytes:
     ).encode()
 
 
-def faults_of(read: Callable[[bytes], object], raw: bytes) -> list[Fault]:
+def faults_of(read: Callable[[bytes], object], raw: bytes) -> list[FieldError]:
     with pytest.raises(InvalidInput) as caught:
         read(raw)
-    return caught.value.faults()
+    return caught.value.field_errors()
 
 
-def told(faults: list[Fault]) -> list[tuple[int, str | None]]:
-    return [(fault.code, fault.reference) for fault in faults]
+def told(field_errors: list[FieldError]) -> list[tuple[int, str | None]]:
+    return [(field_error.code, field_error.reference) for field_error in field_errors]
 
 
 @pytest.mark.parametrize(
@@ -91,9 +94,9 @@ def told(faults: list[Fault]) -> list[tuple[int, str | None]]:
     ],
 )
 def test_what_is_no_json_is_one_fault_of_the_body(raw: bytes) -> None:
-    faults = faults_of(read_earn_bulk, raw)
-    assert told(faults) == [(400, None)]
-    assert "JSON" in faults[0].message
+    field_errors = faults_of(read_earn_bulk, raw)
+    assert told(field_errors) == [(400, None)]
+    assert "JSON" in field_errors[0].message
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b"1", b'"text"', b"true", b"[{}]"])
@@ -341,9 +344,9 @@ def test_every_fault_of_an_earn_bulk_is_told(
     ],
 )
 def test_every_fault_of_a_badge_is_told(changes: dict[str, Any], expected: list[tuple[int, str]]) -> None:
-    faults = told(faults_of(read_badge, encoded(BADGE, changes)))
+    field_errors = told(faults_of(read_badge, encoded(BADGE, changes)))
     # Whether a field is told once or twice is the next test's business.
-    assert sorted(set(faults), key=str) == sorted(expected, key=str)
+    assert sorted(set(field_errors), key=str) == sorted(expected, key=str)
 
 
 @pytest.mark.parametrize(
@@ -388,13 +391,15 @@ def test_a_field_that_cannot_be_read_is_told_once(changes: dict[str, Any], expec
 def test_every_fault_of_the_smaller_bodies_is_told(
     shape: type[Struct], sent: dict[str, Any], expected: list[tuple[int, str]]
 ) -> None:
-    faults = faults_of(lambda raw: body.read(raw, shape, lambda wire, _: wire), json.dumps(sent).encode())
-    assert told(faults) == expected
+    field_errors = faults_of(
+        lambda raw: body.read(raw, shape, lambda wire, _: wire), json.dumps(sent).encode()
+    )
+    assert told(field_errors) == expected
 
 
 def test_a_hundred_faults_are_told_at_most() -> None:
-    faults = faults_of(read_earn_bulk, encoded(EARN_BULK, {"customerIds": [0] * 140}))
-    assert told(faults) == [(400, f"customerIds[{place}]") for place in range(FAULTS_MAX)]
+    field_errors = faults_of(read_earn_bulk, encoded(EARN_BULK, {"customerIds": [0] * 140}))
+    assert told(field_errors) == [(400, f"customerIds[{place}]") for place in range(FIELD_ERRORS_MAX)]
 
 
 @pytest.mark.parametrize(
@@ -436,7 +441,7 @@ def test_a_hundred_faults_are_told_at_most() -> None:
             read_earn_bulk,
             EARN_BULK,
             {"customerIds": list(range(1, 152))},
-            "customerIds has 151 entries; one call takes at most 150 (COCKADE_CUSTOMERS_MAX). "
+            "customerIds has 151 entries; one call takes at most 150 (COCKADE_MAX_CUSTOMERS_PER_REQUEST). "
             "Send the rest in further calls.",
         ),
         (read_earn_bulk, EARN_BULK, {"badgeMetaId": 5}, "Expected text, got an integer."),
@@ -454,7 +459,7 @@ def test_a_hundred_faults_are_told_at_most() -> None:
 def test_a_fault_is_told_in_words_that_help(
     read: Callable[[bytes], object], sound: dict[str, Any], changes: dict[str, Any], expected: str
 ) -> None:
-    assert [fault.message for fault in faults_of(read, encoded(sound, changes))] == [expected]
+    assert [field_error.message for field_error in faults_of(read, encoded(sound, changes))] == [expected]
 
 
 @pytest.mark.parametrize("spelling", ["earnEventDate", "earnEvenrDate", "issueEventDate"])
@@ -511,8 +516,8 @@ def test_a_request_id_is_generated_where_there_is_none() -> None:
 
 def test_a_header_that_cannot_be_a_request_id_is_told_only_where_it_counts() -> None:
     raw = encoded(EARN_BULK, {})
-    faults = faults_of(lambda given: read_earn_bulk(given, header="x" * 256), raw)
-    assert told(faults) == [(400, "X-CAP-REQUEST-ID")]
+    field_errors = faults_of(lambda given: read_earn_bulk(given, header="x" * 256), raw)
+    assert told(field_errors) == [(400, "X-CAP-REQUEST-ID")]
     assert read_earn_bulk(encoded(EARN_BULK, {"requestId": "1"}), header="x" * 256).request_id == "1"
 
 
@@ -553,11 +558,11 @@ def test_every_code_for_a_missing_field_is_that_of_the_contract() -> None:
 async def test_others_have_their_turn_while_many_rows_are_read() -> None:
     """Each bad row is walked, for all that is wrong with it: a hundred thousand take seconds."""
     stretches = 5
-    raw = json.dumps([{"customerId": "x"}] * stretches * body.STRETCH).encode()
-    reading = asyncio.create_task(JsonRows(raw, ImportBody).read(to_row, 100_000))
+    raw = json.dumps([{"customerId": "x"}] * stretches * body.ITEMS_PER_BATCH).encode()
+    reading = asyncio.create_task(JsonArrayBody(raw, ImportBody).read(to_row, 100_000))
     turns = 0
     while not reading.done():
         await asyncio.sleep(0)
         turns += 1
-    assert len(reading.result()) == stretches * body.STRETCH
+    assert len(reading.result()) == stretches * body.ITEMS_PER_BATCH
     assert turns > stretches

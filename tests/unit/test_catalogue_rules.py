@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from cockade.catalogue import rules
-from cockade.catalogue.model import CustomField, DataType, FieldChange, FieldDraft
-from cockade.errors import Fault
+from cockade.errors import FieldError
 from cockade.ids import CustomFieldId, OrgId
+from cockade.metadata import rules
+from cockade.metadata.model import CustomField, DataType, FieldChange, FieldDraft
 
 INTEGER, BOOLEAN, DATE, STRING = DataType
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,8 +97,8 @@ def test_a_value_is_of_its_types_and_of_no_other(value: object, kinds: set[DataT
 
 
 def test_every_type_has_words_that_name_it() -> None:
-    assert list(rules.WORDS) == list(DataType)
-    assert all(str(kind) in words for kind, words in rules.WORDS.items())
+    assert list(rules.TYPE_NAMES) == list(DataType)
+    assert all(str(kind) in words for kind, words in rules.TYPE_NAMES.items())
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,14 @@ def test_every_type_has_words_that_name_it() -> None:
         (draft(default="", is_mandatory=True), []),
         (draft(is_mandatory=True), ["A mandatory field needs a defaultValue."]),
         (draft(is_mandatory=True, is_active=False), ["A mandatory field needs a defaultValue."]),
-        (draft(INTEGER, default="x"), [rules.WORDS[INTEGER]]),
-        (draft(BOOLEAN, default=1, is_mandatory=True), [rules.WORDS[BOOLEAN]]),
+        (draft(INTEGER, default="x"), [rules.TYPE_NAMES[INTEGER]]),
+        (draft(BOOLEAN, default=1, is_mandatory=True), [rules.TYPE_NAMES[BOOLEAN]]),
     ],
 )
 def test_a_mandatory_field_has_a_default_and_a_default_is_of_the_type(
     given: FieldDraft, expected: list[str]
 ) -> None:
-    assert rules.field_faults(given) == [Fault(400, words, "defaultValue") for words in expected]
+    assert rules.custom_field_errors(given) == [FieldError(400, words, "defaultValue") for words in expected]
 
 
 WHOLE = draft(default="summer", is_mandatory=True)
@@ -161,15 +161,15 @@ FIELDS = [
     ],
 )
 def test_values_are_checked_against_active_fields(values: dict[str, Any], expected: list[str]) -> None:
-    found = rules.value_faults(values, FIELDS)
-    assert [(fault.code, fault.reference) for fault in found] == [
+    found = rules.value_errors(values, FIELDS)
+    assert [(field_error.code, field_error.reference) for field_error in found] == [
         (400, f"customFields.{name}") for name in expected
     ]
 
 
 def test_a_value_of_the_wrong_type_is_told_with_the_type() -> None:
-    [fault] = rules.value_faults({"size": "x"}, FIELDS)
-    assert "INTEGER" in fault.message
+    [field_error] = rules.value_errors({"size": "x"}, FIELDS)
+    assert "INTEGER" in field_error.message
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from cockade import ids
+from cockade.api.earning.schemas import REFUSALS
 from cockade.badge.model import (
     BadgeExpiry,
     Constraint,
@@ -23,21 +24,20 @@ from cockade.badge.model import (
     RelativeExpiry,
 )
 from cockade.earning import rules
-from cockade.earning.model import Decision, Findings
+from cockade.earning.model import Decision, EligibilityFacts
 from cockade.enrolment.model import Enrolled
 from cockade.errors import (
     CockadeError,
     EventInFuture,
     EventOutsideBadge,
-    Exceeded,
+    ExceededLimit,
     NotClaimed,
     NotLive,
     OwnerNotAllowed,
 )
-from cockade.http.earnings import REFUSALS
 from cockade.ids import CustomerId
-from cockade.limit.model import FixedValue, Usage
-from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason
+from cockade.limit.model import FixedValue, LimitUsage
+from cockade.request.model import CustomerFailure, EarnedStatus, FailureReason, OwnerType
 from tests.holders import Entry, Holder, Standing, entries_of, holders_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -232,22 +232,22 @@ SEVERAL = terms(holds_several=True)
         (SEVERAL, None, Entry(ALICE, 1, 0)),
         (SEVERAL, Holder(last_ordinal=4, standing=None), Entry(ALICE, 5, 0)),
         (SEVERAL, Holder(last_ordinal=4, standing=HELD), Entry(ALICE, 5, 0)),
-        (ENROL_FIRST, None, RefusalReason.NOT_ENROLLED),
-        (ENROL_FIRST, Holder(last_ordinal=4, standing=None), RefusalReason.NOT_ENROLLED),
+        (ENROL_FIRST, None, FailureReason.NOT_ENROLLED),
+        (ENROL_FIRST, Holder(last_ordinal=4, standing=None), FailureReason.NOT_ENROLLED),
         # Both refuse: the first by precedence is told.
-        (ENROL_FIRST, Holder(last_ordinal=4, standing=HELD), RefusalReason.NOT_ENROLLED),
-        (SOUND, Holder(last_ordinal=4, standing=HELD), RefusalReason.ALREADY_HELD),
+        (ENROL_FIRST, Holder(last_ordinal=4, standing=HELD), FailureReason.NOT_ENROLLED),
+        (SOUND, Holder(last_ordinal=4, standing=HELD), FailureReason.ALREADY_HELD),
     ],
 )
 def test_a_customer_earns_or_is_refused(
-    given: EarnTerms, holder: Holder | None, expected: Entry | RefusalReason
+    given: EarnTerms, holder: Holder | None, expected: Entry | FailureReason
 ) -> None:
     decision = judged([ALICE], {} if holder is None else {ALICE: holder}, given, NOW)
     if isinstance(expected, Entry):
-        assert (entries_of(decision), decision.refusals) == ([expected], [])
+        assert (entries_of(decision), decision.failures) == ([expected], [])
     else:
         assert entries_of(decision) == []
-        assert [(refusal.line, refusal.reason) for refusal in decision.refusals] == [(0, expected)]
+        assert [(refusal.line, refusal.reason) for refusal in decision.failures] == [(0, expected)]
 
 
 def judged(
@@ -258,21 +258,21 @@ def judged(
     **found: Any,
 ) -> Decision:
     """Rule 8 as of an event at `now`, of customers without enrolments."""
-    rule = rules.rule8(given, now, now, BERLIN)
+    rule = rules.eligibility_rules(given, now, now, BERLIN)
     given_found: dict[str, Any] = {"enrolled": {} if rule.needs_enrolment else None, **found}
-    return rules.decide(audience, Findings(holders=holders_of(holders), **given_found), rule)
+    return rules.decide(audience, EligibilityFacts(holders=holders_of(holders), **given_found), rule)
 
 
 REASONS_TOLD = [
-    (ENROL_FIRST, Refusal(0, RefusalReason.NOT_ENROLLED, None, None)),
-    (SOUND, Refusal(0, RefusalReason.ALREADY_HELD, HELD_ID, EarnedStatus.LIVE)),
+    (ENROL_FIRST, CustomerFailure(0, FailureReason.NOT_ENROLLED, None, None)),
+    (SOUND, CustomerFailure(0, FailureReason.ALREADY_HELD, HELD_ID, EarnedStatus.LIVE)),
 ]
 
 
 @pytest.mark.parametrize(("given", "expected"), REASONS_TOLD)
-def test_each_reason_is_told_with_what_belongs_to_it(given: EarnTerms, expected: Refusal) -> None:
+def test_each_reason_is_told_with_what_belongs_to_it(given: EarnTerms, expected: CustomerFailure) -> None:
     holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
-    assert judged([ALICE], holders, given, NOW).refusals == [expected]
+    assert judged([ALICE], holders, given, NOW).failures == [expected]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_each_reason_is_told_with_what_belongs_to_it(given: EarnTerms, expected:
 )
 def test_the_one_that_stands_in_the_way_is_told_as_it_is_now(now: datetime, expected: EarnedStatus) -> None:
     holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
-    assert judged([ALICE], holders, SOUND, now).refusals[0].standing_status is expected
+    assert judged([ALICE], holders, SOUND, now).failures[0].conflicting_status is expected
 
 
 def test_entries_ascend_by_customer_and_keep_their_line() -> None:
@@ -307,19 +307,19 @@ def test_entries_ascend_by_customer_and_keep_their_line() -> None:
         (20, 3, 3),
         (30, 1, 0),
     ]
-    assert [refusal.line for refusal in mixed.refusals] == [2]
+    assert [refusal.line for refusal in mixed.failures] == [2]
 
 
-FULL = Usage(limit=FixedValue(reference="badgeConstraints[0]", limit=3), used=3, available_from=None)
+FULL = LimitUsage(limit=FixedValue(reference="badgeConstraints[0]", limit=3), used=3, available_from=None)
 TWICE = Constraint(constraint_type=ConstraintType.CUSTOMER_BADGE_FIXED_VALUE, max_earn_limit=2)
 LIMITED = terms(holds_several=True, customer_constraints=[TWICE])
 
 
 def test_a_limit_per_customer_is_told_with_how_much_is_used() -> None:
     holders = {ALICE: Holder(last_ordinal=3, total=2)}
-    exceeded = Exceeded("customerConstraints[0]", 2, 2, None)
-    assert judged([ALICE], holders, LIMITED, NOW, usages=[FULL]).refusals == [
-        Refusal(0, RefusalReason.CUSTOMER_LIMIT, exceeded=exceeded)
+    exceeded = ExceededLimit("customerConstraints[0]", 2, 2, None)
+    assert judged([ALICE], holders, LIMITED, NOW, usages=[FULL]).failures == [
+        CustomerFailure(0, FailureReason.CUSTOMER_LIMIT, exceeded=exceeded)
     ]
     room = {ALICE: Holder(last_ordinal=3, total=1)}
     assert entries_of(judged([ALICE], room, LIMITED, NOW)) == [Entry(ALICE, 4, 0)]
@@ -327,22 +327,26 @@ def test_a_limit_per_customer_is_told_with_how_much_is_used() -> None:
 
 def test_the_first_customers_in_the_order_sent_get_what_is_left_of_the_badge() -> None:
     audience = [CustomerId(customer) for customer in (50, 10, 40, 20, 30)]
-    left = Usage(limit=FixedValue(reference="badgeConstraints[1]", limit=5), used=3, available_from=EXPIRES)
+    left = LimitUsage(
+        limit=FixedValue(reference="badgeConstraints[1]", limit=5), used=3, available_from=EXPIRES
+    )
     standing = {CustomerId(10): Holder(last_ordinal=1, standing=HELD)}
     decision = judged(audience, standing, SOUND, NOW, usages=[left])
     assert [(entry.customer_id, entry.line) for entry in entries_of(decision)] == [(40, 2), (50, 0)]
-    exceeded = Exceeded("badgeConstraints[1]", 5, 5, EXPIRES)
-    assert [(refusal.line, refusal.reason, refusal.exceeded) for refusal in decision.refusals] == [
-        (1, RefusalReason.ALREADY_HELD, None),
-        (3, RefusalReason.BADGE_LIMIT, exceeded),
-        (4, RefusalReason.BADGE_LIMIT, exceeded),
+    exceeded = ExceededLimit("badgeConstraints[1]", 5, 5, EXPIRES)
+    assert [(refusal.line, refusal.reason, refusal.exceeded) for refusal in decision.failures] == [
+        (1, FailureReason.ALREADY_HELD, None),
+        (3, FailureReason.BADGE_LIMIT, exceeded),
+        (4, FailureReason.BADGE_LIMIT, exceeded),
     ]
 
 
 def test_limits_are_met_in_the_order_in_which_the_badge_lists_them() -> None:
-    wide = Usage(limit=FixedValue(reference="badgeConstraints[0]", limit=9), used=3, available_from=None)
-    narrow = Usage(limit=FixedValue(reference="badgeConstraints[1]", limit=4), used=4, available_from=None)
-    [refusal] = judged([ALICE], {}, SOUND, NOW, usages=[wide, narrow, FULL]).refusals
+    wide = LimitUsage(limit=FixedValue(reference="badgeConstraints[0]", limit=9), used=3, available_from=None)
+    narrow = LimitUsage(
+        limit=FixedValue(reference="badgeConstraints[1]", limit=4), used=4, available_from=None
+    )
+    [refusal] = judged([ALICE], {}, SOUND, NOW, usages=[wide, narrow, FULL]).failures
     assert refusal.exceeded is not None
     assert refusal.exceeded.reference == "badgeConstraints[1]"
 
@@ -361,22 +365,22 @@ def test_what_is_refused_first_is_told_first() -> None:
         judged([ALICE], held, allows, NOW, usages=[FULL], enrolled=enrolled),
         judged([ALICE], fresh, allows, NOW, usages=[FULL], enrolled=enrolled),
     ]
-    assert [decision.refusals[0].reason for decision in told] == [811, 1040, 817, 818]
+    assert [decision.failures[0].reason for decision in told] == [811, 1040, 817, 818]
     assert entries_of(judged([ALICE], fresh, allows, NOW, enrolled=enrolled)) == [Entry(ALICE, 2, 0)]
 
 
 def test_every_reason_has_a_message() -> None:
-    assert set(REFUSALS) == set(RefusalReason)
+    assert set(REFUSALS) == set(FailureReason)
 
 
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [
-        (RefusalReason.NOT_ENROLLED, (811, "Badge issue is mandatory before earn.")),
-        (RefusalReason.ALREADY_HELD, (1040, "An active issue for the badge already exists.")),
-        (RefusalReason.CUSTOMER_LIMIT, (817, "Customer earn limit reached.")),
-        (RefusalReason.BADGE_LIMIT, (818, "Badge earn limit reached.")),
+        (FailureReason.NOT_ENROLLED, (811, "Badge issue is mandatory before earn.")),
+        (FailureReason.ALREADY_HELD, (1040, "An active issue for the badge already exists.")),
+        (FailureReason.CUSTOMER_LIMIT, (817, "Customer earn limit reached.")),
+        (FailureReason.BADGE_LIMIT, (818, "Badge earn limit reached.")),
     ],
 )
-def test_the_message_of_a_reason_is_the_contracts(reason: RefusalReason, expected: tuple[int, str]) -> None:
+def test_the_message_of_a_reason_is_the_contracts(reason: FailureReason, expected: tuple[int, str]) -> None:
     assert (int(reason), REFUSALS[reason]) == expected

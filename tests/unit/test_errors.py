@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from cockade import errors
-from cockade.errors import FAULTS_MAX, CockadeError, Fault, InvalidInput, Refused
+from cockade.errors import FIELD_ERRORS_MAX, CockadeError, FieldError, InvalidInput, RequestRejected
 from cockade.http.errors import HEADERS, STATUS
 
-NEVER_ANSWERED = {CockadeError, Refused, errors.LimitReached, errors.TooMany, errors.SetupError}
+NEVER_ANSWERED = {CockadeError, RequestRejected, errors.LimitReached, errors.RetryLater, errors.SetupError}
 """The roots are never raised, and set-up errors end a command, not a request."""
 
 
@@ -54,11 +54,11 @@ CONTRACT = [
     (errors.OrgMetaNotFound, 404, 404, "The org has no org meta yet; create it with POST /orgMeta."),
     (errors.CustomerNotFound, 404, 404, "No customer has this identifier."),
     (errors.JobNotFound, 404, 404, "There is no such job."),
-    (errors.NotEnded, 409, 409, "The job has not ended."),
+    (errors.JobNotEnded, 409, 409, "The job has not ended."),
     (errors.JobEnded, 409, 409, "The job's state does not allow that."),
-    (errors.FilesGone, 410, 410, "The files of this job are no longer kept; its counts are."),
+    (errors.JobFilesDeleted, 410, 410, "The files of this job are no longer kept; its counts are."),
     (
-        errors.AudienceStopped,
+        errors.UploadSuperseded,
         409,
         409,
         "The audience was not taken: the job was cancelled, or its audience is being sent anew.",
@@ -78,17 +78,22 @@ CONTRACT = [
         409,
         "The org has as many webhooks as it may have; delete one first.",
     ),
-    (errors.NotToBeIssued, 400, 400, "The badge is earned directly (EARN): nobody is enrolled in it."),
+    (
+        errors.EnrolmentNotSupported,
+        400,
+        400,
+        "The badge is earned directly (EARN): nobody is enrolled in it.",
+    ),
     (errors.CustomerLimitReached, 817, 409, "Customer earn limit reached."),
     (errors.BadgeLimitReached, 818, 409, "Badge earn limit reached."),
     (
-        errors.TooManyGuesses,
+        errors.TooManyFailedLogins,
         429,
         429,
         "Wrong credentials came too often under this name or from this address. Try again later.",
     ),
     (
-        errors.TooManyCalls,
+        errors.RateLimitExceeded,
         429,
         429,
         "This credential has made all calls that it may make in this minute. Nothing was changed.",
@@ -101,27 +106,27 @@ CONTRACT = [
         "Authentication is required: send Basic credentials or an OAuth token.",
     ),
     (
-        errors.Busy,
+        errors.ServiceBusy,
         503,
         503,
         "Other requests hold what this one needs, and did not finish in time. "
         "Nothing was changed; send the same request again.",
     ),
     (
-        errors.Unfinished,
+        errors.PartiallyCompleted,
         503,
         503,
         "The database stopped answering when some of it had been done. "
         "Send the same request again: it goes on with what is left.",
     ),
     (
-        errors.KeyInUse,
+        errors.IdempotencyKeyInUse,
         409,
         409,
         "A call with this idempotency key is still running. Send it again in a moment to learn its outcome.",
     ),
     (
-        errors.KeyReused,
+        errors.IdempotencyKeyReused,
         422,
         422,
         "This idempotency key was used for another call. Use a new one for each; nothing was changed.",
@@ -131,16 +136,16 @@ CONTRACT = [
         errors.BodyTooLarge,
         413,
         413,
-        "The request body is too large (COCKADE_BODY_BYTES_MAX); send it in several calls.",
+        "The request body is too large (COCKADE_MAX_BODY_BYTES); send it in several calls.",
     ),
     (
-        errors.BodyTooSlow,
+        errors.BodyTimeout,
         408,
         408,
-        "The request body did not arrive in time (COCKADE_BODY_S_MAX). Nothing was changed.",
+        "The request body did not arrive in time (COCKADE_BODY_TIMEOUT_S). Nothing was changed.",
     ),
     (
-        errors.BodyEncoded,
+        errors.UnsupportedContentEncoding,
         415,
         415,
         "The request body has a Content-Encoding; send it as it is, without compression.",
@@ -152,7 +157,7 @@ CONTRACT = [
         "This service reads no Parquet: its operator has not installed the extra cockade[parquet]. "
         "Send the audience as text/csv or application/x-ndjson.",
     ),
-    (errors.NotAllowed, 403, 403, "The access group of this credential may only read."),
+    (errors.PermissionDenied, 403, 403, "The access group of this credential may only read."),
     (
         errors.Unavailable,
         503,
@@ -181,19 +186,19 @@ def test_every_error_with_a_status_has_a_row() -> None:
 
 
 def test_an_error_is_told_as_one_fault() -> None:
-    assert errors.NameTaken(reference="name").faults() == [
-        Fault(725, "Badge name cannot be duplicate.", "name")
+    assert errors.NameTaken(reference="name").field_errors() == [
+        FieldError(725, "Badge name cannot be duplicate.", "name")
     ]
-    assert errors.NotAuthenticated("The token has expired.").faults() == [
-        Fault(401, "The token has expired.", None)
+    assert errors.NotAuthenticated("The token has expired.").field_errors() == [
+        FieldError(401, "The token has expired.", None)
     ]
 
 
 def test_invalid_input_tells_the_first_hundred_faults() -> None:
-    faults = [Fault(400, f"Fault {number}") for number in range(FAULTS_MAX + 1)]
-    assert InvalidInput(faults).faults() == faults[:FAULTS_MAX]
-    assert str(InvalidInput(faults)) == "Fault 0"
-    assert InvalidInput([]).faults() == []
+    field_errors = [FieldError(400, f"Fault {number}") for number in range(FIELD_ERRORS_MAX + 1)]
+    assert InvalidInput(field_errors).field_errors() == field_errors[:FIELD_ERRORS_MAX]
+    assert str(InvalidInput(field_errors)) == "Fault 0"
+    assert InvalidInput([]).field_errors() == []
 
 
 def test_who_may_come_again_is_told_when_and_who_has_to_prove_himself_how() -> None:

@@ -8,31 +8,30 @@ from typing import Any
 import pytest
 
 from cockade import times
-from cockade.errors import Fault
+from cockade.errors import FieldError
 from cockade.event import rules
 from cockade.event.model import (
     LAST_LINE,
-    End,
-    Ended,
+    Cursor,
+    EventFilter,
     EventKind,
+    ExpiredBadges,
+    ExpiryRange,
     FinishedJob,
-    Part,
-    Place,
+    IssuedChunk,
+    OutboxRow,
     Revocation,
-    Source,
-    Wanted,
 )
 from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
+from cockade.outbox.model import WHOLE_JOB, Ledger
 from cockade.request.model import (
-    WHOLE,
+    CustomerFailure,
+    FailureReason,
     ImportOutcome,
-    Ledger,
     OwnerType,
-    Refusal,
-    RefusalReason,
     RequestKind,
     RequestOutcome,
-    RowRefusal,
+    RowFailure,
 )
 
 AT = datetime(2026, 11, 25, 20, 15, 0, 500, tzinfo=UTC)
@@ -52,9 +51,9 @@ def request(customers: list[int], refused: tuple[int, ...] = (), **fields: Any) 
         reference_id="123457",
         event_at=AT,
         valid_until=UNTIL,
-        decided_at=AT,
-        audience=[CustomerId(customer) for customer in customers],
-        refusals=[Refusal(line, RefusalReason.ALREADY_HELD) for line in refused],
+        completed_at=AT,
+        customer_ids=[CustomerId(customer) for customer in customers],
+        failures=[CustomerFailure(line, FailureReason.ALREADY_HELD) for line in refused],
     )
 
 
@@ -62,12 +61,12 @@ def imported(badges: list[BadgeId], refused: tuple[int, ...] = ()) -> ImportOutc
     return ImportOutcome(
         request_id="i",
         request_key=KEY,
-        decided_at=AT,
+        completed_at=AT,
         badge_keys=[BadgeKey(1)] * len(badges),
         badge_ids=badges,
-        customers=[CustomerId(number + 1) for number in range(len(badges))],
+        customer_ids=[CustomerId(number + 1) for number in range(len(badges))],
         valid_untils=[UNTIL] * len(badges),
-        refusals=[RowRefusal(line, [Fault(1054, "")]) for line in refused],
+        failures=[RowFailure(line, [FieldError(1054, "")]) for line in refused],
     )
 
 
@@ -76,11 +75,11 @@ REVOKED = Revocation(
     at=AT,
     badge_id=ONE,
     ledger=Ledger.ENROLMENT,
-    customers=[CustomerId(5), rules.NOBODY],
+    customers=[CustomerId(5), rules.ERASED_CUSTOMER],
     request_keys=[RequestKey(7), RequestKey(8)],
     lines=[3, 4],
 )
-PART = Part(
+PART = IssuedChunk(
     request_key=KEY,
     at=AT,
     request_id="job",
@@ -89,21 +88,21 @@ PART = Part(
     owner_type=OwnerType.LOYALTY,
     reference_id="123457",
     first_line=10_000,
-    customers=[CustomerId(5), rules.NOBODY, CustomerId(5), CustomerId(6)],
+    customers=[CustomerId(5), rules.ERASED_CUSTOMER, CustomerId(5), CustomerId(6)],
     refused=frozenset([2]),
 )
-ALL = Wanted()
-IN_TIME = End(event_key=RequestKey(9), since=UNTIL, until=UNTIL)
-TOO_LATE = End(
+ALL = EventFilter()
+IN_TIME = ExpiryRange(event_key=RequestKey(9), since=UNTIL, until=UNTIL)
+TOO_LATE = ExpiryRange(
     event_key=RequestKey(9), since=UNTIL + times.MICROSECOND, until=datetime(2030, 1, 1, tzinfo=UTC)
 )
 
 
 @pytest.mark.parametrize(
-    "place", [Place(0, LAST_LINE), Place(1, 0), Place(2**63 - 1, LAST_LINE), Place(42, 7)]
+    "place", [Cursor(0, LAST_LINE), Cursor(1, 0), Cursor(2**63 - 1, LAST_LINE), Cursor(42, 7)]
 )
-def test_a_place_is_read_as_it_was_written(place: Place) -> None:
-    assert rules.read_place(rules.write_place(place)) == place
+def test_a_place_is_read_as_it_was_written(place: Cursor) -> None:
+    assert rules.decode_cursor(rules.encode_cursor(place)) == place
 
 
 @pytest.mark.parametrize(
@@ -121,13 +120,19 @@ def test_a_place_is_read_as_it_was_written(place: Place) -> None:
     ],
 )
 def test_what_is_no_place_is_none(text: str) -> None:
-    assert rules.read_place(text) is None
+    assert rules.decode_cursor(text) is None
 
 
 def test_written_places_are_in_the_order_of_the_feed() -> None:
-    places = [Place(1, 0), Place(1, LAST_LINE), Place(2, 0), Place(300, 5), Place(2**40, 0)]
-    assert sorted(rules.write_place(place) for place in places) == [
-        rules.write_place(place) for place in places
+    places = [
+        Cursor(1, 0),
+        Cursor(1, LAST_LINE),
+        Cursor(2, 0),
+        Cursor(300, 5),
+        Cursor(2**40, 0),
+    ]
+    assert sorted(rules.encode_cursor(place) for place in places) == [
+        rules.encode_cursor(place) for place in places
     ]
 
 
@@ -142,20 +147,26 @@ def test_written_places_are_in_the_order_of_the_feed() -> None:
         (request([1, 2, 3], refused=(0, 2)), 0, 9, ALL, [1]),
         (request([1, 0, 3]), 0, 9, ALL, [0, 2]),  # who was erased
         (imported([ONE, TWO, ONE]), 0, 9, ALL, [0, 1, 2]),
-        (imported([ONE, TWO, ONE]), 0, 9, Wanted(badge_ids=frozenset([ONE])), [0, 2]),
-        (imported([ONE, TWO, ONE], refused=(0,)), 0, 9, Wanted(badge_ids=frozenset([ONE])), [2]),
+        (imported([ONE, TWO, ONE]), 0, 9, EventFilter(badge_ids=frozenset([ONE])), [0, 2]),
+        (imported([ONE, TWO, ONE], refused=(0,)), 0, 9, EventFilter(badge_ids=frozenset([ONE])), [2]),
         (REVOKED, 0, 9, ALL, [0]),
-        (Ended(end=IN_TIME, of=request([1, 0, 3, 4], refused=(2,))), 0, 9, ALL, [0, 3]),
-        (Ended(end=IN_TIME, of=imported([ONE, TWO, ONE], refused=(0,))), 0, 9, ALL, [1, 2]),
-        (Ended(end=TOO_LATE, of=imported([ONE, TWO, ONE])), 0, 9, ALL, []),
-        (Ended(end=IN_TIME, of=imported([ONE, TWO])), 0, 9, Wanted(badge_ids=frozenset([TWO])), [1]),
-        (Ended(end=IN_TIME, of=PART), 1, 9, ALL, [3]),
+        (ExpiredBadges(end=IN_TIME, of=request([1, 0, 3, 4], refused=(2,))), 0, 9, ALL, [0, 3]),
+        (ExpiredBadges(end=IN_TIME, of=imported([ONE, TWO, ONE], refused=(0,))), 0, 9, ALL, [1, 2]),
+        (ExpiredBadges(end=TOO_LATE, of=imported([ONE, TWO, ONE])), 0, 9, ALL, []),
+        (
+            ExpiredBadges(end=IN_TIME, of=imported([ONE, TWO])),
+            0,
+            9,
+            EventFilter(badge_ids=frozenset([TWO])),
+            [1],
+        ),
+        (ExpiredBadges(end=IN_TIME, of=PART), 1, 9, ALL, [3]),
         (PART, 0, 9, ALL, [0, 3]),
         (PART, 1, 9, ALL, [3]),
     ],
 )
 def test_the_lines_that_there_is_an_event_of(
-    told: Any, begin: int, count: int, wanted: Wanted, lines: list[int]
+    told: Any, begin: int, count: int, wanted: EventFilter, lines: list[int]
 ) -> None:
     assert rules.told_lines(told, begin, count, wanted) == lines
 
@@ -169,9 +180,9 @@ def source(
     badge_id: BadgeId | None = ONE,
     lines: int = 10,
     part: int | None = None,
-    end: End | None = None,
-) -> Source:
-    return Source(
+    end: ExpiryRange | None = None,
+) -> OutboxRow:
+    return OutboxRow(
         position=1, request_key=KEY, kind=kind, part=part, badge_id=badge_id, lines_max=lines, end=end
     )
 
@@ -182,19 +193,31 @@ def source(
         (source(RequestKind.EARN_BULK), ALL, True, True),
         (source(RequestKind.EARN), ALL, True, False),
         (source(None), ALL, True, False),
-        (source(RequestKind.EARN_BULK), Wanted(frozenset([EventKind.BATCH_COMPLETED])), False, True),
-        (source(RequestKind.EARN_BULK), Wanted(frozenset([EventKind.EARNED])), True, False),
-        (source(RequestKind.ISSUE_BULK), Wanted(frozenset([EventKind.EARNED])), False, False),
-        (source(RequestKind.EARN_BULK, TWO), Wanted(badge_ids=frozenset([ONE])), False, False),
-        (source(RequestKind.IMPORT, None), Wanted(badge_ids=frozenset([ONE])), True, True),
+        (source(RequestKind.EARN_BULK), EventFilter(frozenset([EventKind.BATCH_COMPLETED])), False, True),
+        (source(RequestKind.EARN_BULK), EventFilter(frozenset([EventKind.EARNED])), True, False),
+        (source(RequestKind.ISSUE_BULK), EventFilter(frozenset([EventKind.EARNED])), False, False),
+        (source(RequestKind.EARN_BULK, TWO), EventFilter(badge_ids=frozenset([ONE])), False, False),
+        (source(RequestKind.IMPORT, None), EventFilter(badge_ids=frozenset([ONE])), True, True),
         (source(RequestKind.EARN_BULK, end=IN_TIME), ALL, True, False),
-        (source(RequestKind.EARN_BULK, end=IN_TIME), Wanted(frozenset([EventKind.EARNED])), False, False),
-        (source(RequestKind.JOB, part=0, end=IN_TIME), Wanted(frozenset([EventKind.EXPIRED])), True, False),
+        (
+            source(RequestKind.EARN_BULK, end=IN_TIME),
+            EventFilter(frozenset([EventKind.EARNED])),
+            False,
+            False,
+        ),
+        (
+            source(RequestKind.JOB, part=0, end=IN_TIME),
+            EventFilter(frozenset([EventKind.EXPIRED])),
+            True,
+            False,
+        ),
         (source(RequestKind.JOB, part=0), ALL, True, False),
-        (source(RequestKind.JOB, part=WHOLE), ALL, False, True),
+        (source(RequestKind.JOB, part=WHOLE_JOB), ALL, False, True),
     ],
 )
-def test_what_nobody_wants_is_not_looked_at(of: Source, wanted: Wanted, lines: bool, whole: bool) -> None:
+def test_what_nobody_wants_is_not_looked_at(
+    of: OutboxRow, wanted: EventFilter, lines: bool, whole: bool
+) -> None:
     assert (rules.are_lines_wanted(of, wanted), rules.is_whole_wanted(of, wanted)) == (lines, whole)
 
 
@@ -218,7 +241,7 @@ def test_so_many_requests_are_loaded_as_a_page_may_need_and_one_at_least(
 
 def test_what_is_not_wanted_takes_no_room() -> None:
     sources = [source(RequestKind.ISSUE_BULK, lines=1000), source(RequestKind.EARN, lines=1)]
-    assert rules.nearest(sources, Wanted(frozenset([EventKind.EARNED])), 1) == sources[1:]
+    assert rules.nearest(sources, EventFilter(frozenset([EventKind.EARNED])), 1) == sources[1:]
 
 
 def test_a_request_as_a_whole_is_counted_by_error() -> None:
@@ -249,7 +272,7 @@ def test_lines_of_a_job_count_through_all_of_its_parts() -> None:
 @pytest.mark.parametrize(("of", "line"), [(request([5, 6]), 1), (imported([ONE, TWO]), 1), (PART, 3)])
 def test_an_end_is_told_as_the_earning_was_with_an_id_of_its_own_and_when_it_was(of: Any, line: int) -> None:
     earned = rules.read_event(of, line, (AT, UNTIL))
-    event = rules.ended_event(Ended(end=IN_TIME, of=of), line, (AT, UNTIL))
+    event = rules.ended_event(ExpiredBadges(end=IN_TIME, of=of), line, (AT, UNTIL))
     assert event.data == earned.data
     assert event.id == f"{9:016x}{earned.id[16:]}"
     assert (event.kind, event.timestamp) == (EventKind.EXPIRED, "2027-11-25T00:00:00Z")

@@ -6,71 +6,71 @@ import asyncio
 
 import pytest
 
-from cockade.errors import Busy
-from cockade.http.intake import Room
+from cockade.errors import ServiceBusy
+from cockade.http.body_limiter import BodyMemoryLimiter
 
 
-async def waiting(room: Room, size: int) -> asyncio.Task[None]:
+async def waiting(room: BodyMemoryLimiter, size: int) -> asyncio.Task[None]:
     """Somebody who waits for room."""
-    task = asyncio.create_task(room.enter(size))
+    task = asyncio.create_task(room.acquire(size))
     await asyncio.sleep(0)
     assert not task.done()
     return task
 
 
-async def assert_all_is_free(room: Room, size: int) -> None:
+async def assert_all_is_free(room: BodyMemoryLimiter, size: int) -> None:
     async with asyncio.timeout(1):
-        await room.enter(size)
+        await room.acquire(size)
 
 
 async def test_what_fits_enters_at_once_and_what_does_not_waits_until_somebody_leaves() -> None:
-    room = Room(10, 60)
-    await room.enter(6)
-    await room.enter(4)
+    room = BodyMemoryLimiter(10, 60)
+    await room.acquire(6)
+    await room.acquire(4)
     third = await waiting(room, 5)
-    room.leave(4)
+    room.release(4)
     await asyncio.sleep(0)
     assert not third.done()
-    room.leave(6)
+    room.release(6)
     await third
-    room.leave(5)
+    room.release(5)
     await assert_all_is_free(room, 10)
 
 
 async def test_a_small_one_does_not_overtake_a_large_one_that_waits() -> None:
-    room = Room(10, 60)
-    await room.enter(6)
+    room = BodyMemoryLimiter(10, 60)
+    await room.acquire(6)
     large, small = await waiting(room, 10), await waiting(room, 1)
-    room.leave(6)
+    room.release(6)
     await large
     assert not small.done()
-    room.leave(10)
+    room.release(10)
     await small
 
 
 async def test_who_waits_too_long_is_told_that_the_service_is_busy_and_blocks_nobody_behind_her() -> None:
-    room = Room(10, 0.05)
-    await room.enter(6)
-    large = asyncio.create_task(room.enter(10))
+    room = BodyMemoryLimiter(10, 0.05)
+    await room.acquire(6)
+    large = asyncio.create_task(room.acquire(10))
     await asyncio.sleep(0.01)
-    small = asyncio.create_task(room.enter(4))
-    with pytest.raises(Busy):
+    small = asyncio.create_task(room.acquire(4))
+    with pytest.raises(ServiceBusy):
         await large
     await small
-    room.leave(10)
+    room.release(10)
     await assert_all_is_free(room, 10)
 
 
 @pytest.mark.parametrize("has_had_her_turn", [False, True])
 async def test_who_breaks_off_takes_no_room_with_her(has_had_her_turn: bool) -> None:
-    room = Room(10, 60)
-    await room.enter(10)
+    room = BodyMemoryLimiter(10, 60)
+    await room.acquire(10)
     gone = await waiting(room, 10)
     if has_had_her_turn:
-        room.leave(10)
+        room.release(10)
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
     if not has_had_her_turn:
-        room.leave(10)
+        room.release(10)
     await assert_all_is_free(room, 10)

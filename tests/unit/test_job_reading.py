@@ -6,27 +6,36 @@ import pytest
 
 from cockade.customer.model import IdentifierKind
 from cockade.errors import InvalidInput
-from cockade.job.model import AudienceFormat, Form
-from cockade.job.reading import LINE_BYTES_MAX, NO_CUSTOMER, Draft, Reader, place_of, sent_lines
+from cockade.job.model import AudienceFormat, AudienceLayout
+from cockade.job.parser import (
+    LINE_BYTES_MAX,
+    NO_CUSTOMER,
+    AudienceParser,
+    ChunkDraft,
+    place_of,
+    split_raw_lines,
+)
 
-CSV, NDJSON = Form(format=AudienceFormat.CSV), Form(format=AudienceFormat.NDJSON)
+CSV, NDJSON = AudienceLayout(format=AudienceFormat.CSV), AudienceLayout(format=AudienceFormat.NDJSON)
 Flaws = list[tuple[int, str, str]]
 
 
-def drafts(form: Form, data: bytes, chunk_lines: int = 100) -> list[Draft]:
-    reader = Reader(form, chunk_lines)
+def drafts(form: AudienceLayout, data: bytes, chunk_lines: int = 100) -> list[ChunkDraft]:
+    reader = AudienceParser(form, chunk_lines)
     return [*reader.feed(data), *reader.finish()]
 
 
-def read(form: Form, data: bytes, chunk_lines: int = 100) -> tuple[list[int], Flaws]:
+def read(form: AudienceLayout, data: bytes, chunk_lines: int = 100) -> tuple[list[int], Flaws]:
     """The customers, and of each flaw the row of the file, the value and the message."""
     found = drafts(form, data, chunk_lines)
     numbers = [number for draft in found for number in draft.chunk.numbers.tolist()]
-    return numbers, [(flaw.row, flaw.value, flaw.message) for draft in found for flaw in draft.chunk.flaws]
+    return numbers, [
+        (flaw.row, flaw.value, flaw.message) for draft in found for flaw in draft.chunk.line_errors
+    ]
 
 
 @pytest.mark.parametrize(
-    ("data", "numbers", "flaws"),
+    ("data", "numbers", "line_errors"),
     [
         (b"5\n6\n7\n", [5, 6, 7], []),
         (b"customerId\n5\n6", [5, 6], []),
@@ -53,8 +62,8 @@ def read(form: Form, data: bytes, chunk_lines: int = 100) -> tuple[list[int], Fl
         (b"", [], []),
     ],
 )
-def test_lines_of_csv(data: bytes, numbers: list[int], flaws: Flaws) -> None:
-    assert read(CSV, data) == (numbers, flaws)
+def test_lines_of_csv(data: bytes, numbers: list[int], line_errors: Flaws) -> None:
+    assert read(CSV, data) == (numbers, line_errors)
 
 
 @pytest.mark.parametrize(
@@ -72,38 +81,38 @@ def test_lines_of_csv(data: bytes, numbers: list[int], flaws: Flaws) -> None:
     ],
 )
 def test_lines_of_ndjson(line: bytes, number: int, message: str | None) -> None:
-    numbers, flaws = read(NDJSON, b"1\n" + line + b"\n")
+    numbers, line_errors = read(NDJSON, b"1\n" + line + b"\n")
     assert numbers == [1, number]
-    assert [(row, said) for row, _, said in flaws] == ([] if message is None else [(2, message)])
+    assert [(row, said) for row, _, said in line_errors] == ([] if message is None else [(2, message)])
 
 
 def test_a_column_is_chosen_by_name() -> None:
-    form = Form(format=AudienceFormat.CSV, column="b")
+    form = AudienceLayout(format=AudienceFormat.CSV, column="b")
     assert read(form, b"a,b\n1,2\n") == ([2], [])
-    form = Form(format=AudienceFormat.NDJSON, column="b")
+    form = AudienceLayout(format=AudienceFormat.NDJSON, column="b")
     assert read(form, b'{"a": 1, "b": 2}\n') == ([2], [])
 
 
 def test_identifiers_are_left_to_be_looked_up() -> None:
-    form = Form(format=AudienceFormat.CSV, identifier=IdentifierKind.MOBILE)
+    form = AudienceLayout(format=AudienceFormat.CSV, identifier=IdentifierKind.MOBILE)
     [draft] = drafts(form, b"mobile\n+49 1\n\n4915\n")
     assert draft.names == [(0, 2, "+49 1"), (1, 4, "4915")]
     assert draft.chunk.numbers.tolist() == [0, 0]
-    assert draft.chunk.sent is not None
-    assert sent_lines(draft.chunk.sent) == ["+49 1", "4915"]
+    assert draft.chunk.raw_lines is not None
+    assert split_raw_lines(draft.chunk.raw_lines) == ["+49 1", "4915"]
 
 
 def test_lines_are_kept_where_the_number_does_not_say_it_all() -> None:
     [draft] = drafts(CSV, b"id,name\n5,A\n")
-    assert draft.chunk.sent is not None
-    assert sent_lines(draft.chunk.sent) == ["5,A"]
-    assert [draft.chunk.sent for draft in drafts(CSV, b"5\nx\n")] == [None]
+    assert draft.chunk.raw_lines is not None
+    assert split_raw_lines(draft.chunk.raw_lines) == ["5,A"]
+    assert [draft.chunk.raw_lines for draft in drafts(CSV, b"5\nx\n")] == [None]
 
 
 def test_chunks_have_so_many_lines_and_rows_count_through() -> None:
     found = drafts(CSV, b"id\n1\n2\n3\n4\nx\n", 2)
     assert [draft.chunk.numbers.tolist() for draft in found] == [[1, 2], [3, 4], [0]]
-    assert [flaw.row for draft in found for flaw in draft.chunk.flaws] == [6]
+    assert [flaw.row for draft in found for flaw in draft.chunk.line_errors] == [6]
 
 
 @pytest.mark.parametrize(
@@ -128,4 +137,4 @@ def test_the_column_of_customers(columns: list[str], wanted: str | None, place: 
 
 def test_a_line_without_end_is_refused() -> None:
     with pytest.raises(InvalidInput, match="more than"):
-        list(Reader(CSV, 10).feed(b"id\n" + b"5" * (LINE_BYTES_MAX + 1)))
+        list(AudienceParser(CSV, 10).feed(b"id\n" + b"5" * (LINE_BYTES_MAX + 1)))

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from cockade.badge.model import Constraint
-from cockade.errors import Exceeded
+from cockade.errors import ExceededLimit
 from cockade.limit import rules
-from cockade.limit.model import Check, FixedWindow
+from cockade.limit.model import FixedWindow, LimitCheck
 
 BERLIN = ZoneInfo("Europe/Berlin")
 UTC_ZONE = ZoneInfo("UTC")
@@ -147,9 +147,9 @@ def limits(*constraints: dict[str, Any]) -> list[Any]:
 
 def told(
     constraints: list[dict[str, Any]], counted: list[str], at: datetime = T, ends_at: datetime | None = None
-) -> Exceeded | None:
+) -> ExceededLimit | None:
     events = sorted(map(utc, counted))
-    checks: list[Check] = rules.checks_of(limits(*constraints), at, UTC_ZONE)
+    checks: list[LimitCheck] = rules.checks_of(limits(*constraints), at, UTC_ZONE)
     return rules.first_exceeded(checks, len(events), events, UTC_ZONE, ends_at)
 
 
@@ -228,7 +228,7 @@ def test_there_is_no_again_after_the_badge() -> None:
         assert exceeded.available_from == expected
 
 
-def cycle_told(counted: list[str], at: str) -> Exceeded | None:
+def cycle_told(counted: list[str], at: str) -> ExceededLimit | None:
     made = window(MONDAY, durationType="WEEKS", maxEarnLimit=2)
     checks = rules.checks_of([made], utc(at), BERLIN)
     return rules.first_exceeded(checks, 9, sorted(map(utc, counted)), BERLIN, None)
@@ -260,10 +260,10 @@ def test_a_fixed_value_counts_all_and_never_again() -> None:
     )
     checks = rules.checks_of(rules.limits_of("customerConstraints", [constraint], T, UTC_ZONE), T, UTC_ZONE)
     assert rules.first_exceeded(checks, 1, [], UTC_ZONE, None) is None
-    assert rules.first_exceeded(checks, 2, [], UTC_ZONE, None) == Exceeded(
+    assert rules.first_exceeded(checks, 2, [], UTC_ZONE, None) == ExceededLimit(
         "customerConstraints[0]", 2, 2, None
     )
-    assert rules.reach(checks, UTC_ZONE) is None
+    assert rules.lookback(checks, UTC_ZONE) is None
 
 
 def test_badges_as_a_whole_have_the_same_kinds() -> None:

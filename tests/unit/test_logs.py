@@ -11,23 +11,23 @@ import pytest
 from structlog.contextvars import merge_contextvars
 
 from cockade import logs
-from cockade.http.requests import Exchange
+from cockade.http.context import RequestContext
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def line(**fields: Any) -> dict[str, Any]:
     """The line as it would be rendered."""
-    return dict(logs._add_exchange(None, "info", merge_contextvars(None, "info", {"event": "x", **fields})))
+    return dict(logs._add_context(None, "info", merge_contextvars(None, "info", {"event": "x", **fields})))
 
 
 async def test_a_line_has_what_is_known_of_its_request() -> None:
     async def work(request_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        exchange = Exchange("header", NOW, {}, trace_id=request_id * 2)
-        logs.follow(exchange)
+        context = RequestContext("header", NOW, {}, trace_id=request_id * 2)
+        logs.follow(context)
         first = line()
         await asyncio.sleep(0)
-        exchange.request_id = request_id
+        context.request_id = request_id
         return first, line()
 
     for name, (first, second) in zip("ab", await asyncio.gather(work("a"), work("b")), strict=True):
@@ -42,7 +42,7 @@ async def test_a_line_has_what_is_known_of_its_request() -> None:
 
 
 async def test_what_a_line_says_itself_stands() -> None:
-    logs.follow(Exchange("header", NOW))
+    logs.follow(RequestContext("header", NOW))
     assert line(action="earning.earn_bulk") == {
         "event": "x",
         "action": "earning.earn_bulk",

@@ -25,7 +25,7 @@ def _service(name: str) -> dict[str, str]:
 
 def test_systemd_waits_longer_than_stopping_takes() -> None:
     unit = _service("cockade.service")
-    assert int(unit["TimeoutStopSec"]) > Config().stop_s_max + embedded.STOP_S_MAX
+    assert int(unit["TimeoutStopSec"]) > Config().shutdown_timeout_s + embedded.STOP_S_MAX
     assert unit["KillMode"] == "mixed", "the parent stops its workers, then its database"
     assert unit["Restart"] == "always"
 

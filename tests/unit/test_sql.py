@@ -10,7 +10,7 @@ import pytest
 
 from cockade.storage.sql import load
 
-PACKAGES = ["cockade.access", "cockade.badge", "cockade.earning", "cockade.request"]
+PACKAGES = ["cockade.auth", "cockade.badge", "cockade.earning", "cockade.request"]
 
 
 @pytest.fixture

@@ -6,23 +6,26 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cockade.throttle.model import Guesses
-from cockade.throttle.rules import free_at, is_to_be_noted, lease_size
+from cockade.auth.model import FailedLogins
+from cockade.auth.rules import allowed_from, should_record_success
+from cockade.rate_limit.rules import reservation_size
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 AGO = {minutes: NOW - timedelta(minutes=minutes) for minutes in range(100)}
 WINDOW = timedelta(minutes=5)
 
 
-def guesses(name: int | None, address: int | None, pair: int | None, proved: int | None) -> Guesses:
+def failed_logins(
+    name: int | None, address: int | None, pair: int | None, proved: int | None
+) -> FailedLogins:
     """Each bound as full since so many minutes ago."""
     at = {minutes: None if minutes is None else AGO[minutes] for minutes in (name, address, pair, proved)}
-    return Guesses(
-        name_full_at=at[name],
+    return FailedLogins(
+        username_full_at=at[name],
         address_full_at=at[address],
         pair_full_at=at[pair],
-        pair_guessed=pair is not None,
-        proved_at=at[proved],
+        pair_failed=pair is not None,
+        last_success_at=at[proved],
     )
 
 
@@ -42,7 +45,7 @@ def test_a_bound_is_full_until_its_oldest_guess_leaves_the_window(
     name: int | None, address: int | None, pair: int | None, proved: int | None, minutes: int | None
 ) -> None:
     expected = None if minutes is None else NOW + timedelta(minutes=minutes)
-    assert free_at(guesses(name, address, pair, proved), WINDOW) == expected
+    assert allowed_from(failed_logins(name, address, pair, proved), WINDOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,9 +55,9 @@ def test_a_bound_is_full_until_its_oldest_guess_leaves_the_window(
 def test_a_proof_is_noted_once_an_hour_or_when_it_clears_guesses(
     pair: int | None, proved: int | None, expected: bool
 ) -> None:
-    assert is_to_be_noted(guesses(None, None, pair, proved), NOW, timedelta(hours=1)) is expected
+    assert should_record_success(failed_logins(None, None, pair, proved), NOW, timedelta(hours=1)) is expected
 
 
 @pytest.mark.parametrize(("limit", "size"), [(1, 1), (99, 1), (100, 1), (250, 2), (60_000, 600)])
 def test_a_process_takes_a_hundredth_at_a_time(limit: int, size: int) -> None:
-    assert lease_size(limit) == size
+    assert reservation_size(limit) == size

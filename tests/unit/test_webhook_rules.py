@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cockade.config import read_networks
-from cockade.event.model import LAST_LINE, Entry, EventKind, Page, Place
+from cockade.event.model import LAST_LINE, Cursor, EventKind, FeedEntry, FeedPage
 from cockade.ids import OrgId, WebhookId
 from cockade.webhook import rules
-from cockade.webhook.model import Answer, Attempt, Claimed, Secrets, Verdict
+from cockade.webhook.model import DeliveryAttempt, DeliveryResponse, DeliveryResult, LeasedWebhook, Secrets
 
 NOW = datetime(2026, 11, 25, 20, 15, tzinfo=UTC)
 GIVE_UP = timedelta(hours=72)
-LOOPBACK = read_networks("webhook_networks", "127.0.0.0/8, ::1/128")
+LOOPBACK = read_networks("webhook_allowed_networks", "127.0.0.0/8, ::1/128")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_or_to_networks_that_are_allowed(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "networks", "fault"),
+    ("url", "networks", "field_error"),
     [
         ("https://hooks.example.org/a?b=c", (), None),
         ("https://hooks.example.org:8443/", (), None),
@@ -88,29 +88,29 @@ def test_or_to_networks_that_are_allowed(address: str) -> None:
         ("https://hooks.example.org/" + "x" * 2000, (), "2000"),
     ],
 )
-def test_urls(url: str, networks: rules.Networks, fault: str | None) -> None:
-    found = rules.url_fault(url, networks)
-    assert (found is None) if fault is None else (found is not None and fault in found)
+def test_urls(url: str, networks: rules.Networks, field_error: str | None) -> None:
+    found = rules.url_error(url, networks)
+    assert (found is None) if field_error is None else (found is not None and field_error in found)
 
 
 @pytest.mark.parametrize(
     ("status", "meaning"),
     [
-        (200, Verdict.DELIVERED),
-        (204, Verdict.DELIVERED),
-        (299, Verdict.DELIVERED),
-        (None, Verdict.FAILED),
-        (302, Verdict.FAILED),
-        (404, Verdict.FAILED),
-        (410, Verdict.GONE),
-        (429, Verdict.FAILED),
-        (500, Verdict.FAILED),
+        (200, DeliveryResult.DELIVERED),
+        (204, DeliveryResult.DELIVERED),
+        (299, DeliveryResult.DELIVERED),
+        (None, DeliveryResult.FAILED),
+        (302, DeliveryResult.FAILED),
+        (404, DeliveryResult.FAILED),
+        (410, DeliveryResult.GONE),
+        (429, DeliveryResult.FAILED),
+        (500, DeliveryResult.FAILED),
     ],
 )
-def test_what_an_answer_means(status: int | None, meaning: Verdict) -> None:
-    answer = Answer(status=status, error=None if status else "It hung up.", duration_ms=1)
-    assert rules.verdict(answer) is meaning
-    assert (rules.error_of(answer) is None) is (meaning is Verdict.DELIVERED)
+def test_what_an_answer_means(status: int | None, meaning: DeliveryResult) -> None:
+    answer = DeliveryResponse(status=status, error=None if status else "It hung up.", duration_ms=1)
+    assert rules.delivery_result(answer) is meaning
+    assert (rules.error_of(answer) is None) is (meaning is DeliveryResult.DELIVERED)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_how_long_a_receiver_asks_to_be_left_alone(header: str | None, seconds: 
 def test_pauses_double_up_to_a_quarter_of_an_hour(
     failures: int, asked_s: float, chance: float, seconds: float
 ) -> None:
-    assert rules.pause_s(failures, asked_s, chance) == seconds
+    assert rules.retry_delay_s(failures, asked_s, chance) == seconds
 
 
 @pytest.mark.parametrize(
@@ -177,10 +177,10 @@ class Told(msgspec.Struct):
     data: Any
 
 
-def entry(name: str, customer: int | None, position: int = 1, line: int = 0) -> Entry:
+def entry(name: str, customer: int | None, position: int = 1, line: int = 0) -> FeedEntry:
     kind = EventKind.BATCH_COMPLETED if customer is None else EventKind.EARNED
     told: Any = Told(name, kind, Data(customer or 0))
-    return Entry(Place(position, LAST_LINE if customer is None else line), told)
+    return FeedEntry(Cursor(position, LAST_LINE if customer is None else line), told)
 
 
 A, B, C = entry("a", 1, 1, 0), entry("b", 2, 1, 1), entry("c", 1, 2, 0)
@@ -188,7 +188,7 @@ WHOLE = entry("whole", None, 1)
 ENTRIES = [A, B, WHOLE, C]
 
 
-def names(lanes: list[list[Entry]]) -> list[list[str]]:
+def names(lanes: list[list[FeedEntry]]) -> list[list[str]]:
     return [[each.event.id for each in lane] for lane in lanes]
 
 
@@ -205,34 +205,34 @@ def names(lanes: list[list[Entry]]) -> list[list[str]]:
 def test_each_customer_has_a_lane_and_a_request_as_a_whole_waits_for_its_customers(
     delivered: set[str], lanes: list[list[str]], whole: list[list[str]]
 ) -> None:
-    assert names(rules.lanes(ENTRIES, delivered)) == lanes
-    assert names(rules.whole_lanes(ENTRIES, delivered)) == whole
+    assert names(rules.customer_queues(ENTRIES, delivered)) == lanes
+    assert names(rules.complete_queues(ENTRIES, delivered)) == whole
 
 
-BEFORE = Place(0, LAST_LINE)
-END = Place(9, LAST_LINE)
+BEFORE = Cursor(0, LAST_LINE)
+END = Cursor(9, LAST_LINE)
 
 
-def attempt(error: str | None) -> Attempt:
-    return Attempt(at=NOW, event_id="a", kind="badgeEarned", status=None, error=error, duration_ms=1)
+def attempt(error: str | None) -> DeliveryAttempt:
+    return DeliveryAttempt(at=NOW, event_id="a", kind="badgeEarned", status=None, error=error, duration_ms=1)
 
 
 def progress(delivered: set[str], errors: list[str | None], **claimed: Any) -> tuple[Any, ...]:
-    webhook = Claimed(
+    webhook = LeasedWebhook(
         org_id=OrgId(1),
         webhook_id=WebhookId("0" * 24),
         url="",
         kinds=[],
         badge_ids=None,
         secrets=Secrets(secret="", old_secret=None, old_secret_until=None),
-        place=BEFORE,
-        ahead=frozenset(),
+        cursor=BEFORE,
+        delivered_ahead=frozenset(),
         failures=claimed.get("failures", 0),
         failing_since=claimed.get("failing_since"),
     )
     found = rules.progress(
         webhook,
-        Page(ENTRIES, END, has_more=False),
+        FeedPage(ENTRIES, END, has_more=False),
         delivered,
         [attempt(error) for error in errors],
         now=NOW,
@@ -241,7 +241,14 @@ def progress(delivered: set[str], errors: list[str | None], **claimed: Any) -> t
         give_up=GIVE_UP,
     )
     pause_s = found.retry_at and (found.retry_at - NOW).total_seconds()
-    return found.place, found.ahead, found.failures, found.failing_since, pause_s, found.disabled_reason
+    return (
+        found.cursor,
+        found.delivered_ahead,
+        found.failures,
+        found.failing_since,
+        pause_s,
+        found.disabled_reason,
+    )
 
 
 EARLIER, LONG_AGO = NOW - timedelta(hours=1), NOW - timedelta(hours=72)
@@ -253,7 +260,7 @@ REASON = "What comes next could not be delivered for 72 hours. x"
     [
         # all is well; or the round was cut short
         ({"a", "b", "c", "whole"}, [None] * 4, {}, (END, [], 0, None, None, None)),
-        ({"a"}, [None], {}, (A.place, [], 0, None, None, None)),
+        ({"a"}, [None], {}, (A.cursor, [], 0, None, None, None)),
         ({"b"}, [None], {}, (BEFORE, ["b"], 0, None, None, None)),
         (
             {"a", "b", "c", "whole"},
@@ -265,7 +272,7 @@ REASON = "What comes next could not be delivered for 72 hours. x"
         (set(), ["x"], {}, (BEFORE, [], 1, NOW, 0.5, None)),
         (set(), ["x"], {"failures": 3, "failing_since": EARLIER}, (BEFORE, [], 4, EARLIER, 4.0, None)),
         # something was; what comes next is another event than before, or still the same
-        ({"a"}, [None, "x"], {"failures": 3, "failing_since": EARLIER}, (A.place, [], 0, NOW, 0.25, None)),
+        ({"a"}, [None, "x"], {"failures": 3, "failing_since": EARLIER}, (A.cursor, [], 0, NOW, 0.25, None)),
         (
             {"b"},
             [None, "x"],
@@ -275,7 +282,7 @@ REASON = "What comes next could not be delivered for 72 hours. x"
         # for days
         (set(), ["y", "x"], {"failing_since": LONG_AGO}, (BEFORE, [], 1, LONG_AGO, 0.5, REASON)),
         ({"b"}, [None, "x"], {"failing_since": LONG_AGO}, (BEFORE, ["b"], 0, LONG_AGO, 0.25, REASON)),
-        ({"a"}, [None, "x"], {"failing_since": LONG_AGO}, (A.place, [], 0, NOW, 0.25, None)),
+        ({"a"}, [None, "x"], {"failing_since": LONG_AGO}, (A.cursor, [], 0, NOW, 0.25, None)),
     ],
 )
 def test_where_a_round_leaves_a_webhook(
@@ -287,6 +294,6 @@ def test_where_a_round_leaves_a_webhook(
 @given(st.sets(st.sampled_from(["a", "b", "c", "whole"])))
 def test_nothing_is_passed_over_and_nothing_is_forgotten(delivered: set[str]) -> None:
     place, ahead, *_ = progress(delivered, [])
-    passed = {each.event.id for each in ENTRIES if each.place <= place}
+    passed = {each.event.id for each in ENTRIES if each.cursor <= place}
     assert passed <= delivered
     assert passed | set(ahead) == delivered

@@ -7,9 +7,9 @@ import base64
 import msgspec
 import pytest
 
-from cockade.errors import Fault, NotAuthenticated
-from cockade.http.auth import read_basic
-from cockade.http.wire import Pagination, failure, paginate
+from cockade.api.authentication import read_basic
+from cockade.errors import FieldError, NotAuthenticated
+from cockade.http.envelope import Pagination, error_envelope, paginate
 
 
 def proof(text: str) -> str:
@@ -58,7 +58,7 @@ def test_the_last_page_may_be_shorter(page: int, size: int, total: int, expected
 
 def test_a_failure_has_null_data_and_null_warnings() -> None:
     assert msgspec.json.decode(
-        msgspec.json.encode(failure([Fault(809, "No.", "requestId"), Fault(400, "So.")]))
+        msgspec.json.encode(error_envelope([FieldError(809, "No.", "requestId"), FieldError(400, "So.")]))
     ) == {
         "data": None,
         "errors": [

@@ -33,12 +33,12 @@ class Action(StrEnum):
     BADGE_DEACTIVATE = "badge.deactivate"
     BADGE_CLAIM = "badge.claim"
     BADGE_UNCLAIM = "badge.unclaim"
-    CREATE_GROUP = "catalogue.create_group"
-    UPDATE_GROUP = "catalogue.update_group"
-    CREATE_FIELD = "catalogue.create_field"
-    UPDATE_FIELD = "catalogue.update_field"
-    CREATE_ORG_META = "catalogue.create_org_meta"
-    UPDATE_ORG_META = "catalogue.update_org_meta"
+    CREATE_GROUP = "group.create"
+    UPDATE_GROUP = "group.update"
+    CREATE_FIELD = "custom_field.create"
+    UPDATE_FIELD = "custom_field.update"
+    CREATE_ORG_META = "org_meta.create"
+    UPDATE_ORG_META = "org_meta.update"
     PUT_IDENTIFIERS = "customer.put_identifiers"
     CUSTOMER_ERASE = "customer.erase"
     CUSTOMER_MERGE = "customer.merge"
@@ -84,7 +84,7 @@ class CommandLine(Struct, frozen=True):
     username: str = COMMAND_LINE
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class AuditRecord(Struct, frozen=True, kw_only=True):
     """One change."""
 
     entry_id: int

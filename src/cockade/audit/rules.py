@@ -26,8 +26,8 @@ def changes(before: Mapping[str, object], after: Mapping[str, object]) -> dict[s
 
 def named(customers: Iterable[CustomerId]) -> dict[str, Any]:
     """The customers of a change: how many distinct ones, and the first of them in ascending order."""
-    distinct = sorted(set(customers))
-    return {"customerCount": len(distinct), "customerIds": distinct[:CUSTOMERS_MAX]}
+    distinct_customers = sorted(set(customers))
+    return {"customerCount": len(distinct_customers), "customerIds": distinct_customers[:CUSTOMERS_MAX]}
 
 
 def _told(before: object, after: object) -> dict[str, object]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from cockade.audit.model import Action, Changer, Entry, EntryFilter
+from cockade.audit.model import Action, AuditRecord, Changer, EntryFilter
 from cockade.ids import BadgeId, OrgId
 from cockade.storage.database import Row, Tx
 from cockade.storage.sql import load
@@ -37,7 +37,7 @@ async def record(
     )
 
 
-async def list_entries(tx: Tx, wanted: EntryFilter, before: int | None, size: int) -> list[Entry]:
+async def list_entries(tx: Tx, wanted: EntryFilter, before: int | None, size: int) -> list[AuditRecord]:
     """Entries, newest first, the first one being that before the entry `before`."""
     rows = await tx.rows(
         SQL["list_entries"],
@@ -53,8 +53,8 @@ async def list_entries(tx: Tx, wanted: EntryFilter, before: int | None, size: in
     return [_entry(row) for row in rows]
 
 
-def _entry(row: Row) -> Entry:
-    return Entry(
+def _entry(row: Row) -> AuditRecord:
+    return AuditRecord(
         entry_id=row[0],
         org_id=None if row[1] is None else OrgId(row[1]),
         at=row[2],

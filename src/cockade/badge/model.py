@@ -166,11 +166,11 @@ class Badge(Struct, frozen=True, kw_only=True):
     updated_by: str
 
 
-class Hold(Struct, frozen=True):
+class BadgeLock(Struct, frozen=True):
     """A badge that is held until the end of the transaction."""
 
     badge_key: BadgeKey
-    alone: bool
+    exclusive: bool
     """Whether nobody else holds it."""
 
 
@@ -195,12 +195,12 @@ class EarnTerms(Struct, frozen=True, kw_only=True):
 class ImportTerms(Struct, frozen=True):
     """What importing needs to know of a badge, read while it is held."""
 
-    is_capped: bool
+    has_badge_limit: bool
     """Whether it has a limit as a whole."""
     customer_constraints: list[Constraint]
 
 
-class Counts(Struct, frozen=True):
+class BadgeCounts(Struct, frozen=True):
     """How many there are of a badge, revoked ones not counted."""
 
     issued: int = 0

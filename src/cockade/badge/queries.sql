@@ -10,7 +10,7 @@ select 1 from org where org_id = $1 for no key update;
 -- A name or id that is taken is reported by the name of its constraint.
 insert into badge (
     org_id, badge_id, badge_number, name, starts_at, expires_at, earn_type, earned_expiry, issued_expiry, owners,
-    overlap_policy, customer_constraints, badge_constraints, presentation, is_active, is_capped,
+    overlap_policy, customer_constraints, badge_constraints, presentation, is_active, has_badge_limit,
     badge_group_id, badge_rank, created_at, created_by, updated_at, updated_by)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $19, $20);
 
@@ -19,7 +19,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 update badge
 set name = $2, starts_at = $3, expires_at = $4, earn_type = $5, earned_expiry = $6, issued_expiry = $7, owners = $8,
     overlap_policy = $9, customer_constraints = $10, badge_constraints = $11, presentation = $12, is_active = $13,
-    is_capped = $14, badge_group_id = $15, badge_rank = $16, updated_at = $17, updated_by = $18
+    has_badge_limit = $14, badge_group_id = $15, badge_rank = $16, updated_at = $17, updated_by = $18
 where badge_key = $1;
 
 -- name: find_badge
@@ -68,8 +68,8 @@ order by badge_key, owner_type, reference_id;
 -- name: lock_badge
 -- Until the end of the transaction. Whoever earns holds the badge together with others; whoever changes it, must be alone
 -- with it ($3), or earns one with a limit as a whole, waits for them, and they wait for it. No row: no such badge.
-select badge_key, is_capped or $3,
-       case when is_capped or $3 then pg_advisory_xact_lock(1, badge_key)
+select badge_key, has_badge_limit or $3,
+       case when has_badge_limit or $3 then pg_advisory_xact_lock(1, badge_key)
             else pg_advisory_xact_lock_shared(1, badge_key) end
 from badge where org_id = $1 and badge_id = $2;
 
@@ -79,10 +79,10 @@ select badge_key from badge where org_id = $1 and badge_id = $2;
 -- name: lock_badges
 -- As lock_badge, for many at once. They are taken in order of their keys, so that two who do this cannot deadlock: the
 -- offset keeps the planner from calling the functions before the rows are sorted.
-select badge_key, badge_id, is_capped or $3,
-       case when is_capped or $3 then pg_advisory_xact_lock(1, badge_key)
+select badge_key, badge_id, has_badge_limit or $3,
+       case when has_badge_limit or $3 then pg_advisory_xact_lock(1, badge_key)
             else pg_advisory_xact_lock_shared(1, badge_key) end
-from (select badge_key, badge_id, is_capped from badge
+from (select badge_key, badge_id, has_badge_limit from badge
       where org_id = $1 and badge_id = any($2::text[]) order by badge_key offset 0) found;
 
 -- name: try_lock_uncapped_badges
@@ -90,30 +90,30 @@ from (select badge_key, badge_id, is_capped from badge
 -- out: nothing is waited for, so that the order does not matter.
 select found.org_id, found.badge_id, found.badge_key
 from (select b.org_id, b.badge_id, b.badge_key
-      from unnest($1::integer[], $2::text[]) as asked (org_id, badge_id)
-      join badge b on b.org_id = asked.org_id and b.badge_id = asked.badge_id
-      where not b.is_capped offset 0) found
+      from unnest($1::integer[], $2::text[]) as input (org_id, badge_id)
+      join badge b on b.org_id = input.org_id and b.badge_id = input.badge_id
+      where not b.has_badge_limit offset 0) found
 where pg_try_advisory_xact_lock_shared(1, found.badge_key);
 
 -- name: import_terms
 -- Read after the locks are held.
-select badge_key, is_capped, customer_constraints from badge where badge_key = any($1::integer[]);
+select badge_key, has_badge_limit, customer_constraints from badge where badge_key = any($1::integer[]);
 
 -- name: earn_terms
 -- For each badge, owner and reference asked about. Read after the locks are held, in a statement of its own: its snapshot
 -- then shows every change that was waited for.
-select asked.place, b.is_active, b.starts_at, b.expires_at, b.earn_type, b.earned_expiry, b.issued_expiry, b.owners,
+select input.place, b.is_active, b.starts_at, b.expires_at, b.earn_type, b.earned_expiry, b.issued_expiry, b.owners,
        b.overlap_policy, b.customer_constraints, b.badge_constraints,
        exists (select from badge_claim c
-               where c.badge_key = b.badge_key and c.owner_type = asked.owner_type
-                 and c.reference_id = asked.reference_id and c.is_active)
-from unnest($1::integer[], $2::text[], $3::text[]) with ordinality as asked (badge_key, owner_type, reference_id, place)
-join badge b on b.badge_key = asked.badge_key
-order by asked.place;
+               where c.badge_key = b.badge_key and c.owner_type = input.owner_type
+                 and c.reference_id = input.reference_id and c.is_active)
+from unnest($1::integer[], $2::text[], $3::text[]) with ordinality as input (badge_key, owner_type, reference_id, place)
+join badge b on b.badge_key = input.badge_key
+order by input.place;
 
--- name: is_capped
+-- name: has_badge_limit
 -- Read after the lock is held, as the terms are.
-select is_capped from badge where badge_key = $1;
+select has_badge_limit from badge where badge_key = $1;
 
 -- name: set_active
 update badge set is_active = $2, updated_at = $3, updated_by = $4 where badge_key = $1;
@@ -132,11 +132,11 @@ returning badge_key;
 -- name: add_counts
 -- So many more (or fewer) unrevoked enrolments and earned badges of these badges. Each connection adds to a slot of its
 -- own as far as there are slots, and does so last and in order, so that whoever waits for a slot holds up nobody.
-insert into badge_count as c (badge_key, slot, issued, earned)
+insert into badge_count as c (badge_key, shard, issued, earned)
 select badge_key, pg_backend_pid() % 16, issued, earned
 from unnest($1::integer[], $2::bigint[], $3::bigint[]) as added (badge_key, issued, earned)
 order by badge_key
-on conflict (badge_key, slot) do update set issued = c.issued + excluded.issued, earned = c.earned + excluded.earned;
+on conflict (badge_key, shard) do update set issued = c.issued + excluded.issued, earned = c.earned + excluded.earned;
 
 -- name: counts
 select badge_key, sum(issued)::bigint, sum(earned)::bigint
@@ -145,4 +145,4 @@ from badge_count where badge_key = any($1::integer[]) group by badge_key;
 -- name: lock_keys
 -- As lock_badge, of many and exclusively; in order of their keys, as lock_badges does.
 select pg_advisory_xact_lock(1, badge_key)
-from (select badge_key from unnest($1::integer[]) as asked (badge_key) order by badge_key offset 0) asked;
+from (select badge_key from unnest($1::integer[]) as input (badge_key) order by badge_key offset 0) input;

@@ -28,22 +28,22 @@ from cockade.badge.model import (
     OverlapPolicy,
     RelativeExpiry,
 )
-from cockade.catalogue import rules as catalogue_rules
-from cockade.catalogue.model import CustomField
 from cockade.errors import (
     MALFORMED,
     EventInFuture,
     EventOutsideBadge,
-    Fault,
+    FieldError,
     NotClaimed,
     NotLive,
     OwnerNotAllowed,
-    Refused,
+    RequestRejected,
 )
+from cockade.metadata import rules as catalogue_rules
+from cockade.metadata.model import CustomField
 from cockade.request.model import OwnerType
 
 NEVER_YEARS = 100
-AHEAD_MAX = timedelta(hours=24)
+EVENT_AHEAD_MAX = timedelta(hours=24)
 """How far ahead an event may lie."""
 
 
@@ -116,21 +116,21 @@ class TermRule(StrEnum):
     EXPIRES_AFTER_EVENT = "EXPIRES_AFTER_EVENT"
 
 
-def judge_terms(
+def evaluate_terms(
     terms: EarnTerms,
     owner: OwnerType,
     event_at: datetime | None,
     now: datetime,
     zone: ZoneInfo,
     kind: Validity,
-) -> tuple[datetime, datetime, dict[TermRule, Refused | None]]:
+) -> tuple[datetime, datetime, dict[TermRule, RequestRejected | None]]:
     """From when until when (half open) what is issued would be valid, and what each of rules 4 to 7 says of it.
 
     An event that is not given is now.
     """
     at = now if event_at is None else event_at
     until = valid_until(kind.expiry, at, terms.expires_at, zone)
-    outside: Refused = NotLive() if event_at is None else EventOutsideBadge(reference="earnEventDate")
+    outside: RequestRejected = NotLive() if event_at is None else EventOutsideBadge(reference="earnEventDate")
     is_inside = not kind.needs_window or status_at(terms.starts_at, terms.expires_at, at) is BadgeStatus.LIVE
     too_short = "The badge's expiry is not after the event date."
     return (
@@ -143,7 +143,7 @@ def judge_terms(
             else OwnerNotAllowed(reference="triggeredBy.ownerType"),
             TermRule.CLAIMED: None if terms.is_claimed else NotClaimed(),
             TermRule.NOT_IN_FUTURE: None
-            if at <= now + AHEAD_MAX
+            if at <= now + EVENT_AHEAD_MAX
             else EventInFuture(reference="earnEventDate"),
             TermRule.IN_WINDOW: None if is_inside else outside,
             TermRule.EXPIRES_AFTER_EVENT: None
@@ -165,7 +165,7 @@ def validity(
 
     Raises NotLive, OwnerNotAllowed, NotClaimed, EventInFuture or EventOutsideBadge: the first that applies.
     """
-    valid_from, until, verdicts = judge_terms(terms, owner, event_at, now, zone, kind)
+    valid_from, until, verdicts = evaluate_terms(terms, owner, event_at, now, zone, kind)
     for refusal in verdicts.values():
         if refusal is not None:
             raise refusal
@@ -177,31 +177,33 @@ def earning_validity(terms: EarnTerms) -> Validity:
     return Validity(terms.earned_expiry, needs_window=terms.earn_type is EarnType.EARN)
 
 
-def is_capped(badge_constraints: list[Constraint]) -> bool:
+def has_badge_limit(badge_constraints: list[Constraint]) -> bool:
     """Whether the badge as a whole has a limit."""
     return any(
         constraint.constraint_type is not ConstraintType.BADGE_NO_LIMIT for constraint in badge_constraints
     )
 
 
-def creation_faults(draft: BadgeDraft, now: datetime, zone: ZoneInfo, *, is_migration: bool) -> list[Fault]:
+def creation_errors(
+    draft: BadgeDraft, now: datetime, zone: ZoneInfo, *, is_migration: bool
+) -> list[FieldError]:
     """All that stands against creating this badge now; a migrated badge may lie in the past."""
-    faults: list[Fault] = []
+    field_errors: list[FieldError] = []
     if draft.starts_at >= draft.expires_at:
-        faults.append(Fault(720, "Start date should be before end date.", "startOn"))
+        field_errors.append(FieldError(720, "Start date should be before end date.", "startOn"))
     if not is_migration:
         midnight = _midnight(now, zone)
         if draft.starts_at < midnight:
-            faults.append(Fault(722, "Start date cannot be past date.", "startOn"))
+            field_errors.append(FieldError(722, "Start date cannot be past date.", "startOn"))
         if draft.expires_at < midnight:
-            faults.append(Fault(724, "Expiry date cannot be past date.", "expiresOn"))
+            field_errors.append(FieldError(724, "Expiry date cannot be past date.", "expiresOn"))
     if draft.earn_type is EarnType.ISSUE_EARN and draft.issued_expiry is None:
         message = "issuedBadgeExpiry is mandatory for ISSUE_EARN badges."
-        faults.append(Fault(MALFORMED, message, "issuedBadgeExpiry"))
-    return faults
+        field_errors.append(FieldError(MALFORMED, message, "issuedBadgeExpiry"))
+    return field_errors
 
 
-def completed(draft: BadgeDraft, fields: list[CustomField]) -> BadgeDraft:
+def with_defaults(draft: BadgeDraft, fields: list[CustomField]) -> BadgeDraft:
     """The badge with the defaults of its org's mandatory custom fields where it has no values."""
     values = catalogue_rules.complete(draft.presentation.custom_fields, fields)
     presentation = msgspec.structs.replace(draft.presentation, custom_fields=values)
@@ -217,27 +219,27 @@ WINDOWS = {ConstraintType.CUSTOMER_BADGE_FIXED_WINDOW, ConstraintType.BADGE_FIXE
 NO_LIMITS = {ConstraintType.CUSTOMER_BADGE_NO_LIMIT, ConstraintType.BADGE_NO_LIMIT}
 
 
-def change_faults(badge: Badge, draft: BadgeDraft, now: datetime, zone: ZoneInfo) -> list[Fault]:
+def change_errors(badge: Badge, draft: BadgeDraft, now: datetime, zone: ZoneInfo) -> list[FieldError]:
     """All that stands against making this draft of the stored badge now; only what differs is asked."""
     old = badge.draft
     is_new_start, is_new_end = draft.starts_at != old.starts_at, draft.expires_at != old.expires_at
     has_begun = status_at(old.starts_at, old.expires_at, now) is not BadgeStatus.UPCOMING
-    faults = creation_faults(draft, now, zone, is_migration=True)
+    field_errors = creation_errors(draft, now, zone, is_migration=True)
     midnight = _midnight(now, zone)
     if is_new_start and has_begun:
-        faults.append(Fault(723, "Start date cannot change once the badge is live.", "startOn"))
+        field_errors.append(FieldError(723, "Start date cannot change once the badge is live.", "startOn"))
     elif is_new_start and draft.starts_at < midnight:
-        faults.append(Fault(722, "Start date cannot be past date.", "startOn"))
+        field_errors.append(FieldError(722, "Start date cannot be past date.", "startOn"))
     if is_new_end and draft.expires_at < midnight:
-        faults.append(Fault(724, "Expiry date cannot be past date.", "expiresOn"))
+        field_errors.append(FieldError(724, "Expiry date cannot be past date.", "expiresOn"))
     if draft.earn_type is not old.earn_type:
-        faults.append(Fault(1020, "Badge earn type cannot be updated.", "earnType"))
+        field_errors.append(FieldError(1020, "Badge earn type cannot be updated.", "earnType"))
     claiming = {claim.owner_type for claim in badge.claims if claim.is_active}
     if claiming - set(draft.owners):
         message = "There is an existing claim of owner. Removal of owner not allowed."
-        faults.append(Fault(738, message, "ownership.restrictedToOwners"))
-    return faults + [
-        Fault(
+        field_errors.append(FieldError(738, message, "ownership.restrictedToOwners"))
+    return field_errors + [
+        FieldError(
             826,
             "Change from rolling window or fixed constraint to fixed window or vice versa is not allowed.",
             name,
@@ -246,11 +248,11 @@ def change_faults(badge: Badge, draft: BadgeDraft, now: datetime, zone: ZoneInfo
             ("customerConstraints", old.customer_constraints, draft.customer_constraints),
             ("badgeConstraints", old.badge_constraints, draft.badge_constraints),
         )
-        if _turns_into_other_kind(before, after)
+        if _changes_limit_kind(before, after)
     ]
 
 
-def _turns_into_other_kind(before: list[Constraint], after: list[Constraint]) -> bool:
+def _changes_limit_kind(before: list[Constraint], after: list[Constraint]) -> bool:
     """Whether a fixed window takes the place of another limit, or the other way round."""
     kinds_before = {constraint.constraint_type for constraint in before} - NO_LIMITS
     kinds_after = {constraint.constraint_type for constraint in after} - NO_LIMITS
@@ -292,7 +294,7 @@ def limits_differ(old: BadgeDraft, new: BadgeDraft) -> bool:
     )
 
 
-def told(draft: BadgeDraft) -> dict[str, object]:
+def audit_details(draft: BadgeDraft) -> dict[str, object]:
     """What a badge consists of, by the names of the wire."""
     shown = draft.presentation
     return {

@@ -12,17 +12,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from cockade import ids
-from cockade.access.model import Caller
 from cockade.audit import store as audit_store
 from cockade.audit.model import Action
 from cockade.audit.rules import changes
+from cockade.auth.model import Caller
 from cockade.badge import rules, store
-from cockade.badge.model import Badge, BadgeDraft, BadgeFilter, Counts
-from cockade.catalogue.rules import value_faults
-from cockade.catalogue.store import all_fields
+from cockade.badge.model import Badge, BadgeCounts, BadgeDraft, BadgeFilter
 from cockade.clock import Clock
-from cockade.errors import BadgeNotFound, ClaimNotFound, Fault, InvalidInput, OwnerNotAllowed
+from cockade.errors import BadgeNotFound, ClaimNotFound, FieldError, InvalidInput, OwnerNotAllowed
 from cockade.ids import BadgeId, BadgeKey
+from cockade.metadata.rules import value_errors
+from cockade.metadata.store import all_fields
 from cockade.request.model import OwnerType
 from cockade.storage.database import Database, Tx
 
@@ -48,14 +48,14 @@ class BadgeService:
     ) -> Badge:
         """Make a badge. Raises InvalidInput with every fault, NameTaken and BadgeIdTaken."""
         now = self._clock()
-        faults = self.creation_faults(caller, draft, is_migration=is_migration)
+        field_errors = self.creation_errors(caller, draft, is_migration=is_migration)
         badge_id = migrated_id or BadgeId(ids.new_id(int(now.timestamp()), secrets.token_bytes(8)))
 
         async def body(tx: Tx) -> Badge:
             fields = await all_fields(tx, caller.org_id)
-            if found := faults + value_faults(draft.presentation.custom_fields, fields):
+            if found := field_errors + value_errors(draft.presentation.custom_fields, fields):
                 raise InvalidInput(found)
-            made = identified(rules.completed(draft, fields), None)
+            made = resolve_badge_key(rules.with_defaults(draft, fields), None)
             await store.insert(tx, caller.org_id, badge_id, made, now, caller.username)
             await _record(tx, caller, now, Action.BADGE_CREATE, badge_id, {"name": made.name})
             return await _found(tx, caller, badge_id)
@@ -72,30 +72,30 @@ class BadgeService:
             badge_key = await _locked(tx, caller, badge_id)
             stored, now = await _found(tx, caller, badge_id), self._clock()
             fields = await all_fields(tx, caller.org_id)
-            draft = identified(rules.completed(change(stored), fields), stored.draft)
-            faults = rules.change_faults(stored, draft, now, ZoneInfo(caller.time_zone))
+            draft = resolve_badge_key(rules.with_defaults(change(stored), fields), stored.draft)
+            field_errors = rules.change_errors(stored, draft, now, ZoneInfo(caller.time_zone))
             values = draft.presentation.custom_fields
             if (
                 values != stored.draft.presentation.custom_fields
             ):  # what was good once does not stop another change
-                faults += value_faults(values, fields)
-            if faults:
-                raise InvalidInput(faults)
+                field_errors += value_errors(values, fields)
+            if field_errors:
+                raise InvalidInput(field_errors)
             await store.update(tx, badge_key, draft, now, caller.username)
             if rules.limits_differ(stored.draft, draft):
                 await self._recount(tx, badge_key, stored.draft, draft)
-            changed = changes(rules.told(stored.draft), rules.told(draft))
+            changed = changes(rules.audit_details(stored.draft), rules.audit_details(draft))
             await _record(tx, caller, now, Action.BADGE_UPDATE, badge_id, {"changed": changed})
             return await _found(tx, caller, badge_id)
 
         return await self._database.transaction("badge.update", body)
 
-    def creation_faults(self, caller: Caller, draft: BadgeDraft, *, is_migration: bool) -> list[Fault]:
+    def creation_errors(self, caller: Caller, draft: BadgeDraft, *, is_migration: bool) -> list[FieldError]:
         """All that stands against creating this badge now, but its custom fields.
 
         For callers who tell it together with other faults.
         """
-        return rules.creation_faults(
+        return rules.creation_errors(
             draft, self._clock(), ZoneInfo(caller.time_zone), is_migration=is_migration
         )
 
@@ -111,7 +111,7 @@ class BadgeService:
             "badge.list", lambda tx: store.list_page(tx, caller.org_id, wanted, self._clock(), page, size)
         )
 
-    async def counts(self, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, Counts]:
+    async def counts(self, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, BadgeCounts]:
         """How many unrevoked enrolments and earned badges there are of each badge that ever had any."""
         return await self._database.transaction("badge.counts", lambda tx: store.counts(tx, badge_keys))
 
@@ -166,13 +166,13 @@ async def _found(tx: Tx, caller: Caller, badge_id: BadgeId) -> Badge:
 
 
 async def _locked(tx: Tx, caller: Caller, badge_id: BadgeId) -> BadgeKey:
-    hold = await store.lock(tx, caller.org_id, badge_id, alone=True)
+    hold = await store.lock(tx, caller.org_id, badge_id, exclusive=True)
     if hold is None:
         raise BadgeNotFound
     return hold.badge_key
 
 
-def identified(draft: BadgeDraft, before: BadgeDraft | None) -> BadgeDraft:
+def resolve_badge_key(draft: BadgeDraft, before: BadgeDraft | None) -> BadgeDraft:
     """The badge with an id for each of its fixed windows, kept from before where it had one."""
     fresh = (str(uuid.uuid4()) for _ in itertools.count())
     return msgspec.structs.replace(

@@ -13,22 +13,22 @@ from asyncpg import UniqueViolationError
 from cockade.badge import rules
 from cockade.badge.model import (
     Badge,
+    BadgeCounts,
     BadgeDraft,
     BadgeFilter,
+    BadgeLock,
     Claim,
     Constraint,
-    Counts,
     EarnTerms,
     EarnType,
     Expiry,
-    Hold,
     ImportTerms,
     OverlapPolicy,
     Presentation,
 )
-from cockade.catalogue.store import group_names
 from cockade.errors import BadgeIdTaken, BadgeNotFound, NameTaken
 from cockade.ids import BadgeId, BadgeKey, OrgId
+from cockade.metadata.store import group_names
 from cockade.request.model import OwnerType
 from cockade.storage.database import Row, Tx
 from cockade.storage.sql import load
@@ -71,7 +71,7 @@ def _columns(draft: BadgeDraft) -> tuple[object, ...]:
         _encode(draft.badge_constraints),
         _encode(draft.presentation),
         draft.is_active,
-        rules.is_capped(draft.badge_constraints),
+        rules.has_badge_limit(draft.badge_constraints),
         draft.presentation.badge_group_id,
         draft.presentation.badge_rank,
     )
@@ -135,18 +135,18 @@ async def list_page(
     return await _badges(tx, org_id, rows), rows[0][-1] if rows else 0
 
 
-async def lock(tx: Tx, org_id: OrgId, badge_id: BadgeId, *, alone: bool) -> Hold | None:
+async def lock(tx: Tx, org_id: OrgId, badge_id: BadgeId, *, exclusive: bool) -> BadgeLock | None:
     """Hold the badge as it is, together with others unless `alone` or it has a limit as a whole.
 
     None where the org has no such badge.
     """
-    row = await tx.row(SQL["lock_badge"], org_id, badge_id, alone)
-    return None if row is None else Hold(BadgeKey(row[0]), row[1])
+    row = await tx.row(SQL["lock_badge"], org_id, badge_id, exclusive)
+    return None if row is None else BadgeLock(BadgeKey(row[0]), row[1])
 
 
-async def hold(
-    tx: Tx, org_id: OrgId, badge_id: BadgeId | None, *, alone: bool, only_looks: bool = False
-) -> tuple[BadgeId, Hold]:
+async def lock_for_issuing(
+    tx: Tx, org_id: OrgId, badge_id: BadgeId | None, *, exclusive: bool, read_only: bool = False
+) -> tuple[BadgeId, BadgeLock]:
     """As lock, for the badge that a body names. Raises BadgeNotFound, also where that cannot be a badge id.
 
     `only_looks`: the transaction sees the badge as of one moment and changes nothing, so it need not be held.
@@ -154,24 +154,26 @@ async def hold(
     held = None
     if badge_id is not None:
         held = await (
-            _look_at(tx, org_id, badge_id) if only_looks else lock(tx, org_id, badge_id, alone=alone)
+            _read_without_lock(tx, org_id, badge_id)
+            if read_only
+            else lock(tx, org_id, badge_id, exclusive=exclusive)
         )
     if badge_id is None or held is None:
         raise BadgeNotFound(reference="badgeMetaId")
     return badge_id, held
 
 
-async def _look_at(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> Hold | None:
+async def _read_without_lock(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> BadgeLock | None:
     badge_key = await tx.value(SQL["find_badge_key"], org_id, badge_id)
-    return None if badge_key is None else Hold(BadgeKey(badge_key), alone=True)
+    return None if badge_key is None else BadgeLock(BadgeKey(badge_key), exclusive=True)
 
 
 async def lock_many(
-    tx: Tx, org_id: OrgId, badge_ids: Collection[BadgeId], *, alone: bool
-) -> dict[BadgeId, Hold]:
+    tx: Tx, org_id: OrgId, badge_ids: Collection[BadgeId], *, exclusive: bool
+) -> dict[BadgeId, BadgeLock]:
     """As lock, for all of these that the org has."""
-    rows = await tx.rows(SQL["lock_badges"], org_id, list(badge_ids), alone)
-    return {row[1]: Hold(BadgeKey(row[0]), row[2]) for row in rows}
+    rows = await tx.rows(SQL["lock_badges"], org_id, list(badge_ids), exclusive)
+    return {row[1]: BadgeLock(BadgeKey(row[0]), row[2]) for row in rows}
 
 
 async def lock_keys(tx: Tx, badge_keys: Sequence[BadgeKey]) -> None:
@@ -187,7 +189,7 @@ async def import_terms(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey,
     }
 
 
-async def try_lock_uncapped(
+async def try_lock_without_badge_limit(
     tx: Tx, asked: Collection[tuple[OrgId, BadgeId]]
 ) -> dict[tuple[OrgId, BadgeId], BadgeKey]:
     """Hold, together with others, those of these badges that exist, had no limit as a whole, and nobody holds alone."""
@@ -234,17 +236,17 @@ def _terms(row: Row) -> EarnTerms:
     )
 
 
-async def is_capped(tx: Tx, badge_key: BadgeKey) -> bool:
+async def has_badge_limit(tx: Tx, badge_key: BadgeKey) -> bool:
     """Whether the badge as a whole has a limit; call it with the lock held."""
-    return await tx.value(SQL["is_capped"], badge_key)
+    return await tx.value(SQL["has_badge_limit"], badge_key)
 
 
 async def add_count(tx: Tx, badge_key: BadgeKey, *, issued: int = 0, earned: int = 0) -> None:
     """So many more (or fewer) of one badge; see add_counts."""
-    await add_counts(tx, {badge_key: Counts(issued, earned)})
+    await add_counts(tx, {badge_key: BadgeCounts(issued, earned)})
 
 
-async def add_counts(tx: Tx, added: Mapping[BadgeKey, Counts]) -> None:
+async def add_counts(tx: Tx, added: Mapping[BadgeKey, BadgeCounts]) -> None:
     """So many more (or fewer) unrevoked enrolments and earned badges. The last thing that a transaction does with badges."""
     counts = added.values()
     await tx.execute(
@@ -255,9 +257,9 @@ async def add_counts(tx: Tx, added: Mapping[BadgeKey, Counts]) -> None:
     )
 
 
-async def counts(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, Counts]:
+async def counts(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, BadgeCounts]:
     """How many unrevoked ones there are of each badge that ever had any."""
-    return {BadgeKey(row[0]): Counts(row[1], row[2]) for row in await tx.rows(SQL["counts"], badge_keys)}
+    return {BadgeKey(row[0]): BadgeCounts(row[1], row[2]) for row in await tx.rows(SQL["counts"], badge_keys)}
 
 
 async def set_active(tx: Tx, badge_key: BadgeKey, is_active: bool, now: datetime, username: str) -> None:

@@ -9,10 +9,10 @@ import msgspec
 import typer
 
 from cockade import ids, times
-from cockade.audit.model import Action, Entry, EntryFilter
+from cockade.audit.model import Action, AuditRecord, EntryFilter
 from cockade.cli.credential import ORG_ID_MAX
-from cockade.cli.database import with_services
 from cockade.cli.output import AsJson, show
+from cockade.cli.services import with_services
 from cockade.ids import BadgeId, OrgId
 from cockade.times import iso
 
@@ -54,7 +54,7 @@ def _instant(text: str | None, option: str) -> datetime | None:
         raise typer.BadParameter(str(error), param_hint=option) from None
 
 
-def _record(entry: Entry, *, as_json: bool) -> dict[str, Any]:
+def _record(entry: AuditRecord, *, as_json: bool) -> dict[str, Any]:
     details = entry.details
     return {
         "id": entry.entry_id,

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from cockade.access.model import TOKEN_TTL_MINUTES_MAX, AccessGroup, NewCredential
+from cockade.app import Services
 from cockade.audit.model import COMMAND_LINE, WORKER
-from cockade.cli.database import with_services
+from cockade.auth.model import TOKEN_TTL_MINUTES_MAX, AccessGroup, NewCredential
 from cockade.cli.output import AsJson, show
-from cockade.compose import Services
+from cockade.cli.services import with_services
 from cockade.ids import OrgId
 from cockade.times import iso
 
@@ -47,7 +47,7 @@ def create(
         raise typer.BadParameter("Standard input holds no secret.", param_hint="--secret-stdin")
 
     async def work(services: Services) -> NewCredential:
-        return await services.access.create_credential(
+        return await services.auth.create_credential(
             OrgId(org), name, secret=secret, access_group=access_group, token_ttl_minutes=token_ttl_minutes
         )
 
@@ -73,7 +73,7 @@ def list_all(
 ) -> None:
     """Show credentials, without their secrets."""
     found = with_services(
-        lambda services: services.access.list_credentials(None if org is None else OrgId(org))
+        lambda services: services.auth.list_credentials(None if org is None else OrgId(org))
     )
     records = [
         {
@@ -93,5 +93,5 @@ def list_all(
 @app.command("revoke")
 def revoke(name: Username, as_json: AsJson = False) -> None:
     """End a credential. Running services stop taking it within a minute."""
-    with_services(lambda services: services.access.revoke_credential(name))
+    with_services(lambda services: services.auth.revoke_credential(name))
     show({"username": name, "revoked": True}, as_json=as_json)

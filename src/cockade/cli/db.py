@@ -21,13 +21,13 @@ from rich.progress import (
 )
 
 from cockade import clock, config, logs
-from cockade.cli.database import database_url
 from cockade.cli.output import AsJson, show
+from cockade.cli.services import database_url
 from cockade.config import Config
 from cockade.errors import SetupError
 from cockade.storage import backup as backups
+from cockade.storage import grants as rights
 from cockade.storage import migrate as migrations
-from cockade.storage import rights
 from cockade.storage.connection import Connection
 from cockade.storage.database import check_server, connect
 
@@ -129,7 +129,7 @@ def _embedded_only(command: str, program: str) -> Config:
 
 
 @contextmanager
-def _progress() -> Generator[backups.Tell]:
+def _progress() -> Generator[backups.ReportProgress]:
     """Shows on a terminal how far it is, apart from what is printed."""
     columns = (
         SpinnerColumn(),
@@ -142,7 +142,7 @@ def _progress() -> Generator[backups.Tell]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
 
-        def tell(step: backups.Step) -> None:
+        def tell(step: backups.ProgressStep) -> None:
             progress.update(task, description=step.doing, completed=step.done, total=step.total)
 
         yield tell
@@ -158,7 +158,7 @@ def grant(
     async def work(connection: Connection) -> None:
         await migrations.require_migrated(connection)
         warnings = await rights.grant(connection, role)
-        show({"role": role, "tables": len(rights.RIGHTS), "warnings": warnings}, as_json=as_json)
+        show({"role": role, "tables": len(rights.GRANTS), "warnings": warnings}, as_json=as_json)
 
     _with_connection(work)
 

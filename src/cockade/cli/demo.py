@@ -25,7 +25,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from cockade import clock
 from cockade.errors import SetupError
-from cockade.http.paths import BASE_PATH
+from cockade.http.urls import BASE_PATH
 from cockade.times import iso
 
 START_S_MAX = 30.0

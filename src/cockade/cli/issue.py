@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from cockade.cli.jobs import Answer, JobClient, Rejected, Wish
+from cockade.cli.job_client import Answer, ApiError, JobClient, JobRequest
 from cockade.cli.output import show
-from cockade.cli.waiting import (
+from cockade.cli.progress import (
     DEFAULT_URL,
     INTERRUPTED,
     LOOK_S,
     STOPPED,
+    ProgressReporter,
     SecretOption,
-    Shown,
     UrlOption,
     UsernameOption,
     showing_progress,
@@ -83,13 +83,13 @@ def issue(
     parameters |= {name: value for name, value in given.items() if value is not None}
     parameters["requestId"] = request_id or _request_id(audience, parameters)
     parameters |= {"dryRun": "true"} if dry_run else {}
-    wish = Wish(audience=audience, parameters=parameters, is_dry_run=dry_run)
+    wish = JobRequest(audience=audience, parameters=parameters, is_dry_run=dry_run)
     place = refused or audience.with_name(f"{audience.name.partition('.')[0]}.refused{_suffix(wish)}")
     with showing_progress() as shown, JobClient(url, username, secret, shown.wait) as client:
         try:
             job = _begun(client, wish, shown, resume=resume)
             status = _followed(client, job, shown, place)
-        except Rejected as error:
+        except ApiError as error:
             raise SetupError(error.text) from error
         except KeyboardInterrupt:
             shown.say("Interrupted. A job that has begun goes on; the same command shows it again.")
@@ -97,7 +97,7 @@ def issue(
     raise typer.Exit(status)
 
 
-def _suffix(wish: Wish) -> str:
+def _suffix(wish: JobRequest) -> str:
     return ".ndjson" if "json" in wish.headers["Content-Type"] else ".csv"
 
 
@@ -109,7 +109,7 @@ def _request_id(audience: Path, parameters: dict[str, str]) -> str:
     return f"issue-{digest.hexdigest()[:40]}"
 
 
-def _begun(client: JobClient, wish: Wish, shown: Shown, *, resume: bool) -> Answer:
+def _begun(client: JobClient, wish: JobRequest, shown: ProgressReporter, *, resume: bool) -> Answer:
     """The job: one that there is already, or a new one."""
     job = client.find(wish)
     if job is not None and wish.is_dry_run and job["state"] not in GOING_ON:
@@ -123,7 +123,7 @@ def _begun(client: JobClient, wish: Wish, shown: Shown, *, resume: bool) -> Answ
     return job
 
 
-def _followed(client: JobClient, job: Answer, shown: Shown, place: Path) -> int:
+def _followed(client: JobClient, job: Answer, shown: ProgressReporter, place: Path) -> int:
     """Wait for the end of the job, and tell how it ended; answers the exit status."""
     while job["state"] in GOING_ON:
         shown.decided(job)
@@ -140,7 +140,7 @@ def _followed(client: JobClient, job: Answer, shown: Shown, place: Path) -> int:
         try:
             client.save_refused(job["jobId"], place)
             shown.say(f"The lines that were not issued to, with the reasons: {place}")
-        except Rejected as error:
+        except ApiError as error:
             shown.say(error.text)
     if job["state"] != "completed":
         if job["state"] in RESUMABLE:

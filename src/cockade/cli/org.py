@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from cockade.access.model import Org
-from cockade.cli.database import with_services
+from cockade.auth.model import Org
 from cockade.cli.output import AsJson, show
+from cockade.cli.services import with_services
 from cockade.ids import OrgId
 from cockade.times import iso
 
@@ -37,9 +37,7 @@ def create(
     """Make an org."""
     if not name.strip():
         raise typer.BadParameter("An org has a name.", param_hint="NAME")
-    show(
-        _record(with_services(lambda services: services.access.create_org(name, time_zone))), as_json=as_json
-    )
+    show(_record(with_services(lambda services: services.auth.create_org(name, time_zone))), as_json=as_json)
 
 
 @app.command("update")
@@ -55,7 +53,7 @@ def update(
 ) -> None:
     """Change a setting of an org; running services follow within a minute."""
     changed = with_services(
-        lambda services: services.access.set_request_id_is_key(OrgId(org_id), request_id_is_key)
+        lambda services: services.auth.set_request_id_is_key(OrgId(org_id), request_id_is_key)
     )
     show(_record(changed), as_json=as_json)
 
@@ -63,7 +61,7 @@ def update(
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """Show all orgs."""
-    orgs = with_services(lambda services: services.access.list_orgs())
+    orgs = with_services(lambda services: services.auth.list_orgs())
     show([_record(org) for org in orgs], as_json=as_json)
 
 

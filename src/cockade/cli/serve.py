@@ -18,15 +18,15 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from cockade import clock, compose, config, logs, metrics
-from cockade.access.model import NewCredential
-from cockade.cli.database import database_url, prepare
+from cockade import app, clock, config, logs, metrics
+from cockade.auth.model import NewCredential
+from cockade.cli.server import ResilientServer
+from cockade.cli.services import database_url, prepare
 from cockade.cli.worker import working_beside
-from cockade.cli.workers import LastingServer
 from cockade.config import Config
 from cockade.errors import SetupError
-from cockade.http.addresses import Proxies
-from cockade.http.paths import BASE_PATH
+from cockade.http.client_ip import TrustedProxies
+from cockade.http.urls import BASE_PATH
 from cockade.times import iso
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ def serve(
     logs.configure(settings)
     for name in config.unknown(os.environ):
         log.warning("no such setting; it is ignored", action="serve.check", variable=name)
-    Proxies.of(settings)  # here rather than in each worker
+    TrustedProxies.from_config(settings)  # here rather than in each worker
     _require_free(host, port)
     if tls_cert is None and not _is_loopback(host):
         log.warning(
@@ -75,8 +75,8 @@ def serve(
         multiprocessing.set_start_method("spawn", force=True)
         os.environ[config.PREFIX + "DATABASE_URL"] = url
         log.info("serving", action="serve.start", url=origin, workers=workers, docs=f"{origin}/docs")
-        server = LastingServer(
-            "cockade.asgi:app",
+        server = ResilientServer(
+            "cockade.app:create_worker_app",
             factory=True,
             interface=Interfaces.ASGI,
             address=host,
@@ -89,7 +89,7 @@ def serve(
             backpressure=CONNECTIONS_MAX,
             http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS_MAX, max_buffer_size=HEAD_BYTES_MAX),
             respawn_failed_workers=True,
-            workers_kill_timeout=settings.stop_s_max,
+            workers_kill_timeout=settings.shutdown_timeout_s,
             log_level=LogLevels.error,
             log_dictconfig=GRANIAN_LOGGING,
             ssl_cert=tls_cert,
@@ -102,11 +102,11 @@ def serve(
 
 async def _first_credential(url: str, settings: Config) -> NewCredential | None:
     """An org and a credential for an empty database; None where there is an org already."""
-    async with compose.running_services(url, settings) as services:
-        if await services.access.list_orgs():
+    async with app.running_services(url, settings) as services:
+        if await services.auth.list_orgs():
             return None
-        org = await services.access.create_org("default", "UTC")
-        return await services.access.create_credential(org.org_id, "admin")
+        org = await services.auth.create_org("default", "UTC")
+        return await services.auth.create_credential(org.org_id, "admin")
 
 
 def _welcome(credential: NewCredential | None, origin: str) -> None:

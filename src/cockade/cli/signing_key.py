@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cockade.access.model import KeyState
-from cockade.cli.database import with_services
+from cockade.auth.model import SigningKeyInfo
 from cockade.cli.output import AsJson, show
+from cockade.cli.services import with_services
 from cockade.times import iso
 
 app = typer.Typer(help="The keys that OAuth tokens are signed with.", no_args_is_help=True)
@@ -17,14 +17,14 @@ app = typer.Typer(help="The keys that OAuth tokens are signed with.", no_args_is
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """Show the keys: the newest signs, all verify. The secrets are not shown."""
-    keys = with_services(lambda services: services.access.list_signing_keys())
+    keys = with_services(lambda services: services.auth.list_signing_keys())
     show([_record(key) for key in keys], as_json=as_json)
 
 
 @app.command("rotate")
 def rotate(as_json: AsJson = False) -> None:
     """Make a new key. It signs from now on; tokens of the others go on working."""
-    show(_record(with_services(lambda services: services.access.rotate_signing_key())), as_json=as_json)
+    show(_record(with_services(lambda services: services.auth.rotate_signing_key())), as_json=as_json)
 
 
 @app.command("retire")
@@ -32,12 +32,12 @@ def retire(
     key_id: Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")], as_json: AsJson = False
 ) -> None:
     """Forget a key. Its tokens end within a minute; none are left once its last token has ended."""
-    with_services(lambda services: services.access.retire_signing_key(key_id))
+    with_services(lambda services: services.auth.retire_signing_key(key_id))
     show({"keyId": key_id, "retired": True}, as_json=as_json)
 
 
-def _record(key: KeyState) -> dict[str, Any]:
-    ends_at = key.last_token_ends_at
+def _record(key: SigningKeyInfo) -> dict[str, Any]:
+    ends_at = key.last_token_expires_at
     return {
         "keyId": key.key_id,
         "createdOn": iso(key.created_at),

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from cockade.cli.jobs import JobClient, Rejected
+from cockade.cli.job_client import ApiError, JobClient
 from cockade.cli.output import show
-from cockade.cli.waiting import (
+from cockade.cli.progress import (
     DEFAULT_URL,
     INTERRUPTED,
     LOOK_S,
     STOPPED,
+    ProgressReporter,
     SecretOption,
-    Shown,
     UrlOption,
     UsernameOption,
     showing_progress,
@@ -42,7 +42,7 @@ def undo(
     with showing_progress() as shown, JobClient(url, username, secret, shown.wait) as client:
         try:
             status = _followed(client, request_id, shown, is_dry_run=dry_run)
-        except Rejected as error:
+        except ApiError as error:
             raise SetupError(error.text) from error
         except KeyboardInterrupt:
             shown.say("Interrupted. What has begun goes on; the same command shows it again.")
@@ -50,7 +50,7 @@ def undo(
     raise typer.Exit(status)
 
 
-def _followed(client: JobClient, request_id: str, shown: Shown, *, is_dry_run: bool) -> int:
+def _followed(client: JobClient, request_id: str, shown: ProgressReporter, *, is_dry_run: bool) -> int:
     """Wait for the end, and tell what it came to; answers the exit status."""
     answer = client.undo(request_id, is_dry_run=is_dry_run)
     while "state" in answer:

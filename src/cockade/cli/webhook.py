@@ -9,13 +9,13 @@ import typer
 from cockade import ids
 from cockade.audit.model import CommandLine
 from cockade.cli.credential import ORG_ID_MAX
-from cockade.cli.database import with_services
 from cockade.cli.output import AsJson, show
+from cockade.cli.services import with_services
 from cockade.event.model import EventKind
-from cockade.event.rules import write_place
+from cockade.event.rules import encode_cursor
 from cockade.ids import BadgeId, OrgId, WebhookId
 from cockade.times import iso
-from cockade.webhook.model import Attempt, LoggedAttempt, Webhook, WebhookChange, WebhookDraft
+from cockade.webhook.model import DeliveryAttempt, LoggedAttempt, Webhook, WebhookChange, WebhookDraft
 
 app = typer.Typer(help="Webhooks: addresses that an org's events are delivered to.", no_args_is_help=True)
 
@@ -168,13 +168,13 @@ def _record(webhook: Webhook) -> dict[str, Any]:
         "badgeMetaIds": None if webhook.badge_ids is None else ", ".join(webhook.badge_ids),
         "isActive": webhook.is_active,
         "disabledReason": webhook.disabled_reason,
-        "after": write_place(webhook.place),
+        "after": encode_cursor(webhook.cursor),
         "backlog": webhook.backlog,
         "failingSince": None if webhook.failing_since is None else iso(webhook.failing_since),
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt(attempt: DeliveryAttempt) -> dict[str, Any]:
     return {
         "attemptedOn": iso(attempt.at),
         "eventId": attempt.event_id,

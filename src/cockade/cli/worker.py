@@ -17,8 +17,8 @@ import structlog
 import typer
 import uvloop
 
-from cockade import compose, config, logs, metrics
-from cockade.cli.database import database_url, prepare
+from cockade import app, config, logs, metrics
+from cockade.cli.services import database_url, prepare
 from cockade.config import Config
 from cockade.worker import work
 
@@ -51,7 +51,7 @@ def worker(
     """Do what is done in the background, until SIGTERM or Ctrl-C.
 
     Any number of workers share the work. `cockade serve` runs one itself where the database is the embedded one, or
-    where COCKADE_BACKGROUND=on.
+    where COCKADE_RUN_WORKER=on.
     """
     if parent is not None:
         _end_with(parent)
@@ -59,7 +59,7 @@ def worker(
     logs.configure(settings)
     with ExitStack() as stack:
         if metrics_port is not None and parent is None:  # else the service tells them among its own
-            stack.enter_context(metrics.served(metrics_host, metrics_port))
+            stack.enter_context(metrics.serve_metrics(metrics_host, metrics_port))
         url = stack.enter_context(database_url(settings))
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
         runner.run(_work(url, settings))
@@ -70,7 +70,7 @@ async def _work(url: str, settings: Config) -> None:
     for asked in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(asked, stop.set)
     await prepare(url, settings)
-    async with compose.running_background(url, settings) as services:
+    async with app.running_worker(url, settings) as services:
         log.info("working", action="worker.start")
         await work(services, stop)
         log.info("stopped", action="worker.stop")
@@ -93,7 +93,7 @@ def working_beside(settings: Config) -> Generator[None]:
 
     It reads the configuration from the environment, the database's URL among it.
     """
-    wanted = settings.background == "on" or (settings.background == "auto" and settings.database_url is None)
+    wanted = settings.run_worker == "on" or (settings.run_worker == "auto" and settings.database_url is None)
     if not wanted:
         yield
         return

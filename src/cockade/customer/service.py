@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cockade.access.model import Caller
 from cockade.audit.model import Action
 from cockade.audit.rules import named
 from cockade.audit.store import record
+from cockade.auth.model import Caller
 from cockade.clock import Clock
 from cockade.customer import store
 from cockade.customer.model import Identifier, IdentifierCounts

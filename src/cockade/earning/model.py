@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cockade.enrolment.model import Enrolled
 from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
-from cockade.limit.model import Usage
-from cockade.request.model import Refusal
+from cockade.limit.model import LimitUsage
+from cockade.request.model import CustomerFailure
 
 
 class ImportRow(Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class ImportRow(Struct, frozen=True, kw_only=True):
 Numbers = NDArray[np.int64]
 
 
-class Standings(Struct, frozen=True, eq=False):
+class ConflictingBadges(Struct, frozen=True, eq=False):
     """Earned badges that may stand in the way of others, one of each customer, column by column."""
 
     customers: Numbers
@@ -41,7 +41,7 @@ class Standings(Struct, frozen=True, eq=False):
 
 
 _NONE = np.empty(0, dtype=np.int64)
-NOTHING_STANDS = Standings(_NONE, _NONE, _NONE, _NONE, _NONE)
+NO_CONFLICTS = ConflictingBadges(_NONE, _NONE, _NONE, _NONE, _NONE)
 
 
 class Holders(Struct, frozen=True, kw_only=True, eq=False):
@@ -52,22 +52,22 @@ class Holders(Struct, frozen=True, kw_only=True, eq=False):
     """The highest ordinal that each ever had of it."""
     totals: Numbers
     """How many unrevoked ones each has."""
-    standing: Standings
+    conflicting: ConflictingBadges
     """The unrevoked ones valid at some time within the validity asked about: of several of hers, the one that ends last."""
     counted: Mapping[CustomerId, Sequence[datetime]]
     """Event dates of unrevoked ones, ascending, as far as windows per customer can tell them apart."""
 
 
-NO_HOLDERS = Holders(customers=_NONE, last_ordinals=_NONE, totals=_NONE, standing=NOTHING_STANDS, counted={})
+NO_HOLDERS = Holders(customers=_NONE, last_ordinals=_NONE, totals=_NONE, conflicting=NO_CONFLICTS, counted={})
 
 
-class Findings(Struct, frozen=True, kw_only=True):
+class EligibilityFacts(Struct, frozen=True, kw_only=True):
     """All that the database knows of an audience."""
 
     enrolled: Mapping[CustomerId, Enrolled] | None = None
     """Who has an enrolment that holds the event; None where the badge needs none."""
     holders: Holders
-    usages: Sequence[Usage] = ()
+    usages: Sequence[LimitUsage] = ()
     """The limits of the badge as a whole, in the order in which they are met."""
 
 
@@ -107,7 +107,7 @@ class LedgerColumns(Struct, frozen=True, kw_only=True, eq=False):
     lines: Numbers
 
 
-class Entries(Struct, frozen=True, eq=False):
+class EarnedRows(Struct, frozen=True, eq=False):
     """Those who earn, column by column, in ascending order of customer."""
 
     customers: Numbers
@@ -118,18 +118,18 @@ class Entries(Struct, frozen=True, eq=False):
         return len(self.customers)
 
 
-class Part(Struct, frozen=True, kw_only=True, eq=False):
+class JobSlice(Struct, frozen=True, kw_only=True, eq=False):
     """What a request is of something larger, whose parts are decided one after the other."""
 
     lines: Numbers
     """Where each of its customers stands in the whole."""
-    unwritten: int = 0
+    pending: int = 0
     """How many would have earned in the parts before, where nothing was written of them."""
 
 
 class Decision(Struct, frozen=True, eq=False):
     """What rules made of an audience."""
 
-    entries: Entries
-    refusals: list[Refusal]
+    earned: EarnedRows
+    failures: list[CustomerFailure]
     """Who does not earn, by line."""

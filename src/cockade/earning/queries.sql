@@ -27,10 +27,10 @@ from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal)
 -- windows, and of the others those within the windows.
 select *
 from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal), '')
-      from (select asked.customer_id, last.ordinal
-            from unnest($2::bigint[]) as asked (customer_id)
+      from (select input.customer_id, last.ordinal
+            from unnest($2::bigint[]) as input (customer_id)
             cross join lateral (select e.ordinal from earned_badge e
-                                where e.badge_key = $1 and e.customer_id = asked.customer_id
+                                where e.badge_key = $1 and e.customer_id = input.customer_id
                                 order by e.ordinal desc limit 1) last) each) held,
      (select string_agg(int8send(customer_id), ''), string_agg(timestamptz_send(counted_at), '')
       from (select customer_id, counted_at from earned_badge
@@ -44,10 +44,10 @@ from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal)
 
 -- name: find_last_ordinals_of_many
 -- The same for customers $2 of badges $1, side by side.
-select asked.badge_key, asked.customer_id, last.ordinal
-from unnest($1::integer[], $2::bigint[]) as asked (badge_key, customer_id)
+select input.badge_key, input.customer_id, last.ordinal
+from unnest($1::integer[], $2::bigint[]) as input (badge_key, customer_id)
 cross join lateral (select e.ordinal from earned_badge e
-                    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
+                    where e.badge_key = input.badge_key and e.customer_id = input.customer_id
                     order by e.ordinal desc limit 1) last;
 
 -- name: revoke
@@ -61,11 +61,11 @@ returning valid_from;
 -- Of what request $1 gave these customers of these badges at these lines: how many there are, and how many are unrevoked.
 -- Each is looked up by the key of the ledger, whatever the planner knows of that.
 select count(*), count(*) filter (where found.revoked_at is null)
-from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
+from unnest($2::integer[], $3::bigint[], $4::integer[]) as input (badge_key, customer_id, line)
 cross join lateral (select e.revoked_at
                     from earned_badge e
-                    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
-                      and e.request_key = $1 and e.line = asked.line offset 0) found;
+                    where e.badge_key = input.badge_key and e.customer_id = input.customer_id
+                      and e.request_key = $1 and e.line = input.line offset 0) found;
 
 -- name: revoke_lines
 -- Revokes them as far as they are not, what has expired too; always in the same order, so that two who do this cannot
@@ -73,15 +73,15 @@ cross join lateral (select e.revoked_at
 with revoked as (
     update earned_badge e set revoked_at = $5, counted_at = null
     from (select badge_key, customer_id, line
-          from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
-          order by badge_key, customer_id, line offset 0) asked
-    where e.badge_key = any(array[asked.badge_key]) and e.customer_id = any(array[asked.customer_id])
-      and e.request_key = $1 and e.line = asked.line and e.revoked_at is null
+          from unnest($2::integer[], $3::bigint[], $4::integer[]) as input (badge_key, customer_id, line)
+          order by badge_key, customer_id, line offset 0) input
+    where e.badge_key = any(array[input.badge_key]) and e.customer_id = any(array[input.customer_id])
+      and e.request_key = $1 and e.line = input.line and e.revoked_at is null
     returning e.badge_key, e.valid_from, e.customer_id, e.line)
 select badge_key, valid_from, array_agg(customer_id order by line), array_agg(line order by line)
 from revoked group by badge_key, valid_from;
 
--- name: count_by_event
+-- name: mark_counted
 -- Where a badge gets its first window per customer.
 update earned_badge set counted_at = valid_from
 where badge_key = $1 and revoked_at is null and counted_at is null;

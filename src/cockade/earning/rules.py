@@ -12,19 +12,27 @@ from msgspec import Struct
 
 from cockade import ids, times
 from cockade.badge import rules as badge_rules
-from cockade.badge.model import Constraint, EarnTerms, EarnType, Hold
-from cockade.earning.model import Decision, Entries, Findings, Holders, ImportRow, Numbers, Standings
+from cockade.badge.model import BadgeLock, Constraint, EarnTerms, EarnType
+from cockade.earning.model import (
+    ConflictingBadges,
+    Decision,
+    EarnedRows,
+    EligibilityFacts,
+    Holders,
+    ImportRow,
+    Numbers,
+)
 from cockade.errors import (
     MALFORMED,
     AlreadyHeld,
     EventInFuture,
-    Exceeded,
-    Fault,
+    ExceededLimit,
+    FieldError,
 )
 from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.limit import rules as limit_rules
-from cockade.limit.model import Check, Usage
-from cockade.request.model import EarnedStatus, OwnerType, Refusal, RefusalReason, RowRefusal
+from cockade.limit.model import LimitCheck, LimitUsage
+from cockade.request.model import CustomerFailure, EarnedStatus, FailureReason, OwnerType, RowFailure
 
 
 def earned_status(valid_from: datetime, valid_until: datetime, now: datetime) -> EarnedStatus:
@@ -41,15 +49,15 @@ def validity(
     return badge_rules.validity(terms, owner, event_at, now, zone, badge_rules.earning_validity(terms))
 
 
-class Rule8(Struct, frozen=True, kw_only=True):
+class EligibilityRules(Struct, frozen=True, kw_only=True):
     """What rule 8 asks of each customer, the same for a whole audience."""
 
     needs_enrolment: bool
-    holds_several: bool
+    allows_multiple: bool
     """Whether she may hold more than one valid earned badge of the kind."""
-    checks: Sequence[Check]
+    customer_checks: Sequence[LimitCheck]
     """The limits per customer."""
-    caps: Sequence[Check]
+    badge_checks: Sequence[LimitCheck]
     """The limits of the badge as a whole."""
     ends_at: datetime | None
     """The instant from which on the badge can no longer be earned; None where enrolments decide that."""
@@ -57,26 +65,28 @@ class Rule8(Struct, frozen=True, kw_only=True):
     now: datetime
 
 
-def rule8(terms: EarnTerms, event_at: datetime, now: datetime, zone: ZoneInfo) -> Rule8:
+def eligibility_rules(
+    terms: EarnTerms, event_at: datetime, now: datetime, zone: ZoneInfo
+) -> EligibilityRules:
     """What rule 8 asks about an event at this instant."""
 
-    def checks(field: str, constraints: list[Constraint]) -> list[Check]:
+    def checks(field: str, constraints: list[Constraint]) -> list[LimitCheck]:
         limits = limit_rules.limits_of(field, constraints, terms.starts_at, zone)
         return limit_rules.checks_of(limits, event_at, zone)
 
     is_direct = terms.earn_type is EarnType.EARN
-    return Rule8(
+    return EligibilityRules(
         needs_enrolment=not is_direct,
-        holds_several=terms.holds_several,
-        checks=checks("customerConstraints", terms.customer_constraints),
-        caps=checks("badgeConstraints", terms.badge_constraints),
+        allows_multiple=terms.holds_several,
+        customer_checks=checks("customerConstraints", terms.customer_constraints),
+        badge_checks=checks("badgeConstraints", terms.badge_constraints),
         ends_at=terms.expires_at if is_direct else None,
         zone=zone,
         now=now,
     )
 
 
-def decide(audience: Sequence[CustomerId], found: Findings, rule: Rule8) -> Decision:
+def decide(audience: Sequence[CustomerId], found: EligibilityFacts, rule: EligibilityRules) -> Decision:
     """Rule 8, customer by customer in the order sent: who earns, and why who does not.
 
     Whoever never had the badge is refused only for want of an enrolment, or of room in the badge's own limits: so only
@@ -84,32 +94,32 @@ def decide(audience: Sequence[CustomerId], found: Findings, rule: Rule8) -> Deci
     """
     customers = np.array(audience, dtype=np.int64)
     ascending = np.argsort(customers)
-    places = _Places(customers, ascending)
-    refusals = _not_enrolled(audience, found)
-    if not rule.holds_several:
-        refusals = _already_held(places, found.holders.standing, rule.now) | refusals
-    if rule.checks:
-        refusals |= _limited(places, found.holders, rule, refusals)
+    places = _LineIndex(customers, ascending)
+    refusals = _find_not_enrolled(audience, found)
+    if not rule.allows_multiple:
+        refusals = _find_conflicts(places, found.holders.conflicting, rule.now) | refusals
+    if rule.customer_checks:
+        refusals |= _apply_customer_limits(places, found.holders, rule, refusals)
     is_open = np.ones(len(customers), dtype=np.bool_)
     is_open[list(refusals)] = False
-    refusals |= _share_out(np.flatnonzero(is_open), found.usages)
+    refusals |= _apply_badge_limits(np.flatnonzero(is_open), found.usages)
     is_open[list(refusals)] = False
     ordinals = np.ones(len(customers), dtype=np.int64)
     ordinals[places.of(found.holders.customers)] = found.holders.last_ordinals + 1
     earning = ascending[is_open[ascending]]
     return Decision(
-        Entries(customers[earning], ordinals[earning], earning),
+        EarnedRows(customers[earning], ordinals[earning], earning),
         [refusals[line] for line in sorted(refusals)],
     )
 
 
-def with_unwritten(found: Findings, count: int) -> Findings:
+def with_pending(found: EligibilityFacts, count: int) -> EligibilityFacts:
     """What would be found had so many more earned at the same event."""
     usages = [msgspec.structs.replace(usage, used=usage.used + count) for usage in found.usages]
     return msgspec.structs.replace(found, usages=usages)
 
 
-class _Places(Struct, frozen=True):
+class _LineIndex(Struct, frozen=True):
     """Where in the audience a customer stands."""
 
     customers: Numbers
@@ -121,26 +131,28 @@ class _Places(Struct, frozen=True):
         return self.ascending[np.searchsorted(self.customers, customers, sorter=self.ascending)]
 
 
-def _not_enrolled(audience: Sequence[CustomerId], found: Findings) -> dict[int, Refusal]:
+def _find_not_enrolled(audience: Sequence[CustomerId], found: EligibilityFacts) -> dict[int, CustomerFailure]:
     if found.enrolled is None:
         return {}
     return {
-        line: Refusal(line, RefusalReason.NOT_ENROLLED)
+        line: CustomerFailure(line, FailureReason.NOT_ENROLLED)
         for line, customer in enumerate(audience)
         if customer not in found.enrolled
     }
 
 
-def _already_held(places: _Places, standing: Standings, now: datetime) -> dict[int, Refusal]:
+def _find_conflicts(
+    places: _LineIndex, standing: ConflictingBadges, now: datetime
+) -> dict[int, CustomerFailure]:
     lines: list[int] = places.of(standing.customers).tolist()
     standing_ids = ids.earned_badge_ids_at(standing.request_keys, standing.lines)
     return {
-        line: Refusal(line, RefusalReason.ALREADY_HELD, standing_id, status)
+        line: CustomerFailure(line, FailureReason.ALREADY_HELD, standing_id, status)
         for line, standing_id, status in zip(lines, standing_ids, _statuses(standing, now), strict=True)
     }
 
 
-def _statuses(standing: Standings, now: datetime) -> list[EarnedStatus]:
+def _statuses(standing: ConflictingBadges, now: datetime) -> list[EarnedStatus]:
     """As `earned_status`, of many: by how many of the two ends of a validity have come."""
     at = times.microseconds(now)
     ends_come: Numbers = (standing.valid_from <= at).astype(np.int64) + (standing.valid_until <= at)
@@ -148,63 +160,63 @@ def _statuses(standing: Standings, now: datetime) -> list[EarnedStatus]:
     return [words[count] for count in ends_come.tolist()]
 
 
-def _limited(
-    places: _Places, holders: Holders, rule: Rule8, refused: Mapping[int, Refusal]
-) -> dict[int, Refusal]:
+def _apply_customer_limits(
+    places: _LineIndex, holders: Holders, rule: EligibilityRules, refused: Mapping[int, CustomerFailure]
+) -> dict[int, CustomerFailure]:
     """Whom a limit per customer refuses, of those who are not refused yet. All have room for whoever has none yet."""
-    refusals: dict[int, Refusal] = {}
+    refusals: dict[int, CustomerFailure] = {}
     lines, totals = places.of(holders.customers).tolist(), holders.totals.tolist()
     for line, customer, total in zip(lines, holders.customers.tolist(), totals, strict=True):
         if line in refused:
             continue
         counted = holders.counted.get(customer, ())
-        exceeded = limit_rules.first_exceeded(rule.checks, total, counted, rule.zone, rule.ends_at)
+        exceeded = limit_rules.first_exceeded(rule.customer_checks, total, counted, rule.zone, rule.ends_at)
         if exceeded is not None:
-            refusals[line] = Refusal(line, RefusalReason.CUSTOMER_LIMIT, exceeded=exceeded)
+            refusals[line] = CustomerFailure(line, FailureReason.CUSTOMER_LIMIT, exceeded=exceeded)
     return refusals
 
 
-def _share_out(lines: Numbers, usages: Sequence[Usage]) -> dict[int, Refusal]:
+def _apply_badge_limits(lines: Numbers, usages: Sequence[LimitUsage]) -> dict[int, CustomerFailure]:
     """The first get what is left of the limits of the badge as a whole; why the others get nothing."""
     if not usages:
         return {}
     left = max(0, min(usage.limit.limit - usage.used for usage in usages))
     full = next(usage for usage in usages if usage.used + left >= usage.limit.limit)
     limit = full.limit
-    exceeded = Exceeded(limit.reference, limit.limit, full.used + left, full.available_from)
+    exceeded = ExceededLimit(limit.reference, limit.limit, full.used + left, full.available_from)
     refused = lines[left:].tolist()
-    return {line: Refusal(line, RefusalReason.BADGE_LIMIT, exceeded=exceeded) for line in refused}
+    return {line: CustomerFailure(line, FailureReason.BADGE_LIMIT, exceeded=exceeded) for line in refused}
 
 
-def import_faults(row: ImportRow, holds: Mapping[BadgeId, Hold], now: datetime) -> list[Fault]:
+def import_row_errors(row: ImportRow, holds: Mapping[BadgeId, BadgeLock], now: datetime) -> list[FieldError]:
     """All that stands against taking this row of history: nothing but what cannot be."""
-    faults: list[Fault] = []
+    field_errors: list[FieldError] = []
     if row.badge_id not in holds:
-        faults.append(Fault(1054, "Badge not found.", "badgeMetaId"))
-    if row.event_at > now + badge_rules.AHEAD_MAX:
-        faults.append(Fault(EventInFuture.code, EventInFuture.message, "earnEventDate"))
+        field_errors.append(FieldError(1054, "Badge not found.", "badgeMetaId"))
+    if row.event_at > now + badge_rules.EVENT_AHEAD_MAX:
+        field_errors.append(FieldError(EventInFuture.code, EventInFuture.message, "earnEventDate"))
     if row.valid_until <= row.event_at:
         message = "earnExpiresOn must be after earnEventDate."
-        faults.append(Fault(MALFORMED, message, "earnExpiresOn"))
-    return faults
+        field_errors.append(FieldError(MALFORMED, message, "earnExpiresOn"))
+    return field_errors
 
 
-def judge_import(
-    rows: Sequence[ImportRow | list[Fault]], holds: Mapping[BadgeId, Hold], now: datetime
-) -> tuple[list[tuple[int, BadgeKey, ImportRow]], list[RowRefusal]]:
+def validate_import(
+    rows: Sequence[ImportRow | list[FieldError]], holds: Mapping[BadgeId, BadgeLock], now: datetime
+) -> tuple[list[tuple[int, BadgeKey, ImportRow]], list[RowFailure]]:
     """Which rows are taken, with their line and badge, and why the others are not."""
     taken: list[tuple[int, BadgeKey, ImportRow]] = []
-    refusals: list[RowRefusal] = []
+    refusals: list[RowFailure] = []
     seen: set[tuple[BadgeKey, CustomerId, datetime]] = set()
     for line, row in enumerate(rows):
-        faults = import_faults(row, holds, now) if isinstance(row, ImportRow) else row
-        if isinstance(row, ImportRow) and row.badge_id is not None and not faults:
+        field_errors = import_row_errors(row, holds, now) if isinstance(row, ImportRow) else row
+        if isinstance(row, ImportRow) and row.badge_id is not None and not field_errors:
             badge_key = holds[row.badge_id].badge_key
             key = (badge_key, row.customer, row.event_at)
             if key not in seen:
                 seen.add(key)
                 taken.append((line, badge_key, row))
                 continue
-            faults = [Fault(AlreadyHeld.code, AlreadyHeld.message)]
-        refusals.append(RowRefusal(line, faults))
+            field_errors = [FieldError(AlreadyHeld.code, AlreadyHeld.message)]
+        refusals.append(RowFailure(line, field_errors))
     return taken, refusals

@@ -8,50 +8,50 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from cockade import ids, metrics, times
-from cockade.access.model import Caller
 from cockade.audit.model import Action
 from cockade.audit.store import record
+from cockade.auth.model import Caller
 from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
-from cockade.badge.model import BadgeDraft, Counts
+from cockade.badge.model import BadgeCounts, BadgeDraft
 from cockade.clock import Clock
 from cockade.earning import rules, store
-from cockade.earning.gathering import Asked, Gathering
-from cockade.earning.model import Findings, ImportRow, LedgerColumns, LedgerRow, Part
-from cockade.earning.rules import Rule8
+from cockade.earning.batching import Asked, Gathering
+from cockade.earning.model import EligibilityFacts, ImportRow, JobSlice, LedgerColumns, LedgerRow
+from cockade.earning.rules import EligibilityRules
 from cockade.enrolment import store as enrolment_store
 from cockade.errors import (
     AlreadyHeld,
     BadgeLimitReached,
     CustomerLimitReached,
-    Fault,
+    FieldError,
     LimitReached,
     NotEarned,
     NotEnrolled,
-    Refused,
+    RequestRejected,
 )
 from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.limit import rules as limit_rules
 from cockade.limit import service as limit_service
 from cockade.limit import store as limit_store
 from cockade.limit.model import FixedValue
-from cockade.request.model import (
-    BulkCommand,
-    ImportOutcome,
-    Ledger,
-    RefusalReason,
-    RequestKind,
-    RequestOutcome,
+from cockade.outbox.model import Ledger
+from cockade.outbox.store import enqueue_revocations
+from cockade.request.model import FailureReason, ImportOutcome, IssueCommand, RequestKind, RequestOutcome
+from cockade.request.service import (
+    Attempt,
+    NeedsExclusiveLock,
+    RequestService,
+    record_metrics,
+    run_shared_then_exclusive,
 )
-from cockade.request.service import Crowded, RequestService, Turn, counted, side_by_side
-from cockade.request.store import tell_revoked
 from cockade.storage.database import Database, Tx
 
-REFUSED: dict[RefusalReason, type[Refused]] = {
-    RefusalReason.NOT_ENROLLED: NotEnrolled,
-    RefusalReason.ALREADY_HELD: AlreadyHeld,
-    RefusalReason.CUSTOMER_LIMIT: CustomerLimitReached,
-    RefusalReason.BADGE_LIMIT: BadgeLimitReached,
+FAILURE_ERRORS: dict[FailureReason, type[RequestRejected]] = {
+    FailureReason.NOT_ENROLLED: NotEnrolled,
+    FailureReason.ALREADY_HELD: AlreadyHeld,
+    FailureReason.CUSTOMER_LIMIT: CustomerLimitReached,
+    FailureReason.BADGE_LIMIT: BadgeLimitReached,
 }
 """What a refusal is where one customer is the whole request."""
 
@@ -73,7 +73,7 @@ class EarningService:
         self._requests = RequestService(database, clock)
         self._gathering = Gathering(database, clock)
 
-    async def earn_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
+    async def earn_bulk(self, caller: Caller, command: IssueCommand) -> RequestOutcome:
         """Issue the badge to everybody whom the rules allow it; all of it is durable when this returns.
 
         Raises RequestIdUsed, BadgeNotFound, NotLive, OwnerNotAllowed, NotClaimed, EventInFuture, EventOutsideBadge
@@ -82,17 +82,17 @@ class EarningService:
 
         if command.is_replay:
             return await self._requests.get_replayed(caller, command.request_id)
-        return counted(await self._earn(caller, command, RequestKind.EARN_BULK))
+        return record_metrics(await self._earn(caller, command, RequestKind.EARN_BULK))
 
-    async def dry_run_earn_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
+    async def dry_run_earn_bulk(self, caller: Caller, command: IssueCommand) -> RequestOutcome:
         """What earn_bulk would do now; nothing is changed, and the request id stays free. Raises what it raises."""
 
-        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
+        async def work(tx: Tx, turn: Attempt) -> RequestOutcome:
             return await _issue(tx, caller, command, turn, RequestKind.EARN_BULK)
 
         return await self._requests.dry_run("earning.dry_run", caller, command.request_id, work)
 
-    async def earn(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
+    async def earn(self, caller: Caller, command: IssueCommand) -> RequestOutcome:
         """Issue the badge to the one customer of the command.
 
         As earn_bulk, but her refusal is the whole request's: raises NotEnrolled, AlreadyHeld, CustomerLimitReached or
@@ -101,29 +101,34 @@ class EarningService:
         if command.is_replay:
             return await self._requests.get_replayed(caller, command.request_id)
         try:
-            return counted(await self._earn(caller, command, RequestKind.EARN))
-        except tuple(REFUSED.values()) as error:
+            return record_metrics(await self._earn(caller, command, RequestKind.EARN))
+        except tuple(FAILURE_ERRORS.values()) as error:
             metrics.count_issuances(RequestKind.EARN, 0, {error.code: 1})
             raise
 
-    async def _earn(self, caller: Caller, command: BulkCommand, kind: RequestKind) -> RequestOutcome:
+    async def _earn(self, caller: Caller, command: IssueCommand, kind: RequestKind) -> RequestOutcome:
         """Together with other small requests, where they are many, and otherwise alone."""
         asked = Asked(caller, command, kind)
-        if not self._database.is_whole and (outcome := await self._gathering.try_issue(asked)):
+        if not self._database.in_nested and (outcome := await self._gathering.try_issue(asked)):
             return outcome
 
-        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
+        async def work(tx: Tx, turn: Attempt) -> RequestOutcome:
             outcome = await _issue(tx, caller, command, turn, kind)
             if kind is RequestKind.EARN:
                 _raise_refusal(outcome)
             return outcome
 
-        return await self._requests.carry_out(
+        return await self._requests.execute(
             f"earning.{kind.value.lower()}", caller, command.request_id, kind, work, asked.keys
         )
 
     async def import_history(
-        self, caller: Caller, batch: str, rows: Sequence[ImportRow | list[Fault]], *, is_replay: bool = False
+        self,
+        caller: Caller,
+        batch: str,
+        rows: Sequence[ImportRow | list[FieldError]],
+        *,
+        is_replay: bool = False,
     ) -> ImportOutcome:
         """Take over what customers earned elsewhere; a row that is a list of faults, or cannot be, hides no other.
 
@@ -136,11 +141,11 @@ class EarningService:
             assert isinstance(outcome, ImportOutcome)
             return outcome
 
-        async def work(tx: Tx, turn: Turn) -> ImportOutcome:
+        async def work(tx: Tx, turn: Attempt) -> ImportOutcome:
             return await _import(tx, caller, batch, rows, turn)
 
-        return counted(
-            await self._requests.carry_out("earning.import", caller, batch, RequestKind.IMPORT, work)
+        return record_metrics(
+            await self._requests.execute("earning.import", caller, batch, RequestKind.IMPORT, work)
         )
 
     async def revoke(
@@ -149,38 +154,42 @@ class EarningService:
         """Take one earned badge back, if it is valid now or will be. Raises BadgeNotFound and NotEarned."""
         place = ids.earned_badge_place(earned_badge_id)
 
-        async def body(tx: Tx, alone: bool) -> None:
-            found_id, hold = await badge_store.hold(tx, caller.org_id, badge_id, alone=alone)
-            is_capped = await badge_store.is_capped(tx, hold.badge_key)
-            if is_capped and not hold.alone:
-                raise Crowded
+        async def body(tx: Tx, exclusive: bool) -> None:
+            found_id, hold = await badge_store.lock_for_issuing(
+                tx, caller.org_id, badge_id, exclusive=exclusive
+            )
+            has_badge_limit = await badge_store.has_badge_limit(tx, hold.badge_key)
+            if has_badge_limit and not hold.exclusive:
+                raise NeedsExclusiveLock
             event_at, now = None, self._clock()
             if place is not None and place[1] <= ids.LINE_MAX:
                 event_at = await store.revoke(tx, hold.badge_key, customer, place, now)
             if place is None or event_at is None:
                 raise NotEarned(reference="earnedBadgeId")
-            if is_capped:
-                await limit_store.add(tx, {(hold.badge_key, event_at): -1})
+            if has_badge_limit:
+                await limit_store.add_counts(tx, {(hold.badge_key, event_at): -1})
             await badge_store.add_count(tx, hold.badge_key, earned=-1)
             revoked = [(customer, *place)]
-            await tell_revoked(tx, caller.org_id, Ledger.EARNED_BADGE, hold.badge_key, revoked, now)
+            await enqueue_revocations(tx, caller.org_id, Ledger.EARNED_BADGE, hold.badge_key, revoked, now)
             subject = ids.earned_badge_id(*place)
             details = {"customerId": customer}
             await record(tx, caller, now, Action.EARNING_REVOKE, subject, details, badge_id=found_id)
 
-        await side_by_side(self._database, "earning.revoke", body)
+        await run_shared_then_exclusive(self._database, "earning.revoke", body)
 
 
 def _raise_refusal(outcome: RequestOutcome) -> None:
-    for refusal in outcome.refusals:
-        kind = REFUSED[refusal.reason]
+    for refusal in outcome.failures:
+        kind = FAILURE_ERRORS[refusal.reason]
         if issubclass(kind, LimitReached):
             assert refusal.exceeded is not None
             raise kind(refusal.exceeded)
         raise kind
 
 
-async def issue_part(tx: Tx, caller: Caller, command: BulkCommand, turn: Turn, part: Part) -> RequestOutcome:
+async def issue_chunk(
+    tx: Tx, caller: Caller, command: IssueCommand, turn: Attempt, part: JobSlice
+) -> RequestOutcome:
     """Issue to some of the customers of a job, whose key the turn has; lines of the outcome are places in the command.
 
     Raises what `earn_bulk` refuses with, Crowded, or DuplicateRow: the transaction is lost, and to be run again alone.
@@ -191,40 +200,40 @@ async def issue_part(tx: Tx, caller: Caller, command: BulkCommand, turn: Turn, p
 async def _issue(
     tx: Tx,
     caller: Caller,
-    command: BulkCommand,
-    turn: Turn,
+    command: IssueCommand,
+    turn: Attempt,
     kind: RequestKind,
-    part: Part | None = None,
+    part: JobSlice | None = None,
 ) -> RequestOutcome:
     """Rules 3 to 8, in a fixed number of statements."""
-    badge_id, hold = await badge_store.hold(
-        tx, caller.org_id, command.badge_id, alone=turn.alone, only_looks=turn.is_dry_run
+    badge_id, hold = await badge_store.lock_for_issuing(
+        tx, caller.org_id, command.badge_id, exclusive=turn.exclusive, read_only=turn.is_dry_run
     )
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
-    if badge_rules.is_capped(terms.badge_constraints) and not hold.alone:
-        raise Crowded
+    if badge_rules.has_badge_limit(terms.badge_constraints) and not hold.exclusive:
+        raise NeedsExclusiveLock
     zone = ZoneInfo(caller.time_zone)
     valid_from, valid_until = rules.validity(terms, command.owner_type, command.event_at, turn.now, zone)
-    rule = rules.rule8(terms, valid_from, turn.now, zone)
-    found = await find(tx, hold.badge_key, command.customers, rule, valid_from, valid_until)
-    if part is not None and part.unwritten:
-        found = rules.with_unwritten(found, part.unwritten)
+    rule = rules.eligibility_rules(terms, valid_from, turn.now, zone)
+    found = await find_facts(tx, hold.badge_key, command.customers, rule, valid_from, valid_until)
+    if part is not None and part.pending:
+        found = rules.with_pending(found, part.pending)
     decision = rules.decide(command.customers, found, rule)
-    if (earned := len(decision.entries)) and not turn.is_dry_run:
+    if (earned := len(decision.earned)) and not turn.is_dry_run:
         has_windows = limit_rules.has_windows(terms.customer_constraints)
         rows = LedgerColumns(
-            customers=decision.entries.customers,
+            customers=decision.earned.customers,
             request_keys=turn.request_key,
             valid_from=times.microseconds(valid_from),
             valid_until=times.microseconds(valid_until),
             counted_at=times.microseconds(valid_from) if has_windows else None,
             badge_keys=hold.badge_key,
-            ordinals=decision.entries.ordinals,
-            lines=decision.entries.lines if part is None else part.lines[decision.entries.lines],
+            ordinals=decision.earned.ordinals,
+            lines=decision.earned.lines if part is None else part.lines[decision.earned.lines],
         )
         await store.insert(tx, rows)
         at = (hold.badge_key, valid_from)
-        await _count(tx, {hold.badge_key: earned}, {at: earned} if rule.caps else {})
+        await _count(tx, {hold.badge_key: earned}, {at: earned} if rule.badge_checks else {})
     is_one = kind is RequestKind.EARN
     through = found.enrolled.get(command.customers[0]) if found.enrolled and is_one else None
     return RequestOutcome(
@@ -237,37 +246,39 @@ async def _issue(
         reference_id=command.reference_id,
         event_at=valid_from,
         valid_until=valid_until,
-        decided_at=turn.now,
-        audience=command.customers,
-        refusals=decision.refusals,
+        completed_at=turn.now,
+        customer_ids=command.customers,
+        failures=decision.failures,
         is_dry_run=turn.is_dry_run,
         enrolment_id=through and ids.earned_badge_id(through.request_key, through.line),
     )
 
 
-async def find(
+async def find_facts(
     tx: Tx,
     badge_key: BadgeKey,
     customers: list[CustomerId],
-    rule: Rule8,
+    rule: EligibilityRules,
     valid_from: datetime,
     valid_until: datetime,
-) -> Findings:
+) -> EligibilityFacts:
     """What rule 8 has to know."""
     enrolled = (
         await enrolment_store.find_holding(tx, badge_key, customers, valid_from)
         if rule.needs_enrolment
         else None
     )
-    reach = limit_rules.reach(rule.checks, rule.zone)
-    if rule.holds_several and not any(isinstance(check.limit, FixedValue) for check in rule.checks):
+    reach = limit_rules.lookback(rule.customer_checks, rule.zone)
+    if rule.allows_multiple and not any(
+        isinstance(check.limit, FixedValue) for check in rule.customer_checks
+    ):
         holders = await store.find_last_ordinals(tx, badge_key, customers, reach)
     else:
         holders = await store.find_holders(tx, badge_key, customers, valid_from, valid_until, reach)
     usages = await limit_service.badge_usage(
-        tx, badge_key, rule.caps, rule.zone, asked=len(customers), ends_at=rule.ends_at
+        tx, badge_key, rule.badge_checks, rule.zone, asked=len(customers), ends_at=rule.ends_at
     )
-    return Findings(enrolled=enrolled, holders=holders, usages=usages)
+    return EligibilityFacts(enrolled=enrolled, holders=holders, usages=usages)
 
 
 async def _count(
@@ -275,20 +286,20 @@ async def _count(
 ) -> None:
     """What is counted of the ledger; `capped` is by instant, of badges with a limit as a whole."""
     if capped:
-        await limit_store.add(tx, capped)
-    await badge_store.add_counts(tx, {key: Counts(earned=count) for key, count in earned.items()})
+        await limit_store.add_counts(tx, capped)
+    await badge_store.add_counts(tx, {key: BadgeCounts(earned=count) for key, count in earned.items()})
 
 
 async def _import(
-    tx: Tx, caller: Caller, batch: str, rows: Sequence[ImportRow | list[Fault]], turn: Turn
+    tx: Tx, caller: Caller, batch: str, rows: Sequence[ImportRow | list[FieldError]], turn: Attempt
 ) -> ImportOutcome:
     """The whole batch, in a fixed number of statements."""
     wanted = {row.badge_id for row in rows if isinstance(row, ImportRow) and row.badge_id}
-    holds = await badge_store.lock_many(tx, caller.org_id, wanted, alone=turn.alone)
+    holds = await badge_store.lock_many(tx, caller.org_id, wanted, exclusive=turn.exclusive)
     terms = await badge_store.import_terms(tx, [hold.badge_key for hold in holds.values()])
-    if any(terms[hold.badge_key].is_capped and not hold.alone for hold in holds.values()):
-        raise Crowded
-    taken, refusals = rules.judge_import(rows, holds, turn.now)
+    if any(terms[hold.badge_key].has_badge_limit and not hold.exclusive for hold in holds.values()):
+        raise NeedsExclusiveLock
+    taken, refusals = rules.validate_import(rows, holds, turn.now)
     windowed = {key for key, term in terms.items() if limit_rules.has_windows(term.customer_constraints)}
     ordinals = Counter(
         await store.find_last_ordinals_of_many(tx, {(key, row.customer) for _, key, row in taken})
@@ -314,7 +325,9 @@ async def _import(
         await _count(
             tx,
             Counter(row.badge_key for row in ledger_rows),
-            Counter((row.badge_key, row.valid_from) for row in ledger_rows if terms[row.badge_key].is_capped),
+            Counter(
+                (row.badge_key, row.valid_from) for row in ledger_rows if terms[row.badge_key].has_badge_limit
+            ),
         )
     by_line = {line: (badge_key, row) for line, badge_key, row in taken}
     ids_of = {hold.badge_key: badge_id for badge_id, hold in holds.items()}
@@ -322,24 +335,26 @@ async def _import(
     return ImportOutcome(
         request_id=batch,
         request_key=turn.request_key,
-        decided_at=turn.now,
+        completed_at=turn.now,
         badge_keys=[badge_key for badge_key, _ in lines],
         badge_ids=[ids_of.get(badge_key, BadgeId("")) for badge_key, _ in lines],
-        customers=[row.customer for _, row in lines],
+        customer_ids=[row.customer for _, row in lines],
         valid_untils=[row.valid_until for _, row in lines],
-        refusals=refusals,
+        failures=refusals,
     )
 
 
-async def recount(tx: Tx, badge_key: BadgeKey, old: BadgeDraft, new: BadgeDraft) -> None:
+async def rebuild_counters(tx: Tx, badge_key: BadgeKey, old: BadgeDraft, new: BadgeDraft) -> None:
     """Count what was earned before a badge got its first limit as a whole, or its first window per customer.
 
     In the transaction that changes the badge, with the badge held exclusively.
     """
-    was_capped, is_capped = map(badge_rules.is_capped, (old.badge_constraints, new.badge_constraints))
-    if is_capped and not was_capped:
-        await limit_store.build(tx, badge_key)
-    elif was_capped and not is_capped:
+    was_capped, has_badge_limit = map(
+        badge_rules.has_badge_limit, (old.badge_constraints, new.badge_constraints)
+    )
+    if has_badge_limit and not was_capped:
+        await limit_store.rebuild(tx, badge_key)
+    elif was_capped and not has_badge_limit:
         await limit_store.clear(tx, badge_key)
     if limit_rules.has_windows(new.customer_constraints):
-        await store.count_by_event(tx, badge_key)
+        await store.mark_counted(tx, badge_key)

@@ -8,22 +8,22 @@ from datetime import datetime
 import numpy as np
 
 from cockade.earning.model import (
-    NOTHING_STANDS,
+    NO_CONFLICTS,
+    ConflictingBadges,
     ErasedRow,
     Holders,
     LedgerColumns,
     LedgerRow,
-    Standings,
 )
 from cockade.ids import BadgeKey, CustomerId, RequestKey
+from cockade.storage.copy_format import Column, unpack_numbers
 from cockade.storage.database import Tx
-from cockade.storage.packing import Column, unpack_numbers
 from cockade.storage.sql import load
 from cockade.times import from_microseconds
 
 SQL = load(__package__)
 
-Reach = tuple[datetime, datetime] | None
+Lookback = tuple[datetime, datetime] | None
 """From when until when (half open) event dates count towards windows per customer; None where there are none."""
 
 
@@ -33,7 +33,7 @@ async def find_holders(
     customers: Sequence[CustomerId],
     valid_from: datetime,
     valid_until: datetime,
-    reach: Reach,
+    reach: Lookback,
 ) -> Holders:
     """Those of the customers who ever had the badge, with what stands within `[valid_from, valid_until)`.
 
@@ -46,7 +46,7 @@ async def find_holders(
         customers=unpack_numbers(row[0]),
         last_ordinals=unpack_numbers(row[1], 4),
         totals=unpack_numbers(row[2]),
-        standing=Standings(
+        conflicting=ConflictingBadges(
             unpack_numbers(row[3]),
             unpack_numbers(row[4]),
             unpack_numbers(row[5], 4),
@@ -58,7 +58,7 @@ async def find_holders(
 
 
 async def find_last_ordinals(
-    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], reach: Reach
+    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], reach: Lookback
 ) -> Holders:
     """Those of the customers who ever had the badge, with nothing but their ordinal and what counts towards windows."""
     opens, closes = reach or (None, None)
@@ -69,7 +69,7 @@ async def find_last_ordinals(
         customers=found,
         last_ordinals=unpack_numbers(row[1], 4),
         totals=np.zeros_like(found),
-        standing=NOTHING_STANDS,
+        conflicting=NO_CONFLICTS,
         counted=_counted(row[2], row[3]),
     )
 
@@ -151,9 +151,9 @@ async def revoke_lines(
     return {(BadgeKey(row[0]), row[1]): list(zip(row[2], row[3], strict=True)) for row in rows}
 
 
-async def count_by_event(tx: Tx, badge_key: BadgeKey) -> None:
+async def mark_counted(tx: Tx, badge_key: BadgeKey) -> None:
     """Have all unrevoked ones count towards windows per customer, where a badge gets its first."""
-    await tx.execute(SQL["count_by_event"], badge_key)
+    await tx.execute(SQL["mark_counted"], badge_key)
 
 
 async def erase(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId) -> list[ErasedRow]:

@@ -29,9 +29,9 @@ returning customer_id, request_key, line;
 -- name: revoke_some
 -- Of these enrolments in badge $1 those that are unrevoked and not at their end.
 update enrolment n set revoked_at = $5
-from unnest($2::bigint[], $3::bigint[], $4::integer[]) as asked (customer_id, request_key, line)
-where n.badge_key = $1 and n.customer_id = asked.customer_id
-  and n.request_key = asked.request_key and n.line = asked.line
+from unnest($2::bigint[], $3::bigint[], $4::integer[]) as input (customer_id, request_key, line)
+where n.badge_key = $1 and n.customer_id = input.customer_id
+  and n.request_key = input.request_key and n.line = input.line
   and n.revoked_at is null and n.valid_until > $5
 returning n.customer_id, n.request_key, n.line;
 
@@ -39,11 +39,11 @@ returning n.customer_id, n.request_key, n.line;
 -- Of what request $1 gave these customers of these badges at these lines: how many there are, and how many are unrevoked.
 -- Each is looked up by the key of the ledger, whatever the planner knows of that.
 select count(*), count(*) filter (where found.revoked_at is null)
-from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
+from unnest($2::integer[], $3::bigint[], $4::integer[]) as input (badge_key, customer_id, line)
 cross join lateral (select e.revoked_at
                     from enrolment e
-                    where e.badge_key = asked.badge_key and e.customer_id = asked.customer_id
-                      and e.request_key = $1 and e.line = asked.line offset 0) found;
+                    where e.badge_key = input.badge_key and e.customer_id = input.customer_id
+                      and e.request_key = $1 and e.line = input.line offset 0) found;
 
 -- name: revoke_lines
 -- Revokes them as far as they are not, what has expired too; always in the same order, so that two who do this cannot
@@ -51,10 +51,10 @@ cross join lateral (select e.revoked_at
 with revoked as (
     update enrolment e set revoked_at = $5
     from (select badge_key, customer_id, line
-          from unnest($2::integer[], $3::bigint[], $4::integer[]) as asked (badge_key, customer_id, line)
-          order by badge_key, customer_id, line offset 0) asked
-    where e.badge_key = any(array[asked.badge_key]) and e.customer_id = any(array[asked.customer_id])
-      and e.request_key = $1 and e.line = asked.line and e.revoked_at is null
+          from unnest($2::integer[], $3::bigint[], $4::integer[]) as input (badge_key, customer_id, line)
+          order by badge_key, customer_id, line offset 0) input
+    where e.badge_key = any(array[input.badge_key]) and e.customer_id = any(array[input.customer_id])
+      and e.request_key = $1 and e.line = input.line and e.revoked_at is null
     returning e.badge_key, e.customer_id, e.line)
 select badge_key, array_agg(customer_id order by line), array_agg(line order by line)
 from revoked group by badge_key;

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from cockade import ids
 from cockade.enrolment.model import Enrollee
 from cockade.ids import CustomerId
-from cockade.request.model import Refusal, RefusalReason
+from cockade.request.model import CustomerFailure, FailureReason
 
 
 def decide(
     audience: Sequence[CustomerId], enrollees: Mapping[CustomerId, Enrollee]
-) -> tuple[list[tuple[CustomerId, int, int]], list[Refusal]]:
+) -> tuple[list[tuple[CustomerId, int, int]], list[CustomerFailure]]:
     """Who is enrolled (customer, ordinal and line, in ascending order), and why who is not, by line."""
     entries: list[tuple[CustomerId, int, int]] = []
-    refusals: list[Refusal] = []
+    refusals: list[CustomerFailure] = []
     for line, customer in enumerate(audience):
         enrollee = enrollees.get(customer)
         if enrollee is None or enrollee.standing is None:
@@ -23,6 +23,6 @@ def decide(
         else:
             standing = enrollee.standing
             issue_id = ids.earned_badge_id(standing.request_key, standing.line)
-            refusals.append(Refusal(line, RefusalReason.ALREADY_HELD, issue_id))
+            refusals.append(CustomerFailure(line, FailureReason.ALREADY_HELD, issue_id))
     entries.sort()
     return entries, refusals

@@ -5,21 +5,22 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from cockade import ids
-from cockade.access.model import Caller
 from cockade.audit.model import Action
 from cockade.audit.rules import named
 from cockade.audit.store import record
+from cockade.auth.model import Caller
 from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
 from cockade.badge.model import EarnType
 from cockade.clock import Clock
 from cockade.enrolment import rules, store
 from cockade.enrolment.model import RevokedIssue, RevokeIssue
-from cockade.errors import NotToBeIssued
+from cockade.errors import EnrolmentNotSupported
 from cockade.ids import BadgeId, CustomerId
-from cockade.request.model import BulkCommand, Ledger, RequestKind, RequestOutcome
-from cockade.request.service import RequestService, Turn, counted
-from cockade.request.store import tell_revoked
+from cockade.outbox.model import Ledger
+from cockade.outbox.store import enqueue_revocations
+from cockade.request.model import IssueCommand, RequestKind, RequestOutcome
+from cockade.request.service import Attempt, RequestService, record_metrics
 from cockade.storage.database import Database, Tx
 
 
@@ -31,7 +32,7 @@ class EnrolmentService:
         self._clock = clock
         self._requests = RequestService(database, clock)
 
-    async def issue_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
+    async def issue_bulk(self, caller: Caller, command: IssueCommand) -> RequestOutcome:
         """Enrol everybody who is not enrolled at that time; all of it is durable when this returns.
 
         Raises RequestIdUsed, BadgeNotFound, NotToBeIssued, NotLive, OwnerNotAllowed, NotClaimed, EventInFuture,
@@ -41,19 +42,19 @@ class EnrolmentService:
         if command.is_replay:
             return await self._requests.get_replayed(caller, command.request_id)
 
-        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
+        async def work(tx: Tx, turn: Attempt) -> RequestOutcome:
             return await _enrol(tx, caller, command, turn)
 
-        return counted(
-            await self._requests.carry_out(
+        return record_metrics(
+            await self._requests.execute(
                 "enrolment.issue_bulk", caller, command.request_id, RequestKind.ISSUE_BULK, work
             )
         )
 
-    async def dry_run_issue_bulk(self, caller: Caller, command: BulkCommand) -> RequestOutcome:
+    async def dry_run_issue_bulk(self, caller: Caller, command: IssueCommand) -> RequestOutcome:
         """What issue_bulk would do now; nothing is changed, and the request id stays free. Raises what it raises."""
 
-        async def work(tx: Tx, turn: Turn) -> RequestOutcome:
+        async def work(tx: Tx, turn: Attempt) -> RequestOutcome:
             return await _enrol(tx, caller, command, turn)
 
         return await self._requests.dry_run("enrolment.dry_run", caller, command.request_id, work)
@@ -65,7 +66,9 @@ class EnrolmentService:
         """
 
         async def body(tx: Tx) -> tuple[BadgeId, list[RevokedIssue]]:
-            badge_id, hold = await badge_store.hold(tx, caller.org_id, command.badge_id, alone=False)
+            badge_id, hold = await badge_store.lock_for_issuing(
+                tx, caller.org_id, command.badge_id, exclusive=False
+            )
             now = self._clock()
             # Single ones first, so that an enrolment that is asked for in both ways has an entry in both.
             some = [place for customer, issue_id in command.issuals if (place := _place(customer, issue_id))]
@@ -76,7 +79,7 @@ class EnrolmentService:
             if ended or all_ended:
                 await badge_store.add_count(tx, hold.badge_key, issued=-len(ended) - len(all_ended))
                 revoked = [*ended, *all_ended]
-                await tell_revoked(tx, caller.org_id, Ledger.ENROLMENT, hold.badge_key, revoked, now)
+                await enqueue_revocations(tx, caller.org_id, Ledger.ENROLMENT, hold.badge_key, revoked, now)
                 details = {"revokedCount": len(ended) + len(all_ended)}
                 details |= named(place[0] for place in (*ended, *all_ended))
                 await record(tx, caller, now, Action.ENROLMENT_REVOKE, badge_id, details, badge_id=badge_id)
@@ -85,14 +88,14 @@ class EnrolmentService:
         return await self._database.transaction("enrolment.revoke", body)
 
 
-async def _enrol(tx: Tx, caller: Caller, command: BulkCommand, turn: Turn) -> RequestOutcome:
+async def _enrol(tx: Tx, caller: Caller, command: IssueCommand, turn: Attempt) -> RequestOutcome:
     """In a fixed number of statements."""
-    badge_id, hold = await badge_store.hold(
-        tx, caller.org_id, command.badge_id, alone=turn.alone, only_looks=turn.is_dry_run
+    badge_id, hold = await badge_store.lock_for_issuing(
+        tx, caller.org_id, command.badge_id, exclusive=turn.exclusive, read_only=turn.is_dry_run
     )
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
     if terms.earn_type is not EarnType.ISSUE_EARN or terms.issued_expiry is None:
-        raise NotToBeIssued(reference="badgeMetaId")
+        raise EnrolmentNotSupported(reference="badgeMetaId")
     valid_from, valid_until = badge_rules.validity(
         terms,
         command.owner_type,
@@ -116,9 +119,9 @@ async def _enrol(tx: Tx, caller: Caller, command: BulkCommand, turn: Turn) -> Re
         reference_id=command.reference_id,
         event_at=valid_from,
         valid_until=valid_until,
-        decided_at=turn.now,
-        audience=command.customers,
-        refusals=refusals,
+        completed_at=turn.now,
+        customer_ids=command.customers,
+        failures=refusals,
         is_dry_run=turn.is_dry_run,
     )
 

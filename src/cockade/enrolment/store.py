@@ -9,8 +9,8 @@ import numpy as np
 
 from cockade.enrolment.model import Enrolled, Enrollee
 from cockade.ids import BadgeKey, CustomerId, RequestKey
+from cockade.storage.copy_format import Column
 from cockade.storage.database import Row, Tx
-from cockade.storage.packing import Column
 from cockade.storage.sql import load
 from cockade.times import microseconds
 

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cockade.ids import LINE_MAX, BadgeId, BadgeKey, CustomerId, RequestKey
-from cockade.request.model import Ledger, Outcome, OwnerType, RequestKind
+from cockade.outbox.model import Ledger
+from cockade.request.model import Outcome, OwnerType, RequestKind
 
 LAST_LINE = LINE_MAX
 """Behind all lines of a request: the event of the request as a whole."""
@@ -31,7 +32,7 @@ class EventKind(StrEnum):
     """A request of many customers was carried out; it comes behind the events of its customers."""
 
 
-class Place(NamedTuple):
+class Cursor(NamedTuple):
     """A place in the feed of an org. Everything up to it, itself included, comes before what is behind it."""
 
     position: int
@@ -40,11 +41,11 @@ class Place(NamedTuple):
     """The customer's place in it, or LAST_LINE."""
 
 
-START = Place(0, LAST_LINE)
+START = Cursor(0, LAST_LINE)
 """Before everything."""
 
 
-class Wanted(Struct, frozen=True):
+class EventFilter(Struct, frozen=True):
     """Which events somebody wants."""
 
     kinds: frozenset[EventKind] = frozenset(EventKind)
@@ -52,7 +53,7 @@ class Wanted(Struct, frozen=True):
     """None: of all badges."""
 
 
-class End(Struct, frozen=True, kw_only=True):
+class ExpiryRange(Struct, frozen=True, kw_only=True):
     """A span of time, both instants included, and what is told of the validities that ended in it."""
 
     event_key: RequestKey
@@ -61,7 +62,7 @@ class End(Struct, frozen=True, kw_only=True):
     until: datetime
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class OutboxRow(Struct, frozen=True, kw_only=True):
     """A row of the outbox: the request, revocation or end that events are told of."""
 
     position: int
@@ -75,7 +76,7 @@ class Source(Struct, frozen=True, kw_only=True):
     """None: an import, of which each line has a badge of its own."""
     lines_max: int
     """It has so many customers at most."""
-    end: End | None = None
+    end: ExpiryRange | None = None
     """It is told which validities have ended, of what the request or the part of it had issued."""
 
 
@@ -92,7 +93,7 @@ class Revocation(Struct, frozen=True, kw_only=True):
     lines: list[int]
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class IssuedChunk(Struct, frozen=True, kw_only=True):
     """What was decided of a job at one time."""
 
     request_key: RequestKey
@@ -127,14 +128,14 @@ class FinishedJob(Struct, frozen=True, kw_only=True):
     """How many of them earned nothing, by code; of a cancelled job some were not decided."""
 
 
-class Ended(Struct, frozen=True, kw_only=True):
+class ExpiredBadges(Struct, frozen=True, kw_only=True):
     """That some of what was issued has ended."""
 
-    end: End
-    of: Outcome | Part
+    end: ExpiryRange
+    of: Outcome | IssuedChunk
 
 
-Told = Outcome | Revocation | Part | FinishedJob | Ended
+EventSource = Outcome | Revocation | IssuedChunk | FinishedJob | ExpiredBadges
 """All that events are told of."""
 
 
@@ -265,18 +266,18 @@ class BadgeBatchCompleted(Event, frozen=True, kw_only=True, tag=EventKind.BATCH_
 AnyEvent = BadgeEarned | BadgeEnrolled | BadgeRevoked | BadgeExpired | BadgeBatchCompleted
 
 
-class Entry(NamedTuple):
+class FeedEntry(NamedTuple):
     """An event and its place in the feed."""
 
-    place: Place
+    cursor: Cursor
     event: AnyEvent
 
 
-class Page(NamedTuple):
+class FeedPage(NamedTuple):
     """A stretch of the feed."""
 
-    entries: list[Entry]
-    end: Place
+    entries: list[FeedEntry]
+    end: Cursor
     """Read up to here; there may be nothing that is wanted between the last entry and this."""
     has_more: bool
     """Whether there was more when it was read."""

@@ -18,30 +18,23 @@ from cockade.event.model import (
     BadgeRevoked,
     BatchData,
     BatchState,
+    Cursor,
     EarnedData,
-    Ended,
     EnrolledData,
+    EventFilter,
     EventKind,
+    EventSource,
+    ExpiredBadges,
     FailureCount,
     FinishedJob,
-    Part,
-    Place,
+    IssuedChunk,
+    OutboxRow,
     Revocation,
     RevokedData,
-    Source,
-    Told,
-    Wanted,
 )
 from cockade.ids import BadgeKey, CustomerId
-from cockade.request.model import (
-    WHOLE,
-    ImportOutcome,
-    Ledger,
-    Outcome,
-    OwnerType,
-    RequestKind,
-    RequestOutcome,
-)
+from cockade.outbox.model import WHOLE_JOB, Ledger
+from cockade.request.model import ImportOutcome, Outcome, OwnerType, RequestKind, RequestOutcome
 
 KINDS: dict[RequestKind | None, tuple[EventKind | None, EventKind | None]] = {
     RequestKind.EARN: (EventKind.EARNED, None),
@@ -55,7 +48,7 @@ KINDS: dict[RequestKind | None, tuple[EventKind | None, EventKind | None]] = {
 ENDED: tuple[EventKind | None, EventKind | None] = (EventKind.EXPIRED, None)
 """Likewise where it is told that what it issued has ended."""
 
-NOBODY = CustomerId(0)
+ERASED_CUSTOMER = CustomerId(0)
 """Stands where a customer was erased: nothing is told of her."""
 _PLACE_CHARS = 24
 Validity = tuple[datetime, datetime]
@@ -63,40 +56,42 @@ InLedger = tuple[BadgeKey, CustomerId, int]
 """Badge, customer and line."""
 
 
-def write_place(place: Place) -> str:
+def encode_cursor(place: Cursor) -> str:
     """The place as callers keep it."""
     return f"{place.position:016x}{place.line:08x}"
 
 
-def read_place(text: str) -> Place | None:
+def decode_cursor(text: str) -> Cursor | None:
     """The place that `write_place` wrote, or None where it did not."""
     if len(text) != _PLACE_CHARS or ids.read_id(text) != text:
         return None
-    place = Place(int(text[:16], 16), int(text[16:], 16))
+    place = Cursor(int(text[:16], 16), int(text[16:], 16))
     return place if place.position < 2**63 and place.line <= LAST_LINE else None
 
 
-def are_lines_wanted(source: Source, wanted: Wanted) -> bool:
+def are_lines_wanted(source: OutboxRow, wanted: EventFilter) -> bool:
     """Whether events of its customers may be wanted."""
-    return source.part != WHOLE and _kinds(source)[0] in wanted.kinds and _may_be_of(source, wanted)
+    return source.part != WHOLE_JOB and _kinds(source)[0] in wanted.kinds and _may_be_of(source, wanted)
 
 
-def is_whole_wanted(source: Source, wanted: Wanted) -> bool:
+def is_whole_wanted(source: OutboxRow, wanted: EventFilter) -> bool:
     """Whether the event of the request as a whole may be wanted."""
-    return source.part in (None, WHOLE) and _kinds(source)[1] in wanted.kinds and _may_be_of(source, wanted)
+    return (
+        source.part in (None, WHOLE_JOB) and _kinds(source)[1] in wanted.kinds and _may_be_of(source, wanted)
+    )
 
 
-def _kinds(source: Source) -> tuple[EventKind | None, EventKind | None]:
+def _kinds(source: OutboxRow) -> tuple[EventKind | None, EventKind | None]:
     return KINDS[source.kind] if source.end is None else ENDED
 
 
-def _may_be_of(source: Source, wanted: Wanted) -> bool:
+def _may_be_of(source: OutboxRow, wanted: EventFilter) -> bool:
     return wanted.badge_ids is None or source.badge_id is None or source.badge_id in wanted.badge_ids
 
 
-def nearest(sources: Sequence[Source], wanted: Wanted, lines_max: int) -> list[Source]:
+def nearest(sources: Sequence[OutboxRow], wanted: EventFilter, lines_max: int) -> list[OutboxRow]:
     """The first of those that tell something wanted: together they have so many lines at most, but one there is."""
-    near: list[Source] = []
+    near: list[OutboxRow] = []
     lines = 0
     for source in sources:
         if are_lines_wanted(source, wanted) or is_whole_wanted(source, wanted):
@@ -107,54 +102,54 @@ def nearest(sources: Sequence[Source], wanted: Wanted, lines_max: int) -> list[S
     return near
 
 
-def told_lines(told: Told, begin: int, count: int, wanted: Wanted) -> list[int]:
+def told_lines(told: EventSource, begin: int, count: int, wanted: EventFilter) -> list[int]:
     """The first so many lines from `begin` on that there is an event of, as far as the ledger need not be asked."""
     customers, refused = _audience(told)
-    of = told.of if isinstance(told, Ended) else told
+    of = told.of if isinstance(told, ExpiredBadges) else told
     badge_ids = of.badge_ids if isinstance(of, ImportOutcome) and wanted.badge_ids is not None else None
     lines = (
         line
         for line in range(begin, len(customers))
         if line not in refused
-        and customers[line] != NOBODY
+        and customers[line] != ERASED_CUSTOMER
         and (badge_ids is None or badge_ids[line] in (wanted.badge_ids or ()))
-        and not (isinstance(told, Ended) and _ends_elsewhere(told, line))
+        and not (isinstance(told, ExpiredBadges) and _ends_elsewhere(told, line))
     )
     return list(islice(lines, count))
 
 
-def _ends_elsewhere(told: Ended, line: int) -> bool:
+def _ends_elsewhere(told: ExpiredBadges, line: int) -> bool:
     """Whether the line's validity is known here to end outside the span."""
     of, end = told.of, told.end
     return isinstance(of, ImportOutcome) and not end.since <= of.valid_untils[line] <= end.until
 
 
-def _audience(told: Told) -> tuple[list[CustomerId], Collection[int]]:
+def _audience(told: EventSource) -> tuple[list[CustomerId], Collection[int]]:
     """The customers, and the lines that earned nothing."""
     match told:
         case RequestOutcome():
-            return told.audience, {refusal.line for refusal in told.refusals}
+            return told.customer_ids, {refusal.line for refusal in told.failures}
         case ImportOutcome():
-            return told.customers, {refusal.line for refusal in told.refusals}
-        case Part():
+            return told.customer_ids, {refusal.line for refusal in told.failures}
+        case IssuedChunk():
             return told.customers, told.refused
         case Revocation():
             return told.customers, ()
         case FinishedJob():
             return [], ()
-        case Ended():
+        case ExpiredBadges():
             return _audience(told.of)
 
 
-def in_ledger(told: Outcome | Part, lines: Sequence[int]) -> list[InLedger]:
+def in_ledger(told: Outcome | IssuedChunk, lines: Sequence[int]) -> list[InLedger]:
     """Badge, customer and line of these lines as the ledger has them."""
     match told:
-        case Part():
+        case IssuedChunk():
             return [(told.badge_key, told.customers[line], told.first_line + line) for line in lines]
         case RequestOutcome():
-            return [(told.badge_key, told.audience[line], line) for line in lines]
+            return [(told.badge_key, told.customer_ids[line], line) for line in lines]
         case ImportOutcome():
-            return [(told.badge_keys[line], told.customers[line], line) for line in lines]
+            return [(told.badge_keys[line], told.customer_ids[line], line) for line in lines]
 
 
 def line_event(told: RequestOutcome | Revocation, line: int) -> AnyEvent:
@@ -168,12 +163,12 @@ def line_event(told: RequestOutcome | Revocation, line: int) -> AnyEvent:
             return _revoked(told, line)
 
 
-def read_event(told: Outcome | Part, line: int, validity: Validity) -> BadgeEarned:
+def read_event(told: Outcome | IssuedChunk, line: int, validity: Validity) -> BadgeEarned:
     """That this line of it earned; where it knows no validities itself, the ledger does."""
     return BadgeEarned(**_head(told, line), data=_earned_data(told, line, validity))
 
 
-def ended_event(told: Ended, line: int, validity: Validity) -> BadgeExpired:
+def ended_event(told: ExpiredBadges, line: int, validity: Validity) -> BadgeExpired:
     """That what this line earned has ended. It happened then, however much later it is told."""
     return BadgeExpired(
         id=ids.earned_badge_id(told.end.event_key, _line(told.of, line)),
@@ -187,7 +182,7 @@ def whole_event(told: Outcome | FinishedJob) -> BadgeBatchCompleted:
     state, undecided = BatchState.COMPLETED, 0  # of a job that was cancelled some lines are neither
     match told:
         case RequestOutcome():
-            total, codes = len(told.audience), Counter(int(refusal.reason) for refusal in told.refusals)
+            total, codes = len(told.customer_ids), Counter(int(refusal.reason) for refusal in told.failures)
             kind, badge_id, owner_type, reference_id = (
                 told.kind,
                 told.badge_id,
@@ -196,8 +191,8 @@ def whole_event(told: Outcome | FinishedJob) -> BadgeBatchCompleted:
             )
         case ImportOutcome():
             total, codes = (
-                len(told.customers),
-                Counter(refusal.faults[0].code for refusal in told.refusals),
+                len(told.customer_ids),
+                Counter(refusal.field_errors[0].code for refusal in told.failures),
             )
             kind, badge_id, owner_type, reference_id = (
                 RequestKind.IMPORT,
@@ -240,14 +235,14 @@ def is_of(told: Outcome | FinishedJob, badge_ids: Collection[str] | None) -> boo
     return any(badge_id in badge_ids for badge_id in own)
 
 
-def _earned_data(told: Outcome | Part, line: int, validity: Validity) -> EarnedData:
+def _earned_data(told: Outcome | IssuedChunk, line: int, validity: Validity) -> EarnedData:
     valid_from, valid_until = validity
     if isinstance(told, ImportOutcome):
-        customer, badge_id = told.customers[line], told.badge_ids[line]
+        customer, badge_id = told.customer_ids[line], told.badge_ids[line]
         owner_type, reference_id = OwnerType.HISTORICAL_IMPORT, None
     else:
         customer, badge_id = (
-            (told.customers if isinstance(told, Part) else told.audience)[line],
+            (told.customers if isinstance(told, IssuedChunk) else told.customer_ids)[line],
             told.badge_id,
         )
         owner_type, reference_id = told.owner_type, told.reference_id
@@ -267,7 +262,7 @@ def _earned_data(told: Outcome | Part, line: int, validity: Validity) -> EarnedD
 
 def _enrolled(told: RequestOutcome, line: int) -> BadgeEnrolled:
     data = EnrolledData(
-        customer_id=told.audience[line],
+        customer_id=told.customer_ids[line],
         badge_meta_id=told.badge_id,
         issued_id=ids.earned_badge_id(told.request_key, line),
         issue_event_date=times.epoch(told.event_at),
@@ -295,12 +290,12 @@ def _revoked(told: Revocation, line: int) -> BadgeRevoked:
     return BadgeRevoked(**_head(told, line), data=data)
 
 
-def _head(told: Outcome | Revocation | Part | FinishedJob, line: int) -> dict[str, str]:
+def _head(told: Outcome | Revocation | IssuedChunk | FinishedJob, line: int) -> dict[str, str]:
     """Ids are made as those of earned badges are: keys of requests and revocations are all different."""
-    at = told.decided_at if isinstance(told, RequestOutcome | ImportOutcome) else told.at
+    at = told.completed_at if isinstance(told, RequestOutcome | ImportOutcome) else told.at
     return {"id": ids.earned_badge_id(told.request_key, _line(told, line)), "timestamp": times.iso(at)}
 
 
-def _line(told: Told, line: int) -> int:
+def _line(told: EventSource, line: int) -> int:
     """The line as the ledger has it: those of a job count through all of its parts."""
-    return told.first_line + line if isinstance(told, Part) else line
+    return told.first_line + line if isinstance(told, IssuedChunk) else line

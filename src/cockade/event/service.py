@@ -15,18 +15,19 @@ from cockade.event import rules, store
 from cockade.event.model import (
     LAST_LINE,
     AnyEvent,
-    Ended,
-    Entry,
+    Cursor,
+    EventFilter,
+    EventSource,
+    ExpiredBadges,
+    FeedEntry,
+    FeedPage,
     FinishedJob,
-    Page,
-    Part,
-    Place,
+    IssuedChunk,
+    OutboxRow,
     Revocation,
-    Source,
-    Told,
-    Wanted,
 )
 from cockade.ids import OrgId
+from cockade.outbox import store as outbox_store
 from cockade.request import store as request_store
 from cockade.request.model import ImportOutcome, RequestOutcome
 from cockade.storage.database import Database, Tx
@@ -36,20 +37,20 @@ SOURCES_AT_ONCE = 100
 """A page is made of so many requests and revocations at most; one that is large is read piece by piece."""
 FORGOTTEN_AT_ONCE = 1_000
 ENDED_AT_ONCE = 1_000
-EVERYTHING = Wanted()
+EVERYTHING = EventFilter()
 
 
 class EventService:
     """Use cases of `event`."""
 
-    def __init__(self, database: Database, clock: Clock, kept_days: int, call_s_max: int) -> None:
+    def __init__(self, database: Database, clock: Clock, kept_days: int, request_timeout_s: int) -> None:
         self._database = database
         self._clock = clock
         self._kept = timedelta(days=kept_days)
         # A call that revokes what is still valid is over by then, so what is told of an end never changes.
-        self._settled = timedelta(seconds=call_s_max)
+        self._settled = timedelta(seconds=request_timeout_s)
 
-    async def place(self) -> int:
+    async def assign_positions(self) -> int:
         """Give positions to all that was committed and has none, and to what has ended; answers how many got one.
 
         That is 0 where somebody else does it.
@@ -57,66 +58,68 @@ class EventService:
 
         async def body(tx: Tx) -> int:
             # The next statement has a snapshot of its own: it sees what the one who had the lock before has placed.
-            if not await request_store.try_lock_outbox(tx):
+            if not await outbox_store.try_lock(tx):
                 return 0
             now = self._clock()
-            await request_store.tell_ended(tx, now - self._settled, now, ENDED_AT_ONCE)
-            return await request_store.place(tx, PLACED_AT_ONCE)
+            await outbox_store.enqueue_expiries(tx, now - self._settled, now, ENDED_AT_ONCE)
+            return await outbox_store.assign_positions(tx, PLACED_AT_ONCE)
 
         placed = 0
-        while count := await self._database.transaction("event.place", body):
+        while count := await self._database.transaction("event.assign_positions", body):
             placed += count
         return placed
 
-    async def forget(self) -> int:
+    async def delete_expired(self) -> int:
         """Take what is older than it is kept for out of the feed, a little of each org at a time; answers how much it was."""
         before, forgotten = self._clock() - self._kept, 0
         while count := await self._database.transaction(
-            "event.forget", lambda tx: request_store.forget_told(tx, before, FORGOTTEN_AT_ONCE)
+            "event.cleanup", lambda tx: outbox_store.delete_old_rows(tx, before, FORGOTTEN_AT_ONCE)
         ):
             forgotten += count
         return forgotten
 
-    async def find_end(self, org_id: OrgId) -> Place:
+    async def find_end(self, org_id: OrgId) -> Cursor:
         """Where the org's feed ends now: what happens from now on comes behind it."""
         return await self._database.transaction("event.find_end", lambda tx: store.find_end(tx, org_id))
 
-    async def read(self, org_id: OrgId, after: Place, count: int, wanted: Wanted = EVERYTHING) -> Page:
+    async def read(
+        self, org_id: OrgId, after: Cursor, count: int, wanted: EventFilter = EVERYTHING
+    ) -> FeedPage:
         """So many events at most, in order, the first one being that behind `after`.
 
         A page may have fewer, and even none, although there are more.
         """
 
-        async def body(tx: Tx) -> Page:
+        async def body(tx: Tx) -> FeedPage:
             first = after.position + (1 if after.line == LAST_LINE else 0)
             # One more, to see whether there is more.
             sources = await store.list_sources(tx, org_id, first, SOURCES_AT_ONCE + 1)
             has_more = len(sources) > SOURCES_AT_ONCE
             near = rules.nearest(sources[:SOURCES_AT_ONCE], wanted, count)
             loaded = await _load(tx, org_id, near)
-            entries: list[Entry] = []
+            entries: list[FeedEntry] = []
             end = after
             for source in sources[:SOURCES_AT_ONCE]:
                 if len(entries) == count or (near and source.position > near[-1].position):
-                    return Page(entries, end, has_more=True)
+                    return FeedPage(entries, end, has_more=True)
                 begin = after.line + 1 if source.position == after.position else 0
                 told = loaded.get(source.position)
                 if told is not None:
                     found, reached = await _expand(tx, source, told, begin, count - len(entries), wanted)
                     entries += found
                     if reached is not None:
-                        return Page(entries, Place(source.position, reached), has_more=True)
-                end = Place(source.position, LAST_LINE)
-            return Page(entries, end, has_more)
+                        return FeedPage(entries, Cursor(source.position, reached), has_more=True)
+                end = Cursor(source.position, LAST_LINE)
+            return FeedPage(entries, end, has_more)
 
         return await self._database.transaction("event.read", body)
 
 
-async def _load(tx: Tx, org_id: OrgId, sources: list[Source]) -> dict[int, Told]:
+async def _load(tx: Tx, org_id: OrgId, sources: list[OutboxRow]) -> dict[int, EventSource]:
     """What the requests and revocations were, by position; in a fixed number of statements, but for imports."""
     keys = [source.request_key for source in sources if source.kind is not None and source.part is None]
     outcomes = {told.request_key: told for told in await request_store.find_by_keys(tx, org_id, keys)}
-    found: dict[int, Told] = {
+    found: dict[int, EventSource] = {
         source.position: outcome
         for source in sources
         if isinstance(outcome := outcomes.get(source.request_key), RequestOutcome | ImportOutcome)
@@ -128,34 +131,36 @@ async def _load(tx: Tx, org_id: OrgId, sources: list[Source]) -> dict[int, Told]
         found |= await store.find_finished_jobs(tx, org_id, parts)
     for source in sources:
         of = found.get(source.position)
-        if source.end is not None and isinstance(of, RequestOutcome | ImportOutcome | Part):
-            found[source.position] = Ended(end=source.end, of=of)
+        if source.end is not None and isinstance(of, RequestOutcome | ImportOutcome | IssuedChunk):
+            found[source.position] = ExpiredBadges(end=source.end, of=of)
     return found
 
 
 async def _expand(
-    tx: Tx, source: Source, told: Told, begin: int, room: int, wanted: Wanted
-) -> tuple[list[Entry], int | None]:
+    tx: Tx, source: OutboxRow, told: EventSource, begin: int, room: int, wanted: EventFilter
+) -> tuple[list[FeedEntry], int | None]:
     """Its first so many wanted events from this line on, and up to which line that was; None: it was all."""
     are_wanted = rules.are_lines_wanted(source, wanted)
     lines = rules.told_lines(told, begin, room + 1, wanted) if are_wanted else []
     events = await _line_events(tx, told, lines[:room])
-    entries = [Entry(Place(source.position, line), event) for line, event in events]
+    entries = [FeedEntry(Cursor(source.position, line), event) for line, event in events]
     if len(lines) > room:
         return entries, lines[room - 1]
-    if rules.is_whole_wanted(source, wanted) and not isinstance(told, Revocation | Part | Ended):
+    if rules.is_whole_wanted(source, wanted) and not isinstance(
+        told, Revocation | IssuedChunk | ExpiredBadges
+    ):
         if len(lines) == room:
             return entries, lines[-1]
         if rules.is_of(told, wanted.badge_ids):
-            entries.append(Entry(Place(source.position, LAST_LINE), rules.whole_event(told)))
+            entries.append(FeedEntry(Cursor(source.position, LAST_LINE), rules.whole_event(told)))
     return entries, None
 
 
-async def _line_events(tx: Tx, told: Told, lines: list[int]) -> list[tuple[int, AnyEvent]]:
+async def _line_events(tx: Tx, told: EventSource, lines: list[int]) -> list[tuple[int, AnyEvent]]:
     match told:
         case RequestOutcome() | Revocation():
             return [(line, rules.line_event(told, line)) for line in lines]
-        case ImportOutcome() | Part():
+        case ImportOutcome() | IssuedChunk():
             asked = rules.in_ledger(told, lines)
             validities = await store.list_validities(tx, told.request_key, asked)
             return [
@@ -163,7 +168,7 @@ async def _line_events(tx: Tx, told: Told, lines: list[int]) -> list[tuple[int, 
                 for line, place in zip(lines, asked, strict=True)
                 if place[2] in validities
             ]
-        case Ended(end=end, of=of):
+        case ExpiredBadges(end=end, of=of):
             asked = rules.in_ledger(of, lines)
             ended = await store.list_ended(tx, of.request_key, asked, end.since, end.until)
             return [

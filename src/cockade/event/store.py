@@ -7,33 +7,43 @@ from datetime import datetime
 
 import msgspec
 
-from cockade.event.model import LAST_LINE, START, End, FinishedJob, Part, Place, Revocation, Source
+from cockade.event.model import (
+    LAST_LINE,
+    START,
+    Cursor,
+    ExpiryRange,
+    FinishedJob,
+    IssuedChunk,
+    OutboxRow,
+    Revocation,
+)
 from cockade.event.rules import InLedger, Validity
 from cockade.ids import OrgId, RequestKey
-from cockade.job.model import Counts
+from cockade.job.model import LineCounts
 from cockade.job.rules import failures
-from cockade.request.model import Ledger, OwnerType, Refusal, RequestKind
+from cockade.outbox.model import Ledger
+from cockade.request.model import CustomerFailure, OwnerType, RequestKind
 from cockade.storage.database import Tx
 from cockade.storage.sql import load
 
 SQL = load(__package__)
 
-_refusals = msgspec.json.Decoder(list[Refusal]).decode
-_counts = msgspec.json.Decoder(Counts).decode
+_refusals = msgspec.json.Decoder(list[CustomerFailure]).decode
+_counts = msgspec.json.Decoder(LineCounts).decode
 
 
-async def list_sources(tx: Tx, org_id: OrgId, position: int, size: int) -> list[Source]:
+async def list_sources(tx: Tx, org_id: OrgId, position: int, size: int) -> list[OutboxRow]:
     """From this position on, in the order of the feed."""
-    rows = await tx.rows(SQL["list_sources"], org_id, position, size)
+    rows = await tx.rows(SQL["list_outbox_rows"], org_id, position, size)
     return [
-        Source(
+        OutboxRow(
             position=row[0],
             request_key=RequestKey(row[1]),
             kind=None if row[2] is None else RequestKind(row[2]),
             part=row[3],
             badge_id=row[4],
             lines_max=row[5] or 0,
-            end=End(event_key=RequestKey(row[7]), since=row[8], until=row[9]) if row[6] else None,
+            end=ExpiryRange(event_key=RequestKey(row[7]), since=row[8], until=row[9]) if row[6] else None,
         )
         for row in rows
     ]
@@ -55,10 +65,10 @@ async def find_revocations(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> d
     }
 
 
-async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, Part]:
+async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, IssuedChunk]:
     """What was decided of jobs, or has ended of it, at these positions."""
     return {
-        row[0]: Part(
+        row[0]: IssuedChunk(
             request_key=RequestKey(row[1]),
             at=row[2],
             request_id=row[3],
@@ -70,7 +80,7 @@ async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[in
             customers=row[9],
             refused=frozenset([*row[10], *(refusal.line for refusal in _refusals(row[11]))]),
         )
-        for row in await tx.rows(SQL["find_parts"], org_id, positions)
+        for row in await tx.rows(SQL["find_issued_chunks"], org_id, positions)
     }
 
 
@@ -104,11 +114,11 @@ async def list_ended(
 ) -> dict[int, Validity]:
     """As list_validities, of those that ended within the span, both instants included, and were not revoked by then."""
     columns = ([each[place] for each in asked] for place in range(3))
-    rows = await tx.rows(SQL["list_ended"], request_key, *columns, since, until)
+    rows = await tx.rows(SQL["list_expired"], request_key, *columns, since, until)
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-async def find_end(tx: Tx, org_id: OrgId) -> Place:
+async def find_end(tx: Tx, org_id: OrgId) -> Cursor:
     """The end of the org's feed, as it is now."""
     position = await tx.value(SQL["find_last_position"], org_id)
-    return START if position is None else Place(position, LAST_LINE)
+    return START if position is None else Cursor(position, LAST_LINE)

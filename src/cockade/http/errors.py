@@ -15,11 +15,10 @@ from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Example
 
 from cockade import errors
-from cockade.errors import CockadeError, Fault
-from cockade.http import wire
-from cockade.http.body import in_words, must_be_one_of
-from cockade.http.requests import exchange_of
-from cockade.http.wire import Envelope
+from cockade.errors import CockadeError, FieldError
+from cockade.http.context import get_context
+from cockade.http.decoding import describe_types, must_be_one_of
+from cockade.http.envelope import Envelope, ErrorEnvelope, error_envelope
 
 log = structlog.get_logger()
 
@@ -38,15 +37,15 @@ STATUS: dict[type[CockadeError], int] = {
     errors.CustomerNotFound: 404,
     errors.JobNotFound: 404,
     errors.JobEnded: 409,
-    errors.NotEnded: 409,
-    errors.AudienceStopped: 409,
-    errors.FilesGone: 410,
+    errors.JobNotEnded: 409,
+    errors.UploadSuperseded: 409,
+    errors.JobFilesDeleted: 410,
     errors.BadgeChanged: 409,
     errors.CustomFieldNameTaken: 409,
     errors.OrgMetaExists: 409,
     errors.WebhookNotFound: 404,
     errors.TooManyWebhooks: 409,
-    errors.NotToBeIssued: 400,
+    errors.EnrolmentNotSupported: 400,
     errors.CustomerLimitReached: 409,
     errors.BadgeLimitReached: 409,
     errors.CredentialNotFound: 404,
@@ -66,19 +65,19 @@ STATUS: dict[type[CockadeError], int] = {
     errors.EventOutsideBadge: 409,
     errors.EventInFuture: 400,
     errors.NotAuthenticated: 401,
-    errors.NotAllowed: 403,
-    errors.BodyTooSlow: 408,
-    errors.KeyInUse: 409,
-    errors.KeyReused: 422,
-    errors.TooManyGuesses: 429,
-    errors.TooManyCalls: 429,
+    errors.PermissionDenied: 403,
+    errors.BodyTimeout: 408,
+    errors.IdempotencyKeyInUse: 409,
+    errors.IdempotencyKeyReused: 422,
+    errors.TooManyFailedLogins: 429,
+    errors.RateLimitExceeded: 429,
     errors.BodyTooLarge: 413,
-    errors.BodyEncoded: 415,
+    errors.UnsupportedContentEncoding: 415,
     errors.ParquetNotInstalled: 415,
     errors.Unavailable: 503,
-    errors.Busy: 503,
+    errors.ServiceBusy: 503,
     errors.OutcomeUnknown: 503,
-    errors.Unfinished: 503,
+    errors.PartiallyCompleted: 503,
 }
 """Every error that can reach HTTP; a test walks the tree and finds none missing."""
 
@@ -90,16 +89,20 @@ HEADERS: dict[int, dict[str, str]] = {
     503: {"Retry-After": str(RETRY_AFTER_S)},
 }
 
-BODIES: tuple[type[CockadeError], ...] = (errors.BodyTooSlow, errors.BodyTooLarge, errors.BodyEncoded)
+BODY_ERRORS: tuple[type[CockadeError], ...] = (
+    errors.BodyTimeout,
+    errors.BodyTooLarge,
+    errors.UnsupportedContentEncoding,
+)
 """What can be wrong with any body, whatever it says."""
 
 
-def answer_failure(
-    status: int, faults: list[Fault], headers: dict[str, str] | None = None
+def failure_response(
+    status: int, field_errors: list[FieldError], headers: dict[str, str] | None = None
 ) -> Response[bytes]:
     """The envelope of a failure, encoded."""
     return Response(
-        msgspec.json.encode(wire.failure(faults)),
+        msgspec.json.encode(error_envelope(field_errors)),
         status_code=status,
         media_type=MediaType.JSON,
         headers={**HEADERS.get(status, {}), **(headers or {})},
@@ -108,23 +111,23 @@ def answer_failure(
 
 def on_domain_error(request: AnyRequest, error: CockadeError) -> Response[bytes]:
     """A domain error by the table."""
-    exchange_of(request.scope).codes = [fault.code for fault in error.faults()]
+    get_context(request.scope).codes = [field_error.code for field_error in error.field_errors()]
     if isinstance(error, errors.Unavailable):
-        exchange_of(request.scope).cause = repr(error.__cause__)
-    wait = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.TooMany) else None
-    return answer_failure(STATUS[type(error)], error.faults(), wait)
+        get_context(request.scope).cause = repr(error.__cause__)
+    wait = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.RetryLater) else None
+    return failure_response(STATUS[type(error)], error.field_errors(), wait)
 
 
 def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """What the framework refuses: unknown paths, wrong methods, bodies too large, bad parameters."""
     if isinstance(error, ValidationException):
-        return on_domain_error(request, errors.InvalidInput(_parameter_faults(request, error)))
+        return on_domain_error(request, errors.InvalidInput(_parameter_errors(request, error)))
     if error.status_code == STATUS[errors.BodyTooLarge]:
         return on_domain_error(request, errors.BodyTooLarge())
     if error.status_code >= 500:
         return on_unexpected(request, error)
-    faults = [Fault(error.status_code, error.detail)]
-    return answer_failure(error.status_code, faults, dict(error.headers or {}))
+    field_errors = [FieldError(error.status_code, error.detail)]
+    return failure_response(error.status_code, field_errors, dict(error.headers or {}))
 
 
 def on_not_found(request: AnyRequest, _: Exception) -> Response[bytes]:
@@ -138,47 +141,49 @@ def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     return on_domain_error(request, errors.Unexpected())
 
 
-def _parameter_faults(request: AnyRequest, error: ValidationException) -> list[Fault]:
+def _parameter_errors(request: AnyRequest, error: ValidationException) -> list[FieldError]:
     """Parameters are reported one by one; a body that is missing altogether is named as such."""
     noted: list[object] = error.extra if isinstance(error.extra, list) else []
-    faults: list[Fault] = []
+    field_errors: list[FieldError] = []
     for item in noted:
         if isinstance(item, dict):
             found = cast("dict[str, object]", item)
-            faults.append(_parameter_fault(request, str(found.get("key")), str(found.get("message"))))
-    return faults or [Fault(errors.MALFORMED, error.detail)]
+            field_errors.append(_parameter_error(request, str(found.get("key")), str(found.get("message"))))
+    return field_errors or [FieldError(errors.MALFORMED, error.detail)]
 
 
-def _parameter_fault(request: AnyRequest, key: str, message: str) -> Fault:
+def _parameter_error(request: AnyRequest, key: str, message: str) -> FieldError:
     """One fault, under the name that callers know the parameter by."""
     if key == "data":
-        return Fault(errors.MALFORMED, "The body is empty; a JSON object is expected.")
+        return FieldError(errors.MALFORMED, "The body is empty; a JSON object is expected.")
     for field in request.route_handler.parsed_fn_signature.parameters.values():
         name = getattr(field.kwarg_definition, "name", None) or field.name
         if key in (field.name, name):
             kinds = [kind for kind in (field.annotation, *field.args) if isinstance(kind, type)]
             enumerations = [must_be_one_of(kind) for kind in kinds if issubclass(kind, Enum)]
-            return Fault(errors.MALFORMED, enumerations[0] if enumerations else in_words(message) + ".", name)
-    return Fault(errors.MALFORMED, in_words(message) + ".", key)
+            return FieldError(
+                errors.MALFORMED, enumerations[0] if enumerations else describe_types(message) + ".", name
+            )
+    return FieldError(errors.MALFORMED, describe_types(message) + ".", key)
 
 
-ALWAYS_POSSIBLE: list[type[CockadeError]] = [
+COMMON_ERRORS: list[type[CockadeError]] = [
     errors.NotAuthenticated,
-    errors.TooManyGuesses,
-    errors.TooManyCalls,
+    errors.TooManyFailedLogins,
+    errors.RateLimitExceeded,
     errors.Unavailable,
     errors.Unexpected,
 ]
 
 
-def documented(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
+def error_responses(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
     """The OpenAPI responses for these errors and for those that every operation can have."""
     by_status: dict[int, list[type[CockadeError]]] = {}
-    for kind in (*kinds, *ALWAYS_POSSIBLE):
+    for kind in (*kinds, *COMMON_ERRORS):
         by_status.setdefault(STATUS[kind], []).append(kind)
     return {
         status: ResponseSpec(
-            wire.Failure,
+            ErrorEnvelope,
             generate_examples=False,
             description="; ".join(f"{kind.code}: {kind.message}" for kind in found),
             examples=[_example(kind) for kind in found],
@@ -188,9 +193,9 @@ def documented(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
 
 
 def _example(kind: type[CockadeError]) -> Example:
-    fault = Fault(kind.code, kind.message)
+    field_error = FieldError(kind.code, kind.message)
     # The struct itself: the framework would leave the nulls out of a dict.
-    return Example(summary=kind.__name__, value=wire.failure([fault]))
+    return Example(summary=kind.__name__, value=error_envelope([field_error]))
 
 
 def example(summary: str, shape: Any, data: object) -> ResponseSpec:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cockade.customer.model import IdentifierKind
 from cockade.ids import BadgeId, OrgId, RequestKey
-from cockade.request.model import OwnerType, Refusal
+from cockade.request.model import CustomerFailure, OwnerType
 
 Numbers = NDArray[np.int64]
 
@@ -54,7 +54,7 @@ PARQUET = "application/vnd.apache.parquet"
 """What is sent like this is unpacked to CSV before it is read."""
 
 
-class Form(Struct, frozen=True, kw_only=True):
+class AudienceLayout(Struct, frozen=True, kw_only=True):
     """How the lines of an audience are to be read."""
 
     format: AudienceFormat
@@ -69,7 +69,7 @@ class Form(Struct, frozen=True, kw_only=True):
     """Of CSV: which of the columns it is."""
 
 
-class FlawKind(IntEnum):
+class LineErrorKind(IntEnum):
     """Why a line names nobody who could be decided about, by the code that results tell."""
 
     MALFORMED = 400
@@ -77,14 +77,14 @@ class FlawKind(IntEnum):
     """An identifier that no customer has."""
 
 
-class Flaw(Struct, frozen=True, array_like=True, gc=False):
+class LineError(Struct, frozen=True, array_like=True, gc=False):
     """One line that names nobody."""
 
     line: int
     """Its place in the chunk, from 0."""
     row: int
     """Its number in the file, from 1, the line of columns and empty ones included."""
-    kind: FlawKind
+    kind: LineErrorKind
     value: str
     """What it says where the customer should be."""
     message: str
@@ -95,9 +95,9 @@ class Chunk(Struct, frozen=True, kw_only=True, eq=False):
 
     numbers: Numbers
     """The customer of each line; 0: nobody."""
-    flaws: Sequence[Flaw]
+    line_errors: Sequence[LineError]
     """By line."""
-    sent: bytes | None
+    raw_lines: bytes | None
     """The lines as they were sent, one below the other and deflated; None where the numbers say it all."""
 
 
@@ -107,23 +107,23 @@ class StagedChunk(Struct, frozen=True, kw_only=True, eq=False):
     number: int
     first_line: int
     numbers: Numbers
-    flaws: Sequence[Flaw]
-    sent: bytes | None
-    repeats: Sequence[int]
+    line_errors: Sequence[LineError]
+    raw_lines: bytes | None
+    duplicates: Sequence[int]
     """Lines whose customer stands in an earlier line of the audience."""
     is_decided: bool
     code: int | None
     """All of it was refused with this code."""
-    refusals: Sequence[Refusal]
+    refusals: Sequence[CustomerFailure]
 
 
-class Counts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LineCounts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of the lines so far."""
 
     issued: int = 0
-    refused: Mapping[int, int] = {}
+    failed: Mapping[int, int] = {}
     """By code."""
-    repeated: int = 0
+    duplicates: int = 0
     malformed: int = 0
     """Known once the audience is there, as is the next."""
     unknown: int = 0
@@ -139,7 +139,7 @@ class JobCommand(Struct, frozen=True, kw_only=True):
     """None means now."""
     owner_type: OwnerType
     reference_id: str
-    form: Form
+    layout: AudienceLayout
     is_dry_run: bool = False
 
 
@@ -162,24 +162,24 @@ class Job(Struct, frozen=True, kw_only=True):
     created_by: str
     started_at: datetime | None
     finished_at: datetime | None
-    touched_at: datetime
-    upload: int
+    updated_at: datetime
+    upload_attempt: int
     """Which attempt to send the audience it is; a new one ends those before."""
-    form: Form
+    layout: AudienceLayout
     lines: int
     """In all chunks."""
     chunks: int
-    is_sorted: bool
+    is_deduplicated: bool
     """Whether repeated customers are known."""
     next_chunk: int
     """The first that is not decided."""
-    done: int
+    processed: int
     """Lines of decided chunks."""
-    counts: Counts
+    counts: LineCounts
     rate: float | None
     """Lines a second, lately."""
-    failure: str | None
-    has_files: bool
+    error: str | None
+    files_retained: bool
     """Whether what was sent is still kept."""
 
 
@@ -187,11 +187,11 @@ class JobOutcome(Struct, frozen=True, kw_only=True):
     """What became of a chunk."""
 
     issued: int
-    refused: Mapping[int, int] = {}
+    failed_code: Mapping[int, int] = {}
     """By code."""
     code: int | None = None
     """With which all of it was refused."""
-    refusals: Sequence[Refusal] = ()
+    failures: Sequence[CustomerFailure] = ()
     """By line of the chunk."""
     valid_until: datetime | None = None
     """When what was issued ends."""

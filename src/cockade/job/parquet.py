@@ -21,8 +21,8 @@ import msgspec
 import structlog
 
 from cockade.config import PREFIX
-from cockade.errors import MALFORMED, BodyTooLarge, Fault, InvalidInput, ParquetNotInstalled, Unavailable
-from cockade.job.unpacking import PIECE_BYTES, REFUSED, UNREADABLE
+from cockade.errors import MALFORMED, BodyTooLarge, FieldError, InvalidInput, ParquetNotInstalled, Unavailable
+from cockade.job.parquet_worker import READ_BYTES, REFUSED, UNREADABLE
 
 PROCESSES_MAX = 2
 """So many files a worker process of the service has unpacked at a time; further ones wait, on disk."""
@@ -46,16 +46,16 @@ async def as_csv(pieces: AsyncIterator[bytes], column: str | None, bytes_max: in
     Unavailable where there is no room on disk, and whatever `pieces` raises.
     """
     if column is not None and len(column) > COLUMN_CHARS_MAX:
-        raise InvalidInput([Fault(MALFORMED, "No column has such a long name.", "column")])
-    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as faults:
+        raise InvalidInput([FieldError(MALFORMED, "No column has such a long name.", "column")])
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as field_errors:
         try:
             await _spool(pieces, file)
             async with _places:
-                with await asyncio.to_thread(_start, file, faults, column) as process:
+                with await asyncio.to_thread(_start, file, field_errors, column) as process:
                     try:
                         async for lines in _lines(process, bytes_max):
                             yield lines
-                        _check(await asyncio.to_thread(process.wait), faults)
+                        _check(await asyncio.to_thread(process.wait), field_errors)
                     finally:
                         process.kill()
         finally:
@@ -76,14 +76,14 @@ def _write(file: IO[bytes], piece: bytes) -> None:
     file.flush()
 
 
-def _start(file: IO[bytes], faults: IO[bytes], column: str | None) -> subprocess.Popen[bytes]:
+def _start(file: IO[bytes], field_errors: IO[bytes], column: str | None) -> subprocess.Popen[bytes]:
     """It inherits the file, and none of the service's secrets."""
     return subprocess.Popen(
-        [sys.executable, "-m", "cockade.job.unpacking", json.dumps(column)],
+        [sys.executable, "-m", "cockade.job.parquet_worker", json.dumps(column)],
         bufsize=0,
         stdin=file,
         stdout=subprocess.PIPE,
-        stderr=faults,
+        stderr=field_errors,
         env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
     )
 
@@ -91,23 +91,23 @@ def _start(file: IO[bytes], faults: IO[bytes], column: str | None) -> subprocess
 async def _lines(process: subprocess.Popen[bytes], bytes_max: int) -> AsyncGenerator[bytes]:
     assert process.stdout is not None
     taken = 0
-    while piece := await asyncio.to_thread(process.stdout.read, PIECE_BYTES):
+    while piece := await asyncio.to_thread(process.stdout.read, READ_BYTES):
         taken += len(piece)
         if taken > bytes_max:
             raise BodyTooLarge(
-                f"An audience has at most {bytes_max} bytes, unpacked (COCKADE_AUDIENCE_BYTES_MAX)."
+                f"An audience has at most {bytes_max} bytes, unpacked (COCKADE_MAX_AUDIENCE_BYTES)."
             )
         yield piece
 
 
-def _check(status: int, faults: IO[bytes]) -> None:
+def _check(status: int, field_errors: IO[bytes]) -> None:
     """Raise what the process ended with."""
     if status == 0:
         return
-    faults.seek(0)
-    said = faults.read(PIECE_BYTES)
+    field_errors.seek(0)
+    said = field_errors.read(READ_BYTES)
     if status == REFUSED:
-        raise InvalidInput([msgspec.json.decode(said, type=Fault)])
+        raise InvalidInput([msgspec.json.decode(said, type=FieldError)])
     cause = said.decode(errors="replace").strip().rpartition("\n")[2]
     log.warning("a Parquet file cannot be read", action="job.unpack", status=status, cause=cause)
-    raise InvalidInput([Fault(MALFORMED, UNREADABLE, "audience")])
+    raise InvalidInput([FieldError(MALFORMED, UNREADABLE, "audience")])

@@ -4,20 +4,20 @@ select (($1::bigint % 4294967296) << 32) | nextval('request_number');
 
 -- name: insert_job
 insert into job (job_key, org_id, request_id, badge_id, owner_type, reference_id, event_at, is_dry_run, state, created_at,
-                 created_by, touched_at, upload, form, lines, chunks, is_sorted, next_chunk, done, counts, has_files)
+                 created_by, updated_at, upload_attempt, layout, lines, chunks, is_deduplicated, next_chunk, processed, counts, files_retained)
 values ($1, $2, $3, $4, $5, $6, $7, $8, 'staging', $9, $10, $9, 1, $11, 0, 0, false, 0, 0, '{}', true);
 
 -- name: find_staging
 -- The job whose audience somebody has begun to send under this request id.
 select job_key from job where org_id = $1 and request_id = $2 and not is_dry_run and state = 'staging' for update;
 
--- name: begin_again
+-- name: restart_upload
 -- Whoever was sending it before finds another upload, and stops.
 update job
-set upload = upload + 1, touched_at = $2, event_at = $3, badge_id = $4, owner_type = $5, reference_id = $6, form = $7,
+set upload_attempt = upload_attempt + 1, updated_at = $2, event_at = $3, badge_id = $4, owner_type = $5, reference_id = $6, layout = $7,
     lines = 0, chunks = 0, counts = '{}'
 where job_key = $1
-returning upload;
+returning upload_attempt;
 
 -- name: delete_chunks
 delete from job_chunk where job_key = $1;
@@ -25,54 +25,54 @@ delete from job_chunk where job_key = $1;
 -- name: stage
 -- Counts chunks that are staged with it. No row: the job is not being staged by this upload any longer.
 update job
-set lines = lines + $3, chunks = chunks + $4, counts = $5, touched_at = $6, form = $7
-where job_key = $1 and upload = $2 and state = 'staging'
+set lines = lines + $3, chunks = chunks + $4, counts = $5, updated_at = $6, layout = $7
+where job_key = $1 and upload_attempt = $2 and state = 'staging'
 returning lines, chunks;
 
 -- name: insert_chunk
-insert into job_chunk (job_key, number, first_line, audience, sent, flaws, repeats)
+insert into job_chunk (job_key, number, first_line, customer_ids, raw_lines, line_errors, duplicates)
 values ($1, $2, $3, $4, $5, $6, '{}');
 
 -- name: resolve
 -- Of identifiers $3 of kind $2, side by side: whose each is, or null.
 select i.customer_id
-from unnest($3::text[]) with ordinality as asked (identifier, place)
-left join customer_identifier i on i.org_id = $1 and i.kind = $2 and i.identifier = asked.identifier
-order by asked.place;
+from unnest($3::text[]) with ordinality as input (identifier, place)
+left join customer_identifier i on i.org_id = $1 and i.kind = $2 and i.identifier = input.identifier
+order by input.place;
 
 -- name: queue
-update job set state = 'queued', touched_at = $3
-where job_key = $1 and upload = $2 and state = 'staging'
+update job set state = 'queued', updated_at = $3
+where job_key = $1 and upload_attempt = $2 and state = 'staging'
 returning job_key;
 
 -- name: delete_staging
 -- A job whose audience never came as a whole.
-delete from job where job_key = $1 and upload = $2 and state = 'staging'
+delete from job where job_key = $1 and upload_attempt = $2 and state = 'staging'
 returning org_id, request_id, is_dry_run;
 
--- name: list_stale
+-- name: list_abandoned_uploads
 -- Jobs whose audience nobody has been sending since $1.
-select job_key, upload from job where state = 'staging' and touched_at < $1;
+select job_key, upload_attempt from job where state = 'staging' and updated_at < $1;
 
--- name: list_forgotten
+-- name: list_stalled
 -- Jobs that have something to do, have not moved since $1, and are not in the queue.
 select j.job_key from job j
-where j.state in ('queued', 'running') and j.touched_at < $1
+where j.state in ('queued', 'running') and j.updated_at < $1
   and not exists (select from pgqueuer q
                   where q.entrypoint = 'job' and q.payload = convert_to(j.job_key::text, 'UTF8'));
 
 -- name: find_job
 select j.job_key, j.org_id, o.time_zone, j.request_id, j.badge_id, j.owner_type, j.reference_id, j.event_at, j.is_dry_run,
-       j.state, j.created_at, j.created_by, j.started_at, j.finished_at, j.touched_at, j.upload, j.form, j.lines, j.chunks,
-       j.is_sorted, j.next_chunk, j.done, j.counts, j.rate, j.failure, j.has_files
+       j.state, j.created_at, j.created_by, j.started_at, j.finished_at, j.updated_at, j.upload_attempt, j.layout, j.lines, j.chunks,
+       j.is_deduplicated, j.next_chunk, j.processed, j.counts, j.rate, j.error, j.files_retained
 from job j join org o using (org_id)
 where j.job_key = $1;
 
 -- name: lock_job
 -- As find_job; others wait until this transaction ends.
 select j.job_key, j.org_id, o.time_zone, j.request_id, j.badge_id, j.owner_type, j.reference_id, j.event_at, j.is_dry_run,
-       j.state, j.created_at, j.created_by, j.started_at, j.finished_at, j.touched_at, j.upload, j.form, j.lines, j.chunks,
-       j.is_sorted, j.next_chunk, j.done, j.counts, j.rate, j.failure, j.has_files
+       j.state, j.created_at, j.created_by, j.started_at, j.finished_at, j.updated_at, j.upload_attempt, j.layout, j.lines, j.chunks,
+       j.is_deduplicated, j.next_chunk, j.processed, j.counts, j.rate, j.error, j.files_retained
 from job j join org o using (org_id)
 where j.job_key = $1
 for update of j;
@@ -80,8 +80,8 @@ for update of j;
 -- name: list_jobs
 -- The newest first, of the request id $2 only where it is given.
 select j.job_key, j.org_id, o.time_zone, j.request_id, j.badge_id, j.owner_type, j.reference_id, j.event_at, j.is_dry_run,
-       j.state, j.created_at, j.created_by, j.started_at, j.finished_at, j.touched_at, j.upload, j.form, j.lines, j.chunks,
-       j.is_sorted, j.next_chunk, j.done, j.counts, j.rate, j.failure, j.has_files
+       j.state, j.created_at, j.created_by, j.started_at, j.finished_at, j.updated_at, j.upload_attempt, j.layout, j.lines, j.chunks,
+       j.is_deduplicated, j.next_chunk, j.processed, j.counts, j.rate, j.error, j.files_retained
 from job j join org o using (org_id)
 where j.org_id = $1 and ($2::text is null or j.request_id = $2)
 order by j.created_at desc, j.job_key desc
@@ -91,52 +91,52 @@ offset $3 limit $4;
 select count(*) from job where org_id = $1 and ($2::text is null or request_id = $2);
 
 -- name: set_state
-update job set state = $2, touched_at = $3, finished_at = $4, rate = null, failure = $5 where job_key = $1;
+update job set state = $2, updated_at = $3, finished_at = $4, rate = null, error = $5 where job_key = $1;
 
 -- name: start
-update job set state = 'running', touched_at = $2, started_at = coalesce(started_at, $2) where job_key = $1;
+update job set state = 'running', updated_at = $2, started_at = coalesce(started_at, $2) where job_key = $1;
 
 -- name: read_audience
 -- The customers of chunks $2 up to, but without $3.
-select number, first_line, array_send(audience) from job_chunk
+select number, first_line, array_send(customer_ids) from job_chunk
 where job_key = $1 and number >= $2 and number < $3 order by number;
 
--- name: add_repeats
-update job_chunk set repeats = repeats || $3::integer[] where job_key = $1 and number = $2;
+-- name: add_duplicates
+update job_chunk set duplicates = duplicates || $3::integer[] where job_key = $1 and number = $2;
 
--- name: sorted
-update job set is_sorted = true, touched_at = $2 where job_key = $1;
+-- name: mark_deduplicated
+update job set is_deduplicated = true, updated_at = $2 where job_key = $1;
 
--- name: take_chunk
+-- name: lock_chunk
 -- Whoever erases or merges a customer meanwhile waits.
-select number, first_line, array_send(audience), flaws, sent, repeats, decided_at is not null, code, refusals
+select number, first_line, array_send(customer_ids), line_errors, raw_lines, duplicates, decided_at is not null, code, failures
 from job_chunk where job_key = $1 and number = $2 for update;
 
 -- name: list_chunks
-select number, first_line, array_send(audience), flaws, sent, repeats, decided_at is not null, code, refusals
+select number, first_line, array_send(customer_ids), line_errors, raw_lines, duplicates, decided_at is not null, code, failures
 from job_chunk where job_key = $1 and number >= $2 order by number limit $3;
 
 -- name: decide_chunk
-update job_chunk set decided_at = $3, code = $4, refusals = $5 where job_key = $1 and number = $2;
+update job_chunk set decided_at = $3, code = $4, failures = $5 where job_key = $1 and number = $2;
 
--- name: advance
+-- name: save_progress
 update job
-set next_chunk = $2, done = $3, counts = $4, rate = $5, touched_at = $6, state = $7, finished_at = $8
+set next_chunk = $2, processed = $3, counts = $4, rate = $5, updated_at = $6, state = $7, finished_at = $8
 where job_key = $1;
 
--- name: forget_sent
+-- name: delete_expired_files
 -- What was sent, of jobs that ended before $1: who was decided about stays.
-with old as (update job set has_files = false where finished_at < $1 and has_files returning job_key)
-update job_chunk c set sent = null, flaws = '[]' from old where c.job_key = old.job_key;
+with old as (update job set files_retained = false where finished_at < $1 and files_retained returning job_key)
+update job_chunk c set raw_lines = null, line_errors = '[]' from old where c.job_key = old.job_key;
 
--- name: rename
+-- name: replace_customer
 -- Another number in the place of customer $2 in the chunks of the org's jobs; what was sent of them may name her, and goes.
 -- She may stand there already: where something is left to decide, repeats are looked for again.
-with renamed as (update job_chunk c
-                 set audience = array_replace(c.audience, $2::bigint, $3::bigint), sent = null
+with replaced as (update job_chunk c
+                 set customer_ids = array_replace(c.customer_ids, $2::bigint, $3::bigint), raw_lines = null
                  from job j
-                 where j.job_key = c.job_key and j.org_id = $1 and $2::bigint = any(c.audience)
+                 where j.job_key = c.job_key and j.org_id = $1 and $2::bigint = any(c.customer_ids)
                  returning c.job_key),
-     again as (update job set is_sorted = false
-               where job_key in (select job_key from renamed) and finished_at is null)
-select count(distinct job_key) from renamed;
+     again as (update job set is_deduplicated = false
+               where job_key in (select job_key from replaced) and finished_at is null)
+select count(distinct job_key) from replaced;

@@ -11,16 +11,25 @@ import msgspec
 import numpy as np
 
 from cockade import errors
-from cockade.errors import Refused
-from cockade.job.model import ENDED, Counts, FlawKind, Job, JobOutcome, JobState, Numbers, StagedChunk
+from cockade.errors import RequestRejected
+from cockade.job.model import (
+    ENDED,
+    Job,
+    JobOutcome,
+    JobState,
+    LineCounts,
+    LineErrorKind,
+    Numbers,
+    StagedChunk,
+)
 
-SORTED_LINES_MAX = 2_000_000
+DEDUPLICATED_LINES_MAX = 2_000_000
 """So many lines of an audience are compared at a time; they take some 100 MB."""
 REPEATED = 409
 RATE_WEIGHT = 0.2
 """How much the latest chunk counts in the rate."""
 
-_REFUSALS: tuple[type[Refused], ...] = (
+_REFUSALS: tuple[type[RequestRejected], ...] = (
     errors.BadgeNotFound,
     errors.NotLive,
     errors.OwnerNotAllowed,
@@ -37,19 +46,19 @@ MESSAGES: Mapping[int, str] = {kind.code: kind.message for kind in _REFUSALS}
 REPEATED_MESSAGE = "The customer stands in an earlier line, too."
 
 
-def failures(counts: Counts) -> dict[int, int]:
+def failures(counts: LineCounts) -> dict[int, int]:
     """How many lines earned nothing, by code."""
     flawed = {
-        REPEATED: counts.repeated,
-        FlawKind.MALFORMED.value: counts.malformed,
-        FlawKind.UNKNOWN.value: counts.unknown,
+        REPEATED: counts.duplicates,
+        LineErrorKind.MALFORMED.value: counts.malformed,
+        LineErrorKind.UNKNOWN.value: counts.unknown,
     }
-    return dict(Counter(counts.refused) + Counter(flawed))
+    return dict(Counter(counts.failed) + Counter(flawed))
 
 
 def passes(lines: int) -> int:
     """Into how many parts an audience is divided, by customer, to look for repeated ones."""
-    return max(1, math.ceil(lines / SORTED_LINES_MAX))
+    return max(1, math.ceil(lines / DEDUPLICATED_LINES_MAX))
 
 
 def repeated(customers: Numbers, lines: Numbers) -> Numbers:
@@ -65,7 +74,7 @@ def repeated(customers: Numbers, lines: Numbers) -> Numbers:
 def open_lines(chunk: StagedChunk) -> Numbers:
     """The lines of a chunk that name somebody who is still to be decided about."""
     is_open = chunk.numbers > 0
-    is_open[list(chunk.repeats)] = False
+    is_open[list(chunk.duplicates)] = False
     return np.flatnonzero(is_open)
 
 
@@ -77,46 +86,46 @@ def issued_lines(chunk: StagedChunk) -> Numbers:
     return np.setdiff1d(open_lines(chunk), refused, assume_unique=True)
 
 
-def added(counts: Counts, chunk: StagedChunk, outcome: JobOutcome) -> Counts:
+def added(counts: LineCounts, chunk: StagedChunk, outcome: JobOutcome) -> LineCounts:
     """The counts with those of a chunk that has been decided."""
-    refused = Counter(counts.refused) + Counter(outcome.refused)
+    refused = Counter(counts.failed) + Counter(outcome.failed_code)
     repeats = int((chunk.numbers > 0).sum()) - len(open_lines(chunk))
     return msgspec.structs.replace(
-        counts, issued=counts.issued + outcome.issued, refused=refused, repeated=counts.repeated + repeats
+        counts, issued=counts.issued + outcome.issued, failed=refused, duplicates=counts.duplicates + repeats
     )
 
 
 def advanced(job: Job, chunk: StagedChunk, outcome: JobOutcome, now: datetime) -> Job:
     """The job after its next chunk; its rate from how long it has been since the one before."""
     lines = len(chunk.numbers)
-    latest = lines / max((now - job.touched_at).total_seconds(), 1e-3)
+    latest = lines / max((now - job.updated_at).total_seconds(), 1e-3)
     return msgspec.structs.replace(
         job,
         next_chunk=job.next_chunk + 1,
-        done=job.done + lines,
+        processed=job.processed + lines,
         counts=added(job.counts, chunk, outcome),
         rate=latest if job.rate is None else job.rate + RATE_WEIGHT * (latest - job.rate),
-        touched_at=now,
+        updated_at=now,
     )
 
 
-def completed(job: Job, now: datetime) -> Job:
+def with_completion(job: Job, now: datetime) -> Job:
     """The job when all of it is decided."""
-    return msgspec.structs.replace(job, state=JobState.COMPLETED, finished_at=now, touched_at=now, rate=None)
+    return msgspec.structs.replace(job, state=JobState.COMPLETED, finished_at=now, updated_at=now, rate=None)
 
 
 def percentage(job: Job) -> float:
     """How much of it is decided; rounded down, so that 100 is all of it."""
     if job.state is JobState.COMPLETED:
         return 100.0
-    return math.floor(1000 * job.done / job.lines) / 10 if job.lines else 0.0
+    return math.floor(1000 * job.processed / job.lines) / 10 if job.lines else 0.0
 
 
 def seconds_left(job: Job) -> float | None:
     """How long it still takes at its rate; None where nobody knows."""
     if job.state is not JobState.RUNNING or not job.rate:
         return None
-    return (job.lines - job.done) / job.rate
+    return (job.lines - job.processed) / job.rate
 
 
 def after_pause(state: JobState) -> JobState | None:
@@ -141,7 +150,7 @@ def is_over(state: JobState) -> bool:
     return state in ENDED
 
 
-def told(job: Job, chunk: StagedChunk) -> dict[int, tuple[int | None, str]]:
+def line_results(job: Job, chunk: StagedChunk) -> dict[int, tuple[int | None, str]]:
     """Who of a chunk did not earn, by line: a code and a message; whoever is not among them has earned."""
     lines: dict[int, tuple[int | None, str]] = {}
     if not chunk.is_decided:
@@ -151,6 +160,6 @@ def told(job: Job, chunk: StagedChunk) -> dict[int, tuple[int | None, str]]:
         lines = dict.fromkeys(open_lines(chunk).tolist(), (chunk.code, MESSAGES[chunk.code]))
     for refusal in chunk.refusals:
         lines[refusal.line] = (refusal.reason.value, MESSAGES[refusal.reason.value])
-    lines |= {line: (REPEATED, REPEATED_MESSAGE) for line in chunk.repeats if chunk.numbers[line]}
-    lines |= {flaw.line: (flaw.kind.value, f"Line {flaw.row}: {flaw.message}") for flaw in chunk.flaws}
+    lines |= {line: (REPEATED, REPEATED_MESSAGE) for line in chunk.duplicates if chunk.numbers[line]}
+    lines |= {flaw.line: (flaw.kind.value, f"Line {flaw.row}: {flaw.message}") for flaw in chunk.line_errors}
     return lines

@@ -21,43 +21,45 @@ import numpy as np
 import structlog
 
 from cockade import metrics
-from cockade.access.model import AccessGroup, Caller
+from cockade.auth.model import AccessGroup, Caller
 from cockade.badge import store as badge_store
 from cockade.clock import Clock
 from cockade.config import Config
 from cockade.customer import rules as customer_rules
 from cockade.earning import rules as earning_rules
-from cockade.earning.model import Part
-from cockade.earning.service import issue_part
+from cockade.earning.model import JobSlice
+from cockade.earning.service import issue_chunk
 from cockade.errors import (
-    AudienceStopped,
-    Fault,
+    FieldError,
     InvalidInput,
     JobEnded,
     JobNotFound,
     OutcomeUnknown,
-    Refused,
     RequestIdUsed,
+    RequestRejected,
     Unavailable,
+    UploadSuperseded,
 )
 from cockade.ids import LINE_MAX, CredentialId, RequestKey
 from cockade.job import rules, store
 from cockade.job.model import (
     Chunk,
-    Flaw,
-    FlawKind,
     Job,
     JobCommand,
     JobOutcome,
     JobState,
+    LineError,
+    LineErrorKind,
     StagedChunk,
 )
-from cockade.job.reading import VALUE_CHARS_MAX, Draft, Reader
+from cockade.job.parser import VALUE_CHARS_MAX, AudienceParser, ChunkDraft
+from cockade.outbox import store as outbox_store
+from cockade.outbox.model import WHOLE_JOB
 from cockade.request import store as request_store
-from cockade.request.model import WHOLE, BulkCommand, RequestKind, RequestOutcome
-from cockade.request.service import Crowded, Turn
+from cockade.request.model import IssueCommand, RequestKind, RequestOutcome
+from cockade.request.service import Attempt, NeedsExclusiveLock
 from cockade.storage.database import Body, Database, DuplicateRow, Tx
-from cockade.worker import Turns, sweeping
+from cockade.worker import FairScheduler, with_periodic_cleanup
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -68,7 +70,7 @@ STAGED_TOGETHER = 2
 """Chunks that are written in one transaction."""
 READ_TOGETHER = 10
 """Chunks that are read in one statement."""
-STALE_S = 3600.0
+UPLOAD_ABANDONED_S = 3600.0
 """An audience of which nothing has come for so long is given up, and its request id is free."""
 FORGOTTEN_S = 60.0
 """A job that has not moved for so long, and is not in the queue, is put there again."""
@@ -81,7 +83,7 @@ class JobService:
         self._database = database
         self._clock = clock
         self._config = config
-        self.turns = Turns(config.background_pool_size // 2, config.job_gap_ms)
+        self.scheduler = FairScheduler(config.worker_pool_size // 2, config.job_chunk_delay_ms)
         """However many jobs there are, each gets as many; they share them with other long work."""
 
     # Taking an audience in
@@ -99,7 +101,7 @@ class JobService:
         except OutcomeUnknown:
             raise
         except BaseException:
-            await asyncio.shield(self._give_up(job))
+            await asyncio.shield(self._abandon(job))
             raise
         return queued
 
@@ -119,7 +121,9 @@ class JobService:
                 key = again = await store.find_staging(tx, caller.org_id, command.request_id)
         if key is None:
             raise RequestIdUsed(reference="requestId")
-        badge_id, hold = await badge_store.hold(tx, caller.org_id, command.badge_id, alone=False)
+        badge_id, hold = await badge_store.lock_for_issuing(
+            tx, caller.org_id, command.badge_id, exclusive=False
+        )
         terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
         event_at, until = earning_rules.validity(
             terms, command.owner_type, command.event_at, now, ZoneInfo(caller.time_zone)
@@ -135,22 +139,22 @@ class JobService:
                 reference_id=command.reference_id,
                 event_at=event_at,
                 valid_until=until,
-                decided_at=now,
-                audience=[],
-                refusals=[],
+                completed_at=now,
+                customer_ids=[],
+                failures=[],
             )
-            await request_store.decide(tx, caller.org_id, outcome)
+            await request_store.complete(tx, caller.org_id, outcome)
         if again is None:
             await store.insert(tx, caller.org_id, key, command, event_at, now, caller.username)
         else:
-            upload = await store.begin_again(tx, key, command, event_at, now)
+            upload = await store.restart_upload(tx, key, command, event_at, now)
         job = await store.find(tx, key)
         assert job is not None
-        return msgspec.structs.replace(job, upload=upload)
+        return msgspec.structs.replace(job, upload_attempt=upload)
 
     async def _stage(self, job: Job, pieces: AsyncIterator[bytes]) -> Job:
-        reader = Reader(job.form, self._config.job_chunk_customers)
-        drafts: list[Draft] = []
+        reader = AudienceParser(job.layout, self._config.job_chunk_size)
+        drafts: list[ChunkDraft] = []
         async for piece in pieces:
             drafts += reader.feed(piece)
             if len(drafts) >= STAGED_TOGETHER:
@@ -158,46 +162,46 @@ class JobService:
         drafts += reader.finish()
         job = await self._write(job, reader, drafts)
         if not job.lines:
-            raise InvalidInput([Fault(812, "CustomerId information is missing.", "audience")])
+            raise InvalidInput([FieldError(812, "CustomerId information is missing.", "audience")])
         return job
 
-    async def _write(self, job: Job, reader: Reader, drafts: Sequence[Draft]) -> Job:
+    async def _write(self, job: Job, reader: AudienceParser, drafts: Sequence[ChunkDraft]) -> Job:
         async def body(tx: Tx) -> Job:
             chunks = [await _resolved(tx, job, draft) for draft in drafts]
-            kinds = [flaw.kind for chunk in chunks for flaw in chunk.flaws]
+            kinds = [flaw.kind for chunk in chunks for flaw in chunk.line_errors]
             counts = msgspec.structs.replace(
                 job.counts,
-                malformed=job.counts.malformed + kinds.count(FlawKind.MALFORMED),
-                unknown=job.counts.unknown + kinds.count(FlawKind.UNKNOWN),
+                malformed=job.counts.malformed + kinds.count(LineErrorKind.MALFORMED),
+                unknown=job.counts.unknown + kinds.count(LineErrorKind.UNKNOWN),
             )
-            written = msgspec.structs.replace(job, counts=counts, form=reader.form)
+            written = msgspec.structs.replace(job, counts=counts, layout=reader.form)
             staged = await store.stage(tx, written, chunks, self._clock())
             if staged is None:
-                raise AudienceStopped
+                raise UploadSuperseded
             return msgspec.structs.replace(written, lines=staged[0], chunks=staged[1])
 
-        staged = await self._anew("job.stage", body)
+        staged = await self._restart("job.stage", body)
         if staged.lines > LINE_MAX:
-            raise InvalidInput([Fault(400, f"An audience has at most {LINE_MAX} lines.", "audience")])
+            raise InvalidInput([FieldError(400, f"An audience has at most {LINE_MAX} lines.", "audience")])
         return staged
 
     async def _queue(self, tx: Tx, job: Job) -> Job:
         now = self._clock()
         if not await store.queue(tx, job, now):
-            raise AudienceStopped
-        await tx.put_task(TASK, job.job_key)
-        return msgspec.structs.replace(job, state=JobState.QUEUED, touched_at=now)
+            raise UploadSuperseded
+        await tx.enqueue(TASK, job.job_key)
+        return msgspec.structs.replace(job, state=JobState.QUEUED, updated_at=now)
 
-    async def _give_up(self, job: Job) -> None:
+    async def _abandon(self, job: Job) -> None:
         """No such audience was sent. Where the database cannot be reached, it will be swept."""
 
         async def body(tx: Tx) -> None:
-            deleted = await store.delete_staging(tx, job.job_key, job.upload)
+            deleted = await store.delete_staging(tx, job.job_key, job.upload_attempt)
             if deleted is not None and not deleted[2]:
-                await request_store.forget_many(tx, [deleted[:2]])
+                await request_store.release_many(tx, [deleted[:2]])
 
         with suppress(Unavailable):
-            await self._anew("job.give_up", body)
+            await self._restart("job.abandon", body)
 
     # Asking, pausing, resuming, cancelling
 
@@ -247,11 +251,11 @@ class JobService:
             finished_at = now if rules.is_over(state) else None
             await store.set_state(tx, job.job_key, state, now, finished_at=finished_at)
             if state is JobState.QUEUED:
-                await tx.put_task(TASK, job.job_key)
+                await tx.enqueue(TASK, job.job_key)
             if finished_at is not None and not job.is_dry_run:
-                await request_store.tell_part(tx, job.org_id, job.job_key, WHOLE, now)
+                await outbox_store.enqueue_job_chunk(tx, job.org_id, job.job_key, WHOLE_JOB, now)
             return msgspec.structs.replace(
-                job, state=state, finished_at=finished_at, rate=None, failure=None, touched_at=now
+                job, state=state, finished_at=finished_at, rate=None, error=None, updated_at=now
             )
 
         return await self._database.transaction(name, body)
@@ -260,7 +264,7 @@ class JobService:
         """All chunks of the job, in order, a few at a time."""
         number = 0
         while number < job.chunks:
-            found = await self._anew(
+            found = await self._restart(
                 "job.read",
                 lambda tx, first=number: store.list_chunks(tx, job.job_key, first, STAGED_TOGETHER),
             )
@@ -270,35 +274,35 @@ class JobService:
                 return
             number = found[-1].number + 1
 
-    async def _anew(self, name: str, body: Body[T]) -> T:
+    async def _restart(self, name: str, body: Body[T]) -> T:
         """A transaction with a call's whole time: a file is worked on for longer than a call may take."""
-        with self._database.one_call():
+        with self._database.request_time_budget():
             return await self._database.transaction(name, body)
 
     # Working
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work through the jobs of all orgs until `stop` is set. Raises Unavailable where the database is lost."""
-        await sweeping(self.sweep, self._database.work({TASK: self._work_through}, stop))
+        await with_periodic_cleanup(self.cleanup, self._database.run_tasks({TASK: self._work_through}, stop))
 
     async def _work_through(self, number: int, ending: asyncio.Event) -> None:
         """One job, from where it is to its end. Raises Unfinished when `ending` is set."""
         key = RequestKey(number)
-        await self.turns.do(
+        await self.scheduler.run(
             "job.chunk", job_id(key), ending, lambda: self._advance(key), lambda: self._fail(key)
         )
 
     async def _advance(self, key: RequestKey) -> bool:
         """One step of a job; False where there is none left, or somebody has stopped it."""
         try:
-            job = await self._decide(key, alone=False)
-        except (Crowded, DuplicateRow):
-            job = await self._decide(key, alone=True)
-        if job is not None and not job.is_sorted:
-            await self._sort(job)
+            job = await self._decide(key, exclusive=False)
+        except (NeedsExclusiveLock, DuplicateRow):
+            job = await self._decide(key, exclusive=True)
+        if job is not None and not job.is_deduplicated:
+            await self._deduplicate(job)
         return job is not None
 
-    async def _sort(self, job: Job) -> None:
+    async def _deduplicate(self, job: Job) -> None:
         """Find the customers that stand in several lines: in parts, so that it takes the same memory for any audience."""
         parts = rules.passes(job.lines)
         for part in range(parts):
@@ -311,17 +315,19 @@ class JobService:
                     lines.append(here + first_line)
                     places.append((number, first_line))
             found = rules.repeated(np.concatenate(customers), np.concatenate(lines))
-            await self._note_repeats(job, found.tolist(), places)
+            await self._mark_duplicates(job, found.tolist(), places)
         await self._database.transaction(
-            "job.sorted", lambda tx: store.set_sorted(tx, job.job_key, self._clock())
+            "job.deduplicated", lambda tx: store.mark_deduplicated(tx, job.job_key, self._clock())
         )
 
     async def _read(self, key: RequestKey, first: int) -> list[tuple[int, int, rules.Numbers]]:
         return await self._database.transaction(
-            "job.sort", lambda tx: store.read_audience(tx, key, first, first + READ_TOGETHER)
+            "job.deduplicate", lambda tx: store.read_audience(tx, key, first, first + READ_TOGETHER)
         )
 
-    async def _note_repeats(self, job: Job, lines: Sequence[int], places: Sequence[tuple[int, int]]) -> None:
+    async def _mark_duplicates(
+        self, job: Job, lines: Sequence[int], places: Sequence[tuple[int, int]]
+    ) -> None:
         """Lines count through the whole audience; `places` are the numbers and first lines of its chunks.
 
         What is decided already stays as it is.
@@ -334,13 +340,13 @@ class JobService:
                 of_chunk.setdefault(number, []).append(line - first_line)
         for number, repeats in of_chunk.items():
             await self._database.transaction(
-                "job.repeats",
-                lambda tx, number=number, repeats=repeats: store.add_repeats(
+                "job.mark_duplicates",
+                lambda tx, number=number, repeats=repeats: store.add_duplicates(
                     tx, job.job_key, number, repeats
                 ),
             )
 
-    async def _decide(self, key: RequestKey, *, alone: bool) -> Job | None:
+    async def _decide(self, key: RequestKey, *, exclusive: bool) -> Job | None:
         """Decide the next chunk and store what became of it, in one transaction; None where there is none to decide.
 
         Where the job is not sorted, it is only begun.
@@ -352,28 +358,30 @@ class JobService:
                 return None, None
             if job.state is JobState.QUEUED:
                 await store.start(tx, key, now)
-                job = msgspec.structs.replace(job, state=JobState.RUNNING, touched_at=now)
-            if not job.is_sorted:
+                job = msgspec.structs.replace(job, state=JobState.RUNNING, updated_at=now)
+            if not job.is_deduplicated:
                 return job, None
             if job.next_chunk == job.chunks:
-                await store.advance(tx, rules.completed(job, now))
+                await store.save_progress(tx, rules.with_completion(job, now))
                 if not job.is_dry_run:
-                    await request_store.tell_part(tx, job.org_id, key, WHOLE, now)
+                    await outbox_store.enqueue_job_chunk(tx, job.org_id, key, WHOLE_JOB, now)
                 log.info("job completed", action="job.chunk", job=job_id(key), org=job.org_id)
                 return None, None
-            chunk = await store.take_chunk(tx, key, job.next_chunk)
-            turn = Turn(request_key=key, now=now, alone=alone, is_dry_run=job.is_dry_run)
+            chunk = await store.lock_chunk(tx, key, job.next_chunk)
+            turn = Attempt(request_key=key, now=now, exclusive=exclusive, is_dry_run=job.is_dry_run)
             outcome = await _issue(tx, job, chunk, turn)
             await store.decide_chunk(tx, key, chunk.number, outcome, now)
             job = rules.advanced(job, chunk, outcome, self._clock())
-            await store.advance(tx, job)
+            await store.save_progress(tx, job)
             if outcome.issued and not job.is_dry_run:
-                await request_store.tell_part(tx, job.org_id, key, chunk.number, now, outcome.valid_until)
+                await outbox_store.enqueue_job_chunk(
+                    tx, job.org_id, key, chunk.number, now, outcome.valid_until
+                )
             return job, outcome
 
         job, outcome = await self._database.transaction("job.chunk", body)
         if job is not None and outcome is not None and not job.is_dry_run:
-            metrics.count_issuances(RequestKind.JOB, outcome.issued, outcome.refused)
+            metrics.count_issuances(RequestKind.JOB, outcome.issued, outcome.failed_code)
         return job
 
     async def _fail(self, key: RequestKey) -> None:
@@ -388,25 +396,25 @@ class JobService:
 
     # Sweeping
 
-    async def sweep(self) -> None:
+    async def cleanup(self) -> None:
         """Give up audiences that have stopped coming, put forgotten jobs into the queue, and delete old files."""
         now = self._clock()
-        stale = now - timedelta(seconds=STALE_S)
+        stale = now - timedelta(seconds=UPLOAD_ABANDONED_S)
         for key, upload in await self._database.transaction(
-            "job.list_stale", lambda tx: store.list_stale(tx, stale)
+            "job.list_abandoned", lambda tx: store.list_stale(tx, stale)
         ):
-            job = await self._database.transaction("job.look", lambda tx, key=key: store.find(tx, key))
-            if job is not None and job.upload == upload:
-                await self._give_up(job)
+            job = await self._database.transaction("job.find", lambda tx, key=key: store.find(tx, key))
+            if job is not None and job.upload_attempt == upload:
+                await self._abandon(job)
         forgotten = now - timedelta(seconds=FORGOTTEN_S)
 
         async def requeue(tx: Tx) -> None:
-            for key in await store.list_forgotten(tx, forgotten):
-                await tx.put_task(TASK, key)
+            for key in await store.list_stalled(tx, forgotten):
+                await tx.enqueue(TASK, key)
 
         await self._database.transaction("job.requeue", requeue)
-        old = now - timedelta(days=self._config.job_sent_days)
-        await self._database.transaction("job.forget_sent", lambda tx: store.forget_sent(tx, old))
+        old = now - timedelta(days=self._config.job_file_retention_days)
+        await self._database.transaction("job.delete_files", lambda tx: store.delete_expired_files(tx, old))
 
 
 def job_id(key: RequestKey) -> str:
@@ -421,25 +429,29 @@ def _own(caller: Caller, job: Job | None) -> Job:
     return job
 
 
-async def _resolved(tx: Tx, job: Job, draft: Draft) -> Chunk:
+async def _resolved(tx: Tx, job: Job, draft: ChunkDraft) -> Chunk:
     """The chunk with the customers whom its identifiers name."""
-    kind, chunk = job.form.identifier, draft.chunk
+    kind, chunk = job.layout.identifier, draft.chunk
     if kind is None or not draft.names:
         return chunk
     asked = [customer_rules.identifier(kind, name) for _, _, name in draft.names]
-    numbers, flaws = chunk.numbers.copy(), list(chunk.flaws)
+    numbers, line_errors = chunk.numbers.copy(), list(chunk.line_errors)
     for (line, row, name), customer in zip(
         draft.names, await store.resolve(tx, job.org_id, kind, asked), strict=True
     ):
         if customer is None:
             message = f"No customer has this {kind.value}."
-            flaws.append(Flaw(line, row, FlawKind.UNKNOWN, name[:VALUE_CHARS_MAX], message))
+            line_errors.append(LineError(line, row, LineErrorKind.UNKNOWN, name[:VALUE_CHARS_MAX], message))
         else:
             numbers[line] = customer
-    return Chunk(numbers=numbers, flaws=sorted(flaws, key=lambda flaw: flaw.line), sent=chunk.sent)
+    return Chunk(
+        numbers=numbers,
+        line_errors=sorted(line_errors, key=lambda flaw: flaw.line),
+        raw_lines=chunk.raw_lines,
+    )
 
 
-async def _issue(tx: Tx, job: Job, chunk: StagedChunk, turn: Turn) -> JobOutcome:
+async def _issue(tx: Tx, job: Job, chunk: StagedChunk, turn: Attempt) -> JobOutcome:
     """Issue to whoever the chunk names and nobody before her; what is refused as a whole, is so to each."""
     places = rules.open_lines(chunk)
     if not len(places):
@@ -451,7 +463,7 @@ async def _issue(tx: Tx, job: Job, chunk: StagedChunk, turn: Turn) -> JobOutcome
         time_zone=job.time_zone,
         access_group=AccessGroup.DEFAULT,
     )
-    command = BulkCommand(
+    command = IssueCommand(
         request_id=job.request_id,
         badge_id=job.badge_id,
         customers=chunk.numbers[places].tolist(),
@@ -459,17 +471,17 @@ async def _issue(tx: Tx, job: Job, chunk: StagedChunk, turn: Turn) -> JobOutcome
         owner_type=job.owner_type,
         reference_id=job.reference_id,
     )
-    part = Part(lines=places + chunk.first_line, unwritten=job.counts.issued if job.is_dry_run else 0)
+    part = JobSlice(lines=places + chunk.first_line, pending=job.counts.issued if job.is_dry_run else 0)
     try:
-        outcome = await issue_part(tx, caller, command, turn, part)
-    except Refused as error:
-        return JobOutcome(issued=0, refused={error.code: len(places)}, code=error.code)
+        outcome = await issue_chunk(tx, caller, command, turn, part)
+    except RequestRejected as error:
+        return JobOutcome(issued=0, failed_code={error.code: len(places)}, code=error.code)
     refusals = [
-        msgspec.structs.replace(refusal, line=int(places[refusal.line])) for refusal in outcome.refusals
+        msgspec.structs.replace(refusal, line=int(places[refusal.line])) for refusal in outcome.failures
     ]
     return JobOutcome(
         issued=len(places) - len(refusals),
-        refused=Counter(refusal.reason.value for refusal in refusals),
-        refusals=refusals,
+        failed_code=Counter(refusal.reason.value for refusal in refusals),
+        failures=refusals,
         valid_until=outcome.valid_until,
     )

@@ -10,29 +10,29 @@ import msgspec
 from cockade.customer.model import Identifier, IdentifierKind
 from cockade.ids import BadgeId, CustomerId, OrgId, RequestKey
 from cockade.job.model import (
+    AudienceLayout,
     Chunk,
-    Counts,
-    Flaw,
-    Form,
     Job,
     JobCommand,
     JobOutcome,
     JobState,
+    LineCounts,
+    LineError,
     Numbers,
     StagedChunk,
 )
-from cockade.request.model import OwnerType, Refusal
+from cockade.request.model import CustomerFailure, OwnerType
+from cockade.storage.copy_format import unpack_array_numbers
 from cockade.storage.database import Row, Tx
-from cockade.storage.packing import unpack_array_numbers
 from cockade.storage.sql import load
 
 SQL = load(__package__)
 
 _encode = msgspec.json.Encoder().encode
-_form = msgspec.json.Decoder(Form).decode
-_counts = msgspec.json.Decoder(Counts).decode
-_flaws = msgspec.json.Decoder(list[Flaw]).decode
-_refusals = msgspec.json.Decoder(list[Refusal]).decode
+_form = msgspec.json.Decoder(AudienceLayout).decode
+_counts = msgspec.json.Decoder(LineCounts).decode
+_line_errors = msgspec.json.Decoder(list[LineError]).decode
+_refusals = msgspec.json.Decoder(list[CustomerFailure]).decode
 
 
 async def new_key(tx: Tx, now: datetime) -> RequestKey:
@@ -56,7 +56,7 @@ async def insert(
         command.is_dry_run,
         now,
         by,
-        _encode(command.form),
+        _encode(command.layout),
     )
 
 
@@ -65,18 +65,20 @@ async def find_staging(tx: Tx, org_id: OrgId, request_id: str) -> RequestKey | N
     return await tx.value(SQL["find_staging"], org_id, request_id)
 
 
-async def begin_again(tx: Tx, key: RequestKey, command: JobCommand, event_at: datetime, now: datetime) -> int:
+async def restart_upload(
+    tx: Tx, key: RequestKey, command: JobCommand, event_at: datetime, now: datetime
+) -> int:
     """Make the job what the command says, and forget what was staged; answers the number of the upload."""
     await tx.execute(SQL["delete_chunks"], key)
     return await tx.value(
-        SQL["begin_again"],
+        SQL["restart_upload"],
         key,
         now,
         event_at,
         command.badge_id,
         command.owner_type.value,
         command.reference_id,
-        _encode(command.form),
+        _encode(command.layout),
     )
 
 
@@ -89,12 +91,12 @@ async def stage(tx: Tx, job: Job, chunks: Sequence[Chunk], now: datetime) -> tup
     row = await tx.row(
         SQL["stage"],
         job.job_key,
-        job.upload,
+        job.upload_attempt,
         lines,
         len(chunks),
         _encode(job.counts),
         now,
-        _encode(job.form),
+        _encode(job.layout),
     )
     if row is None:
         return None
@@ -106,8 +108,8 @@ async def stage(tx: Tx, job: Job, chunks: Sequence[Chunk], now: datetime) -> tup
             number + place,
             line,
             chunk.numbers,
-            chunk.sent,
-            _encode(chunk.flaws),
+            chunk.raw_lines,
+            _encode(chunk.line_errors),
         )
         line += len(chunk.numbers)
     return row[0], row[1]
@@ -123,7 +125,7 @@ async def resolve(
 
 async def queue(tx: Tx, job: Job, now: datetime) -> bool:
     """All of the audience is there; False: this upload has been ended."""
-    return await tx.value(SQL["queue"], job.job_key, job.upload, now) is not None
+    return await tx.value(SQL["queue"], job.job_key, job.upload_attempt, now) is not None
 
 
 async def delete_staging(tx: Tx, key: RequestKey, upload: int) -> tuple[OrgId, str, bool] | None:
@@ -137,12 +139,12 @@ async def delete_staging(tx: Tx, key: RequestKey, upload: int) -> tuple[OrgId, s
 
 async def list_stale(tx: Tx, since: datetime) -> list[tuple[RequestKey, int]]:
     """Jobs, with their uploads, whose audience nobody has been sending since then."""
-    return [(RequestKey(row[0]), row[1]) for row in await tx.rows(SQL["list_stale"], since)]
+    return [(RequestKey(row[0]), row[1]) for row in await tx.rows(SQL["list_abandoned_uploads"], since)]
 
 
-async def list_forgotten(tx: Tx, since: datetime) -> list[RequestKey]:
+async def list_stalled(tx: Tx, since: datetime) -> list[RequestKey]:
     """Jobs with something to do that have not moved since then, and that the queue does not know."""
-    return [RequestKey(row[0]) for row in await tx.rows(SQL["list_forgotten"], since)]
+    return [RequestKey(row[0]) for row in await tx.rows(SQL["list_stalled"], since)]
 
 
 async def find(tx: Tx, key: RequestKey) -> Job | None:
@@ -189,19 +191,19 @@ async def read_audience(tx: Tx, key: RequestKey, first: int, end: int) -> list[t
     return [(row[0], row[1], unpack_array_numbers(row[2])) for row in rows]
 
 
-async def add_repeats(tx: Tx, key: RequestKey, number: int, lines: Sequence[int]) -> None:
+async def add_duplicates(tx: Tx, key: RequestKey, number: int, lines: Sequence[int]) -> None:
     """These lines of the chunk name customers of earlier lines."""
-    await tx.execute(SQL["add_repeats"], key, number, lines)
+    await tx.execute(SQL["add_duplicates"], key, number, lines)
 
 
-async def set_sorted(tx: Tx, key: RequestKey, now: datetime) -> None:
+async def mark_deduplicated(tx: Tx, key: RequestKey, now: datetime) -> None:
     """All repeats are known."""
-    await tx.execute(SQL["sorted"], key, now)
+    await tx.execute(SQL["mark_deduplicated"], key, now)
 
 
-async def take_chunk(tx: Tx, key: RequestKey, number: int) -> StagedChunk:
+async def lock_chunk(tx: Tx, key: RequestKey, number: int) -> StagedChunk:
     """The chunk, which nobody else changes until the transaction ends."""
-    row = await tx.row(SQL["take_chunk"], key, number)
+    row = await tx.row(SQL["lock_chunk"], key, number)
     assert row is not None
     return _chunk(row)
 
@@ -213,32 +215,32 @@ async def list_chunks(tx: Tx, key: RequestKey, first: int, count: int) -> list[S
 
 async def decide_chunk(tx: Tx, key: RequestKey, number: int, outcome: JobOutcome, now: datetime) -> None:
     """Store what became of a chunk."""
-    await tx.execute(SQL["decide_chunk"], key, number, now, outcome.code, _encode(outcome.refusals))
+    await tx.execute(SQL["decide_chunk"], key, number, now, outcome.code, _encode(outcome.failures))
 
 
-async def advance(tx: Tx, job: Job) -> None:
+async def save_progress(tx: Tx, job: Job) -> None:
     """Store how far the job is."""
     await tx.execute(
-        SQL["advance"],
+        SQL["save_progress"],
         job.job_key,
         job.next_chunk,
-        job.done,
+        job.processed,
         _encode(job.counts),
         job.rate,
-        job.touched_at,
+        job.updated_at,
         job.state.value,
         job.finished_at,
     )
 
 
-async def forget_sent(tx: Tx, before: datetime) -> None:
+async def delete_expired_files(tx: Tx, before: datetime) -> None:
     """Delete what was sent, of jobs that ended before then."""
-    await tx.execute(SQL["forget_sent"], before)
+    await tx.execute(SQL["delete_expired_files"], before)
 
 
-async def rename(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
+async def replace_customer(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
     """Put another customer in her place in the audiences of all jobs; answers how many had her. Lines stay."""
-    return await tx.value(SQL["rename"], org_id, customer, into)
+    return await tx.value(SQL["replace_customer"], org_id, customer, into)
 
 
 def _job(row: Row) -> Job:
@@ -257,18 +259,18 @@ def _job(row: Row) -> Job:
         created_by=row[11],
         started_at=row[12],
         finished_at=row[13],
-        touched_at=row[14],
-        upload=row[15],
-        form=_form(row[16]),
+        updated_at=row[14],
+        upload_attempt=row[15],
+        layout=_form(row[16]),
         lines=row[17],
         chunks=row[18],
-        is_sorted=row[19],
+        is_deduplicated=row[19],
         next_chunk=row[20],
-        done=row[21],
+        processed=row[21],
         counts=_counts(row[22]),
         rate=row[23],
-        failure=row[24],
-        has_files=row[25],
+        error=row[24],
+        files_retained=row[25],
     )
 
 
@@ -277,9 +279,9 @@ def _chunk(row: Row) -> StagedChunk:
         number=row[0],
         first_line=row[1],
         numbers=unpack_array_numbers(row[2]),
-        flaws=_flaws(row[3]),
-        sent=row[4],
-        repeats=row[5],
+        line_errors=_line_errors(row[3]),
+        raw_lines=row[4],
+        duplicates=row[5],
         is_decided=row[6],
         code=row[7],
         refusals=_refusals(row[8]) if row[8] is not None else [],

@@ -65,7 +65,7 @@ class Cycle(Struct, frozen=True, order=True):
     last_day: date
 
 
-class Check(Struct, frozen=True, kw_only=True):
+class LimitCheck(Struct, frozen=True, kw_only=True):
     """A limit, and the window of it that an event falls into."""
 
     limit: Limit
@@ -75,7 +75,7 @@ class Check(Struct, frozen=True, kw_only=True):
     """Of a cycle the first instant after it; of a rolling window the event itself, which is its last."""
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class LimitUsage(Struct, frozen=True, kw_only=True):
     """How much of a limit of the badge as a whole is used, in the window that an event falls into."""
 
     limit: Limit
@@ -92,10 +92,10 @@ class Span(Struct, frozen=True, array_like=True):
     closes: datetime
 
 
-class Piece(Struct, frozen=True, array_like=True):
+class TimeRange(Struct, frozen=True, array_like=True):
     """A part of a window that the tally can add up."""
 
-    grain_s: int
+    bucket_s: int
     """3600: whole hours; 0: instants."""
     opens: datetime
     closes: datetime

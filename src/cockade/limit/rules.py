@@ -14,18 +14,18 @@ from zoneinfo import ZoneInfo
 
 from cockade.badge.model import Constraint, ConstraintType, ExpiryUnit
 from cockade.badge.rules import add_months
-from cockade.errors import Exceeded
+from cockade.errors import ExceededLimit
 from cockade.ids import BadgeKey
 from cockade.limit.model import (
-    Check,
     Cycle,
     CycleStatus,
     FixedValue,
     FixedWindow,
     Limit,
-    Piece,
+    LimitCheck,
     RollingWindow,
     Span,
+    TimeRange,
 )
 
 MICROSECOND = timedelta(microseconds=1)
@@ -239,12 +239,12 @@ def _slack(window: RollingWindow) -> timedelta:
 # Deciding about one customer
 
 
-def checks_of(limits: Sequence[Limit], event_at: datetime, zone: ZoneInfo) -> list[Check]:
+def checks_of(limits: Sequence[Limit], event_at: datetime, zone: ZoneInfo) -> list[LimitCheck]:
     """The limits with the windows that an event at this instant falls into."""
     return [_check(limit, event_at, zone) for limit in limits]
 
 
-def _check(limit: Limit, event_at: datetime, zone: ZoneInfo) -> Check:
+def _check(limit: Limit, event_at: datetime, zone: ZoneInfo) -> LimitCheck:
     match limit:
         case FixedValue():
             opens, closes = EVER
@@ -252,10 +252,10 @@ def _check(limit: Limit, event_at: datetime, zone: ZoneInfo) -> Check:
             opens, closes = bounds(cycle_at(limit, event_at, zone), zone)
         case RollingWindow():
             opens, closes = window_before(limit, event_at, zone), event_at
-    return Check(limit=limit, opens=opens, closes=closes)
+    return LimitCheck(limit=limit, opens=opens, closes=closes)
 
 
-def reach(checks: Sequence[Check], zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+def lookback(checks: Sequence[LimitCheck], zone: ZoneInfo) -> tuple[datetime, datetime] | None:
     """From when until when (half open) counted events matter to the windows, and to when there is room again.
 
     None where there are no windows.
@@ -276,8 +276,12 @@ def reach(checks: Sequence[Check], zone: ZoneInfo) -> tuple[datetime, datetime] 
 
 
 def first_exceeded(
-    checks: Sequence[Check], total: int, counted: Sequence[datetime], zone: ZoneInfo, ends_at: datetime | None
-) -> Exceeded | None:
+    checks: Sequence[LimitCheck],
+    total: int,
+    counted: Sequence[datetime],
+    zone: ZoneInfo,
+    ends_at: datetime | None,
+) -> ExceededLimit | None:
     """The first limit that has no room for one more event of a customer.
 
     `total`: how many earned badges of hers count at all; `counted`: those within `reach`, by event date, ascending;
@@ -289,11 +293,11 @@ def first_exceeded(
             available_from = _available_from(check, counted, zone)
             if available_from is not None and ends_at is not None and available_from >= ends_at:
                 available_from = None
-            return Exceeded(check.limit.reference, check.limit.limit, used, available_from)
+            return ExceededLimit(check.limit.reference, check.limit.limit, used, available_from)
     return None
 
 
-def used_in(check: Check, total: int, counted: Sequence[datetime], zone: ZoneInfo) -> int:
+def used_in(check: LimitCheck, total: int, counted: Sequence[datetime], zone: ZoneInfo) -> int:
     """How many count in the fullest window that the event falls into; arguments as of `first_exceeded`."""
     limit = check.limit
     if isinstance(limit, FixedValue):
@@ -309,7 +313,7 @@ def used_in(check: Check, total: int, counted: Sequence[datetime], zone: ZoneInf
     return used
 
 
-def _available_from(check: Check, counted: Sequence[datetime], zone: ZoneInfo) -> datetime | None:
+def _available_from(check: LimitCheck, counted: Sequence[datetime], zone: ZoneInfo) -> datetime | None:
     limit = check.limit
     if isinstance(limit, FixedValue):
         return None
@@ -329,20 +333,20 @@ def _available_from(check: Check, counted: Sequence[datetime], zone: ZoneInfo) -
 # Adding up the tally
 
 
-def pieces_of(opens: datetime, closes: datetime) -> list[Piece]:
+def ranges_of(opens: datetime, closes: datetime) -> list[TimeRange]:
     """The half-open window `[opens, closes)` as whole hours and the instants of its two edges."""
     first_hour, last_hour = _hour_from(opens), _hour_of(closes)
     if first_hour >= last_hour:
-        return [Piece(0, opens, closes)]
+        return [TimeRange(0, opens, closes)]
     pieces = [
-        Piece(0, opens, first_hour),
-        Piece(3600, first_hour, last_hour),
-        Piece(0, last_hour, closes),
+        TimeRange(0, opens, first_hour),
+        TimeRange(3600, first_hour, last_hour),
+        TimeRange(0, last_hour, closes),
     ]
     return [piece for piece in pieces if piece.opens < piece.closes]
 
 
-def span_of(badge_key: BadgeKey, check: Check) -> Span:
+def span_of(badge_key: BadgeKey, check: LimitCheck) -> Span:
     """The window of a limit of the badge as a whole that the event of the check falls into."""
     return (
         span_upto(badge_key, check.opens, check.closes)

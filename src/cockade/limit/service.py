@@ -9,57 +9,57 @@ from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 from cockade.badge import store as badge_store
-from cockade.badge.model import Counts
+from cockade.badge.model import BadgeCounts
 from cockade.ids import BadgeKey
 from cockade.limit import rules, store
-from cockade.limit.model import Check, FixedValue, FixedWindow, RollingWindow, Span, Usage
+from cockade.limit.model import FixedValue, FixedWindow, LimitCheck, LimitUsage, RollingWindow, Span
 from cockade.storage.database import Tx
 
 
 async def badge_usage(
     tx: Tx,
     badge_key: BadgeKey,
-    checks: Sequence[Check],
+    checks: Sequence[LimitCheck],
     zone: ZoneInfo,
     *,
     asked: int,
     ends_at: datetime | None,
-) -> list[Usage]:
+) -> list[LimitUsage]:
     """How much of each limit is used in the fullest window that the event of the checks falls into.
 
     `asked`: so many are about to be earned at once; `ends_at`: the instant from which on the badge can no longer be
     earned. A fixed number of statements for each limit.
     """
-    usages: list[Usage] = []
+    usages: list[LimitUsage] = []
     for check in checks:
         match check.limit:
             case FixedValue():
-                counts = (await badge_store.counts(tx, [badge_key])).get(badge_key, Counts())
-                usage = Usage(limit=check.limit, used=counts.earned, available_from=None)
+                counts = (await badge_store.counts(tx, [badge_key])).get(badge_key, BadgeCounts())
+                usage = LimitUsage(limit=check.limit, used=counts.earned, available_from=None)
             case FixedWindow():
                 usage = await _cycle_usage(tx, badge_key, check.limit, check, zone)
             case RollingWindow():
                 usage = await _rolling_usage(tx, badge_key, check.limit, check, zone, asked)
         if usage.available_from is not None and ends_at is not None and usage.available_from >= ends_at:
-            usage = Usage(limit=usage.limit, used=usage.used, available_from=None)
+            usage = LimitUsage(limit=usage.limit, used=usage.used, available_from=None)
         usages.append(usage)
     return usages
 
 
 async def _cycle_usage(
-    tx: Tx, badge_key: BadgeKey, window: FixedWindow, check: Check, zone: ZoneInfo
-) -> Usage:
+    tx: Tx, badge_key: BadgeKey, window: FixedWindow, check: LimitCheck, zone: ZoneInfo
+) -> LimitUsage:
     opens, closes = rules.bounds(rules.next_cycle(window, rules.cycle_at(window, check.opens, zone)), zone)
     used, following = await store.sum_windows(
         tx, [rules.span_of(badge_key, check), Span(badge_key, opens, closes)]
     )
     has_room = following < window.limit
-    return Usage(limit=window, used=used, available_from=opens if has_room else closes)
+    return LimitUsage(limit=window, used=used, available_from=opens if has_room else closes)
 
 
 async def _rolling_usage(
-    tx: Tx, badge_key: BadgeKey, window: RollingWindow, check: Check, zone: ZoneInfo, asked: int
-) -> Usage:
+    tx: Tx, badge_key: BadgeKey, window: RollingWindow, check: LimitCheck, zone: ZoneInfo, asked: int
+) -> LimitUsage:
     """Of the window that ends at the event, and of those that end at a counted event after it and hold it."""
     event_at = check.closes
     latest = rules.window_after(window, event_at, zone) + rules.CLAMP
@@ -86,18 +86,18 @@ async def _rolling_usage(
         after_event += earned
         if opens_of[end] < event_at:
             used = max(used, in_all + in_edge(opens_of[end]) + after_event)
-    return Usage(
+    return LimitUsage(
         limit=window,
         used=used,
-        available_from=await _room_again(tx, badge_key, window, check, zone, used, asked),
+        available_from=await _available_from_range(tx, badge_key, window, check, zone, used, asked),
     )
 
 
-async def _room_again(
+async def _available_from_range(
     tx: Tx,
     badge_key: BadgeKey,
     window: RollingWindow,
-    check: Check,
+    check: LimitCheck,
     zone: ZoneInfo,
     used: int,
     asked: int,
@@ -111,7 +111,7 @@ async def _room_again(
 
 
 async def used_of_many(
-    tx: Tx, asked: Mapping[BadgeKey, Sequence[Check]], zone: ZoneInfo
+    tx: Tx, asked: Mapping[BadgeKey, Sequence[LimitCheck]], zone: ZoneInfo
 ) -> dict[BadgeKey, list[int]]:
     """How much of each limit of these badges is used, in the fullest window that the event of its check falls into.
 
@@ -127,7 +127,7 @@ async def used_of_many(
     for badge_key, checks in asked.items():
         for place, check in enumerate(checks):
             if isinstance(check.limit, FixedValue):
-                used[badge_key][place] = counts.get(badge_key, Counts()).earned
+                used[badge_key][place] = counts.get(badge_key, BadgeCounts()).earned
                 continue
             spans.append(rules.span_of(badge_key, check))
             places.append((badge_key, place))
@@ -144,7 +144,7 @@ async def used_of_many(
 
 
 def _later_ranges(
-    asked: Mapping[BadgeKey, Sequence[Check]], zone: ZoneInfo
+    asked: Mapping[BadgeKey, Sequence[LimitCheck]], zone: ZoneInfo
 ) -> list[tuple[BadgeKey, datetime, datetime]]:
     """Of each badge with rolling windows, from when until when a counted event can end one that holds the check's."""
     ranges: list[tuple[BadgeKey, datetime, datetime]] = []

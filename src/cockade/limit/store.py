@@ -14,10 +14,10 @@ from cockade.storage.sql import load
 SQL = load(__package__)
 
 
-async def add(tx: Tx, earned: Mapping[tuple[BadgeKey, datetime], int]) -> None:
+async def add_counts(tx: Tx, earned: Mapping[tuple[BadgeKey, datetime], int]) -> None:
     """So many more (or fewer) of these badges at these instants. Only with the badges held exclusively."""
     await tx.execute(
-        SQL["add_to_tally"],
+        SQL["add_counts"],
         [badge_key for badge_key, _ in earned],
         [at for _, at in earned],
         list(earned.values()),
@@ -29,9 +29,9 @@ async def sum_windows(tx: Tx, spans: Sequence[Span]) -> list[int]:
     if not spans:
         return []
     pieces = [
-        (place, span.badge_key, piece.grain_s, piece.opens, piece.closes)
+        (place, span.badge_key, piece.bucket_s, piece.opens, piece.closes)
         for place, span in enumerate(spans)
-        for piece in rules.pieces_of(span.opens, span.closes)
+        for piece in rules.ranges_of(span.opens, span.closes)
     ]
     columns = [list(column) for column in zip(*pieces, strict=True)]
     sums: dict[int, int] = {row[0]: row[1] for row in await tx.rows(SQL["sum_windows"], *columns)}
@@ -61,12 +61,12 @@ async def find_nth(
     return await tx.value(SQL["find_nth"], badge_key, after, until, number)
 
 
-async def build(tx: Tx, badge_key: BadgeKey) -> None:
+async def rebuild(tx: Tx, badge_key: BadgeKey) -> None:
     """Add up the ledger of a badge that gets its first limit as a whole."""
     await clear(tx, badge_key)
-    await tx.execute(SQL["build_tally"], badge_key)
+    await tx.execute(SQL["rebuild"], badge_key)
 
 
 async def clear(tx: Tx, badge_key: BadgeKey) -> None:
     """Forget the tally of a badge that has no limit as a whole any longer."""
-    await tx.execute(SQL["clear_tally"], badge_key)
+    await tx.execute(SQL["clear"], badge_key)

@@ -7,11 +7,8 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from cockade.errors import Exceeded, Fault
+from cockade.errors import ExceededLimit, FieldError
 from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
-
-REQUEST_ID_CHARS_MAX = 255
-"""The longest request id."""
 
 
 class OwnerType(StrEnum):
@@ -40,17 +37,6 @@ class RequestKind(StrEnum):
     """A job, whose audience came as a file."""
 
 
-WHOLE = -1
-"""In the place of a part's number: the job as a whole."""
-
-
-class Ledger(StrEnum):
-    """Where an entry stands that was revoked."""
-
-    EARNED_BADGE = "earned_badge"
-    ENROLMENT = "enrolment"
-
-
 class EarnedStatus(StrEnum):
     """An instant against the validity `[valid_from, valid_until)` of an earned badge."""
 
@@ -62,7 +48,7 @@ class EarnedStatus(StrEnum):
     """Its validity has ended."""
 
 
-class RefusalReason(IntEnum):
+class FailureReason(IntEnum):
     """Why one customer was refused, by the contract's code, in order of precedence: the first that applies is told."""
 
     NOT_ENROLLED = 811
@@ -75,7 +61,7 @@ class RefusalReason(IntEnum):
     """One of the limits of the badge as a whole."""
 
 
-class BulkCommand(Struct, frozen=True, kw_only=True):
+class IssueCommand(Struct, frozen=True, kw_only=True):
     """One call that issues a badge to many customers, or enrols them in it."""
 
     request_id: str
@@ -91,17 +77,17 @@ class BulkCommand(Struct, frozen=True, kw_only=True):
     """Whether it was carried out before and is only to be answered again, from its outcome."""
 
 
-class Refusal(Struct, frozen=True, array_like=True, gc=False):
+class CustomerFailure(Struct, frozen=True, array_like=True, gc=False):
     """Why the customer at one place of the audience did not earn."""
 
     line: int
     """Her place in the audience, from 0."""
-    reason: RefusalReason
-    standing_id: str | None = None
+    reason: FailureReason
+    conflicting_id: str | None = None
     """On ALREADY_HELD the earned badge (or enrolment) that stands in the way: the one whose validity ends last."""
-    standing_status: EarnedStatus | None = None
+    conflicting_status: EarnedStatus | None = None
     """What that earned badge was when it was decided."""
-    exceeded: Exceeded | None = None
+    exceeded: ExceededLimit | None = None
     """On CUSTOMER_LIMIT and BADGE_LIMIT: which."""
 
 
@@ -117,11 +103,11 @@ class RequestOutcome(Struct, frozen=True, kw_only=True):
     reference_id: str
     event_at: datetime
     valid_until: datetime
-    decided_at: datetime
+    completed_at: datetime
     """The instant that statuses were judged by."""
-    audience: list[CustomerId]
+    customer_ids: list[CustomerId]
     """Distinct customers in the order sent."""
-    refusals: list[Refusal]
+    failures: list[CustomerFailure]
     """By line; whoever is not among them has earned."""
     enrolment_id: str | None = None
     """Of an EARN: the enrolment that it was earned through."""
@@ -129,12 +115,12 @@ class RequestOutcome(Struct, frozen=True, kw_only=True):
     """Whether it is what would have become of it: nothing was written, and the request key is none."""
 
 
-class RowRefusal(Struct, frozen=True, array_like=True):
+class RowFailure(Struct, frozen=True, array_like=True):
     """Why one row of an import was not taken."""
 
     line: int
     """Its place in the batch, from 0."""
-    faults: list[Fault]
+    field_errors: list[FieldError]
 
 
 class ImportOutcome(Struct, frozen=True, kw_only=True):
@@ -142,16 +128,16 @@ class ImportOutcome(Struct, frozen=True, kw_only=True):
 
     request_id: str
     request_key: RequestKey
-    decided_at: datetime
+    completed_at: datetime
     badge_keys: list[BadgeKey]
     badge_ids: list[BadgeId]
-    customers: list[CustomerId]
+    customer_ids: list[CustomerId]
     valid_untils: list[datetime]
-    refusals: list[RowRefusal]
+    failures: list[RowFailure]
     """By line."""
 
 
-class JobRequest(Struct, frozen=True, kw_only=True):
+class JobReference(Struct, frozen=True, kw_only=True):
     """A request whose outcome the job of the same key tells."""
 
     request_key: RequestKey

@@ -9,15 +9,14 @@ import msgspec
 
 from cockade.ids import BadgeId, BadgeKey, CustomerId, OrgId, RequestKey
 from cockade.request.model import (
+    CustomerFailure,
     ImportOutcome,
-    JobRequest,
-    Ledger,
+    JobReference,
     Outcome,
     OwnerType,
-    Refusal,
     RequestKind,
     RequestOutcome,
-    RowRefusal,
+    RowFailure,
 )
 from cockade.storage.database import Row, Tx
 from cockade.storage.sql import load
@@ -25,8 +24,8 @@ from cockade.storage.sql import load
 SQL = load(__package__)
 
 _encode = msgspec.json.Encoder().encode
-_refusals = msgspec.json.Decoder(list[Refusal]).decode
-_row_refusals = msgspec.json.Decoder(list[RowRefusal]).decode
+_refusals = msgspec.json.Decoder(list[CustomerFailure]).decode
+_row_refusals = msgspec.json.Decoder(list[RowFailure]).decode
 
 
 async def begin(
@@ -51,20 +50,20 @@ async def begin_many(
     return [keys.get((org_id, request_id)) for org_id, request_id, _ in asked]
 
 
-async def forget_many(tx: Tx, asked: Sequence[tuple[OrgId, str]]) -> None:
+async def release_many(tx: Tx, asked: Sequence[tuple[OrgId, str]]) -> None:
     """Give these ids back, which `begin_many` took in this transaction."""
     await tx.execute(
-        SQL["forget_requests"],
+        SQL["release_requests"],
         [org_id for org_id, _ in asked],
         [request_id for _, request_id in asked],
     )
 
 
-async def decide_many(tx: Tx, decided: Sequence[tuple[OrgId, RequestOutcome]], now: datetime) -> None:
+async def complete_many(tx: Tx, decided: Sequence[tuple[OrgId, RequestOutcome]], now: datetime) -> None:
     """As decide, for many at once that `begin_many` began, in which everybody has earned."""
     outcomes = [outcome for _, outcome in decided]
     await tx.execute(
-        SQL["decide_requests"],
+        SQL["complete_requests"],
         now,
         [org_id for org_id, _ in decided],
         [outcome.request_id for outcome in outcomes],
@@ -73,46 +72,46 @@ async def decide_many(tx: Tx, decided: Sequence[tuple[OrgId, RequestOutcome]], n
         [outcome.reference_id for outcome in outcomes],
         [outcome.event_at for outcome in outcomes],
         [outcome.valid_until for outcome in outcomes],
-        [f"{{{','.join(map(str, outcome.audience))}}}" for outcome in outcomes],
+        [f"{{{','.join(map(str, outcome.customer_ids))}}}" for outcome in outcomes],
         [outcome.request_key for outcome in outcomes],
     )
 
 
-async def decide(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
+async def complete(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
     """Store the outcome of the request that `begin` began, and that it is to be told."""
     match outcome:
         case RequestOutcome():
             await tx.execute(
-                SQL["decide_request"],
+                SQL["complete_request"],
                 org_id,
                 outcome.request_id,
-                outcome.decided_at,
+                outcome.completed_at,
                 outcome.badge_key,
                 outcome.owner_type.value,
                 outcome.reference_id,
                 outcome.event_at,
                 outcome.valid_until,
-                outcome.audience,
-                _encode(outcome.refusals),
+                outcome.customer_ids,
+                _encode(outcome.failures),
                 outcome.enrolment_id,
                 outcome.request_key,
             )
         case ImportOutcome():
             await tx.execute(
-                SQL["decide_import"],
+                SQL["complete_import"],
                 org_id,
                 outcome.request_id,
-                outcome.decided_at,
+                outcome.completed_at,
                 OwnerType.HISTORICAL_IMPORT.value,
                 outcome.badge_keys,
-                outcome.customers,
+                outcome.customer_ids,
                 outcome.valid_untils,
-                _encode(outcome.refusals),
+                _encode(outcome.failures),
                 outcome.request_key,
             )
 
 
-async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | JobRequest | None:
+async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | JobReference | None:
     """What the request did, or None where the id was never used or its request was refused as a whole."""
     row = await tx.row(SQL["find_request"], org_id, request_id)
     return None if row is None else await _read_outcome(tx, row)
@@ -120,7 +119,7 @@ async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | JobRequest |
 
 async def find_by_keys(
     tx: Tx, org_id: OrgId, request_keys: Sequence[RequestKey]
-) -> list[Outcome | JobRequest]:
+) -> list[Outcome | JobReference]:
     """As find, of several, by the keys that the ledger knows requests by."""
     return [
         await _read_outcome(tx, row)
@@ -128,10 +127,10 @@ async def find_by_keys(
     ]
 
 
-async def _read_outcome(tx: Tx, row: Row) -> Outcome | JobRequest:
+async def _read_outcome(tx: Tx, row: Row) -> Outcome | JobReference:
     kind = RequestKind(row[2])
     if kind is RequestKind.JOB:
-        return JobRequest(request_key=RequestKey(row[1]))
+        return JobReference(request_key=RequestKey(row[1]))
     return await _import_outcome(tx, row) if kind is RequestKind.IMPORT else _outcome(kind, row)
 
 
@@ -151,9 +150,9 @@ def _outcome(kind: RequestKind, row: Row) -> RequestOutcome:
         reference_id=row[6],
         event_at=row[7],
         valid_until=row[8],
-        decided_at=row[9],
-        audience=row[10],
-        refusals=_refusals(row[11]),
+        completed_at=row[9],
+        customer_ids=row[10],
+        failures=_refusals(row[11]),
         enrolment_id=row[12],
     )
 
@@ -165,12 +164,12 @@ async def _import_outcome(tx: Tx, row: Row) -> ImportOutcome:
     return ImportOutcome(
         request_id=row[0],
         request_key=RequestKey(row[1]),
-        decided_at=row[9],
+        completed_at=row[9],
         badge_keys=badge_keys,
         badge_ids=[ids.get(key, BadgeId("")) for key in badge_keys],
-        customers=row[10],
+        customer_ids=row[10],
         valid_untils=row[14],
-        refusals=_row_refusals(row[11]),
+        failures=_row_refusals(row[11]),
     )
 
 
@@ -179,72 +178,9 @@ async def list_customers(tx: Tx, org_id: OrgId, request_id: str, lines: range) -
     return await tx.value(SQL["list_customers"], org_id, request_id, lines.start + 1, lines.stop)
 
 
-async def rename(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
+async def replace_customer(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
     """Put another customer in her place in all audiences of the org; answers how many had her. Lines stay.
 
     So too in what is told of revocations.
     """
-    return await tx.value(SQL["rename"], org_id, customer, into)
-
-
-async def tell_part(
-    tx: Tx,
-    org_id: OrgId,
-    request_key: RequestKey,
-    part: int,
-    now: datetime,
-    valid_until: datetime | None = None,
-) -> None:
-    """Say, in the transaction that decides it, which part of a job was: the number of a chunk, or WHOLE.
-
-    With the end of what it issued.
-    """
-    await tx.execute(SQL["tell_part"], org_id, now, request_key, part, valid_until)
-
-
-async def tell_revoked(
-    tx: Tx,
-    org_id: OrgId,
-    ledger: Ledger,
-    badge_key: BadgeKey,
-    revoked: Sequence[tuple[CustomerId, RequestKey, int]],
-    now: datetime,
-) -> None:
-    """Say, in the transaction that revokes, whose entries of one badge these were: customer, request key and line.
-
-    It is the last that the transaction does but for the audit trail: its place in the feed depends on that.
-    """
-    await tx.execute(
-        SQL["tell_revoked"],
-        org_id,
-        now,
-        int(now.timestamp()),
-        badge_key,
-        ledger.value,
-        [customer for customer, _, _ in revoked],
-        [request_key for _, request_key, _ in revoked],
-        [line for _, _, line in revoked],
-    )
-
-
-async def try_lock_outbox(tx: Tx) -> bool:
-    """Be the only one who gives positions, if nobody else is."""
-    return await tx.value(SQL["try_lock_outbox"])
-
-
-async def place(tx: Tx, rows_max: int) -> int:
-    """Give positions to so many of those that have none, and note when what they issued ends; answers how many got one."""
-    return await tx.value(SQL["place"], rows_max)
-
-
-async def tell_ended(tx: Tx, until: datetime, now: datetime, rows_max: int) -> int:
-    """Say what has ended by then, of so many requests and parts of jobs at most; answers of how many.
-
-    Only whoever gives positions does this.
-    """
-    return await tx.value(SQL["tell_ended"], until, now, rows_max, int(now.timestamp()))
-
-
-async def forget_told(tx: Tx, before: datetime, rows_max: int) -> int:
-    """Delete what happened before then from the outbox, so many rows of each org; answers how many."""
-    return await tx.value(SQL["forget_outbox"], before, rows_max)
+    return await tx.value(SQL["replace_customer"], org_id, customer, into)

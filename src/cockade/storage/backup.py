@@ -50,7 +50,7 @@ _BEGUN = re.compile(r'dumping contents of table "(?:\w+\.)?(\w+)"|launching item
 _FINISHED = re.compile(r"(?:processing|finished) item \d+")
 
 
-class Step(Struct, frozen=True):
+class ProgressStep(Struct, frozen=True):
     """How far it is, for those who watch."""
 
     doing: str
@@ -60,7 +60,7 @@ class Step(Struct, frozen=True):
     total: int
 
 
-Tell = Callable[[Step], None]
+ReportProgress = Callable[[ProgressStep], None]
 
 
 class Backup(Struct, frozen=True):
@@ -83,7 +83,7 @@ class Restored(Struct, frozen=True):
     """Where the database is that was here before."""
 
 
-def back_up(data_dir: Path, file: Path, *, force: bool, tell: Tell) -> Backup:
+def back_up(data_dir: Path, file: Path, *, force: bool, tell: ReportProgress) -> Backup:
     """Write the embedded database to `file`, while it is in use or not, and read it once to see that it is whole.
 
     Raises SetupError where there is nothing to back up, where `file` exists and `force` is not set, or where it cannot
@@ -98,15 +98,15 @@ def back_up(data_dir: Path, file: Path, *, force: bool, tell: Tell) -> Backup:
         tables, last_migration = asyncio.run(_schema(url))
         _run(
             [*PG_DUMP, f"--lock-wait-timeout={LOCK_WAIT_S_MAX}s", f"--file={fresh}", f"--dbname={url}"],
-            lambda begun, _: tell(Step(begun[-1], len(begun) - 1, tables)),
+            lambda begun, _: tell(ProgressStep(begun[-1], len(begun) - 1, tables)),
         )
-        tell(Step("reading it again", tables, tables))
+        tell(ProgressStep("reading it again", tables, tables))
         _require_readable(fresh)
         size_bytes = fresh.stat().st_size
     return Backup(file, size_bytes, tables, last_migration)
 
 
-def restore(data_dir: Path, file: Path, now: datetime, *, force: bool, tell: Tell) -> Restored:
+def restore(data_dir: Path, file: Path, now: datetime, *, force: bool, tell: ReportProgress) -> Restored:
     """Make the embedded database from `file`. One that is there already is kept, beside it, if `force` is set.
 
     Raises SetupError where a service is running, where there is a database and `force` is not set, or where `file` is
@@ -132,17 +132,19 @@ def restore(data_dir: Path, file: Path, now: datetime, *, force: bool, tell: Tel
     return Restored(rows, pending, replaced)
 
 
-def _fill(server: EmbeddedServer, file: Path, items: int, tell: Tell) -> tuple[dict[str, int], list[str]]:
+def _fill(
+    server: EmbeddedServer, file: Path, items: int, tell: ReportProgress
+) -> tuple[dict[str, int], list[str]]:
     """A new cluster with all that is in the file; the rows by table, and the migrations that it lacks."""
-    tell(Step("starting", 0, items))
+    tell(ProgressStep("starting", 0, items))
     try:
         server.start()
         jobs = min(RESTORE_JOBS_MAX, os.cpu_count() or 1)
         _run(
             [*PG_RESTORE, f"--jobs={jobs}", f"--dbname={server.url}", str(file)],
-            lambda begun, finished: tell(Step(begun[-1], min(finished, items), items)),
+            lambda begun, finished: tell(ProgressStep(begun[-1], min(finished, items), items)),
         )
-        tell(Step("gathering statistics", items, items))
+        tell(ProgressStep("gathering statistics", items, items))
         return asyncio.run(_finish(server.url))
     finally:
         server.stop()

@@ -21,11 +21,11 @@ from asyncpg.pool import PoolConnectionProxy
 
 from cockade import metrics
 from cockade.config import Config
-from cockade.errors import Busy, OutcomeUnknown, SetupError, Unavailable
+from cockade.errors import OutcomeUnknown, ServiceBusy, SetupError, Unavailable
 from cockade.storage.connection import Connection
+from cockade.storage.copy_format import INT8_ARRAY_OID, Column, pack_array, pack_rows, unpack_array
 from cockade.storage.migrate import require_migrated
-from cockade.storage.packing import INT8_ARRAY_OID, Column, pack_array, pack_rows, unpack_array
-from cockade.worker import Handler
+from cockade.worker import TaskHandler
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -78,15 +78,15 @@ WAITED = (pg.LockNotAvailableError, pg.TooManyConnectionsError)
 REFUSED = (pg.InvalidCatalogNameError, pg.InvalidAuthorizationSpecificationError)
 
 
-class _Budget:
+class _TimeBudget:
     """The time that a call may still spend on the database."""
 
     def __init__(self, left_s: float) -> None:
         self.left_s = left_s
 
 
-_budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
-_whole: ContextVar[_Whole | None] = ContextVar("whole", default=None)
+_time_budget: ContextVar[_TimeBudget | None] = ContextVar("budget", default=None)
+_nested: ContextVar[_NestedTransactions | None] = ContextVar("whole", default=None)
 
 
 class Tx:
@@ -113,7 +113,7 @@ class Tx:
 
     async def copy_columns(self, table: str, columns: Sequence[Column], count: int) -> None:
         """Binary COPY of `count` rows into `table`. Raises DuplicateRow where a unique key exists already."""
-        with _duplicates_told():
+        with _translate_duplicates():
             await self._connection.copy_to_table(
                 table,
                 source=pack_rows(columns, count),  # pyright: ignore[reportArgumentType] any buffer will do
@@ -123,17 +123,17 @@ class Tx:
 
     async def copy_records(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """As copy_columns, of rows that have too little in common to be packed by columns."""
-        with _duplicates_told():
+        with _translate_duplicates():
             await self._connection.copy_records_to_table(table, records=rows, columns=list(columns))
 
-    async def put_task(self, task: str, number: int) -> None:
+    async def enqueue(self, task: str, number: int) -> None:
         """Have background work done once this has committed, see `cockade.storage.queue`."""
         from cockade.storage import queue  # here, for importing its library takes a third of a second
 
-        await queue.put(self._connection, task, number)
+        await queue.enqueue(self._connection, task, number)
 
 
-class _Whole:
+class _NestedTransactions:
     """A transaction that others are parts of, one after the other: each can be undone alone, none is kept alone."""
 
     def __init__(self, connection: Connection) -> None:
@@ -141,23 +141,23 @@ class _Whole:
         self.lost: Exception | None = None
         """Why nothing of it can be kept."""
 
-    async def run_part(self, body: Body[T]) -> T:
+    async def run_nested(self, body: Body[T]) -> T:
         """As Database.transaction. Raises Unavailable where all is lost; the whole then runs again, or fails."""
-        with self._losing():
+        with self._detect_loss():
             await self._connection.execute("SAVEPOINT part")
         try:
-            with self._losing():
+            with self._detect_loss():
                 result = await body(Tx(self._connection))
                 await self._connection.execute("RELEASE SAVEPOINT part")
         except Exception:
             if self.lost is None:
-                with self._losing():
+                with self._detect_loss():
                     await self._connection.execute("ROLLBACK TO SAVEPOINT part")
             raise
         return result
 
     @contextmanager
-    def _losing(self) -> Generator[None]:
+    def _detect_loss(self) -> Generator[None]:
         """Note what undoes the whole, not only a part of it."""
         try:
             yield
@@ -169,7 +169,7 @@ class _Whole:
 
 
 @contextmanager
-def _duplicates_told() -> Generator[None]:
+def _translate_duplicates() -> Generator[None]:
     try:
         yield
     except pg.UniqueViolationError as error:
@@ -204,15 +204,15 @@ class Database:
             command_timeout=self._config.statement_timeout_s + 5,
             server_settings=session_settings(self._config),
             init=_prepare_connection,
-            reset=_nothing_to_reset,
+            reset=_skip_reset,
         )
         metrics.pool_size.inc(self._config.pool_size)
 
-    async def work(self, handlers: Mapping[str, Handler], stop: asyncio.Event) -> None:
+    async def run_tasks(self, handlers: Mapping[str, TaskHandler], stop: asyncio.Event) -> None:
         """Do the tasks of the queue, see `cockade.storage.queue.work`."""
         from cockade.storage import queue  # as above
 
-        await queue.work(self._url, handlers, stop)
+        await queue.run_tasks(self._url, handlers, stop)
 
     async def close(self) -> None:
         """Close every connection, waiting for those in use, though not for a database that says nothing."""
@@ -234,20 +234,20 @@ class Database:
                 async with asyncio.timeout_at(deadline):
                     await require_migrated(connection)
             except (*CONNECTION_LOST, *BUSY) as error:
-                _hang_up(connection)
+                _terminate(connection)
                 raise Unavailable from error
 
     @contextmanager
-    def one_call(self) -> Generator[None]:
+    def request_time_budget(self) -> Generator[None]:
         """All transactions within the block belong to one call and share its time."""
-        token = _budget.set(_Budget(self._config.call_s_max))
+        token = _time_budget.set(_TimeBudget(self._config.request_timeout_s))
         try:
             yield
         finally:
-            _budget.reset(token)
+            _time_budget.reset(token)
 
     async def transaction(
-        self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None, only_reads: bool = False
+        self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None, read_only: bool = False
     ) -> T:
         """Run `body` in a transaction of its own and commit.
 
@@ -257,28 +257,28 @@ class Database:
         Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered), at the latest
         when the call's time is up, whether or not the database says anything.
         """
-        if (whole := _whole.get()) is not None:
-            return await whole.run_part(body)
-        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if only_reads else "BEGIN"
+        if (whole := _nested.get()) is not None:
+            return await whole.run_nested(body)
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if read_only else "BEGIN"
         if lock_timeout_ms is not None:
             begin += f"; SET LOCAL lock_timeout = {lock_timeout_ms}"
-        with self.spending() as left_s:
-            return await self._attempt_often(name, body, begin, _now_s() + left_s - ROLLBACK_TIMEOUT_S)
+        with self.time_budget() as left_s:
+            return await self._retry(name, body, begin, _now_s() + left_s - ROLLBACK_TIMEOUT_S)
 
     @property
-    def is_whole(self) -> bool:
+    def in_nested(self) -> bool:
         """Whether we are within `together`, so that what others would do in our place is no part of it."""
-        return _whole.get() is not None
+        return _nested.get() is not None
 
-    async def together(self, name: str, body: Body[T]) -> T:
+    async def savepoints(self, name: str, body: Body[T]) -> T:
         """Run `body` in a transaction of which all those that it opens are parts: all of them are kept, or none.
 
         As transaction otherwise, and so it may run several times, with everything in it.
         """
 
         async def body_and_parts(tx: Tx) -> T:
-            whole = _Whole(tx._connection)  # pyright: ignore[reportPrivateUsage]
-            token = _whole.set(whole)
+            whole = _NestedTransactions(tx._connection)  # pyright: ignore[reportPrivateUsage]
+            token = _nested.set(whole)
             try:
                 result = await body(tx)
             except Exception as error:
@@ -286,7 +286,7 @@ class Database:
                     raise
                 raise whole.lost from error
             finally:
-                _whole.reset(token)
+                _nested.reset(token)
             if whole.lost is not None:
                 raise whole.lost
             return result
@@ -294,22 +294,22 @@ class Database:
         return await self.transaction(name, body_and_parts)
 
     @contextmanager
-    def spending(self) -> Generator[float]:
+    def time_budget(self) -> Generator[float]:
         """The block takes of the call's time, of which it is told what is left in seconds."""
-        budget, started_s = _budget.get() or _Budget(self._config.call_s_max), _now_s()
+        budget, started_s = _time_budget.get() or _TimeBudget(self._config.request_timeout_s), _now_s()
         try:
             yield budget.left_s
         finally:
             budget.left_s -= _now_s() - started_s
 
-    async def _attempt_often(self, name: str, body: Body[T], begin: str, deadline: float) -> T:
+    async def _retry(self, name: str, body: Body[T], begin: str, deadline: float) -> T:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 return await self._attempt(name, body, begin, deadline)
             except OutcomeUnknown:
                 raise
             except BUSY as error:  # first, because a TimeoutError is an OSError too
-                raise (Busy if isinstance(error, WAITED) else Unavailable) from error
+                raise (ServiceBusy if isinstance(error, WAITED) else Unavailable) from error
             except (*ROLLED_BACK, *CONNECTION_LOST) as error:
                 if isinstance(error, ValueError):  # asyncpg's word for a value of ours that it cannot send
                     raise
@@ -347,7 +347,7 @@ class Database:
     async def _acquire(
         self, pool: asyncpg.Pool[asyncpg.Record], deadline: float
     ) -> PoolConnectionProxy[asyncpg.Record]:
-        wait_s = min(self._config.pool_wait_s_max, max(0.0, deadline - _now_s()))
+        wait_s = min(self._config.pool_timeout_s, max(0.0, deadline - _now_s()))
         self._users += 1
         has_to_wait = self._users > self._config.pool_size
         waiting = metrics.pool_waiting.track_inprogress() if has_to_wait else nullcontext()
@@ -357,7 +357,7 @@ class Database:
         except BaseException as error:
             self._users -= 1
             if isinstance(error, TimeoutError):
-                raise Busy from error
+                raise ServiceBusy from error
             if isinstance(error, (*CONNECTION_LOST, *BUSY, *REFUSED)):
                 raise Unavailable from error
             raise
@@ -394,10 +394,10 @@ async def _commit(connection: Connection, deadline: float) -> None:
     except ROLLED_BACK:
         raise
     except asyncio.CancelledError:
-        _hang_up(connection)
+        _terminate(connection)
         raise
     except (*CONNECTION_LOST, *BUSY) as error:
-        _hang_up(connection)
+        _terminate(connection)
         raise OutcomeUnknown from error
 
 
@@ -407,16 +407,16 @@ async def _roll_back(connection: Connection) -> None:
             return
         await connection.execute("ROLLBACK", timeout=ROLLBACK_TIMEOUT_S)
         return
-    _hang_up(connection)
+    _terminate(connection)
 
 
-def _hang_up(connection: Connection) -> None:
+def _terminate(connection: Connection) -> None:
     """Close at once. A connection that broke has left the pool already and refuses even this."""
     with suppress(pg.InterfaceError):
         connection.terminate()
 
 
-async def _nothing_to_reset(_: Connection) -> None:
+async def _skip_reset(_: Connection) -> None:
     """All that we set is local to a transaction: the round trip of a reset is saved."""
 
 

@@ -27,7 +27,7 @@ import psutil
 import structlog
 
 from cockade.errors import SetupError
-from cockade.storage import postmaster
+from cockade.storage import exec_postgres as postmaster
 
 log = structlog.get_logger()
 

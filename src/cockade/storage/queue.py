@@ -24,7 +24,7 @@ from pgqueuer.queries import Queries
 
 from cockade.errors import Unavailable
 from cockade.storage.connection import Connection
-from cockade.worker import Handler, Unfinished
+from cockade.worker import TaskHandler, TaskInterrupted
 
 if TYPE_CHECKING:
     from pgqueuer.models import Job
@@ -63,12 +63,12 @@ def queries(connection: Connection) -> Queries:
     )
 
 
-async def put(connection: Connection, task: str, number: int) -> None:
+async def enqueue(connection: Connection, task: str, number: int) -> None:
     """Put a task into the queue; within a transaction it is there when that commits."""
     await queries(connection).enqueue(task, str(number).encode())
 
 
-async def work(url: str, handlers: Mapping[str, Handler], stop: asyncio.Event) -> None:
+async def run_tasks(url: str, handlers: Mapping[str, TaskHandler], stop: asyncio.Event) -> None:
     """Do the tasks of the queue, each by the handler of its word, until `stop` is set.
 
     Raises Unavailable where the connection is lost; handlers have then been stopped, and tasks go to whoever comes next.
@@ -95,11 +95,11 @@ async def work(url: str, handlers: Mapping[str, Handler], stop: asyncio.Event) -
         connection.terminate()
 
 
-def _carrying_out(handler: Handler, ending: asyncio.Event) -> Callable[[Job], Awaitable[None]]:
+def _carrying_out(handler: TaskHandler, ending: asyncio.Event) -> Callable[[Job], Awaitable[None]]:
     async def carry_out(job: Job) -> None:
         try:
             await handler(int(job.payload or b""), ending)
-        except Unfinished:
+        except TaskInterrupted:
             raise RetryRequested from None
 
     return carry_out

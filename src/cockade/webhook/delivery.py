@@ -23,13 +23,13 @@ from cockade.audit.store import record
 from cockade.clock import Clock
 from cockade.config import Config, read_networks
 from cockade.errors import Unavailable
-from cockade.event.model import Entry, Page, Wanted
+from cockade.event.model import EventFilter, FeedEntry, FeedPage
 from cockade.event.service import EventService
 from cockade.storage.database import Database, Tx
 from cockade.webhook import rules, store
-from cockade.webhook.model import Attempt, Claimed, Progress, Verdict
-from cockade.webhook.sending import Sender
-from cockade.worker import pause
+from cockade.webhook.model import DeliveryAttempt, DeliveryResult, LeasedWebhook, Progress
+from cockade.webhook.sender import WebhookClient
+from cockade.worker import sleep_or_stop
 
 POLL_S = 0.25
 """How often it is looked whether there is something to tell."""
@@ -42,7 +42,7 @@ LANES_AT_ONCE = 8
 ROUND_S_MAX = 5.0
 """After so long no further POST is begun in a round, so that it is recorded before the lease ends."""
 LEASE_SLACK_S = 5.0
-SWEEP_S = 60.0
+CLEANUP_INTERVAL_S = 60.0
 """How often what is old is deleted, and the backlog counted."""
 FORGOTTEN_AT_ONCE = 10_000
 GONE = "The receiver answered 410 Gone."
@@ -50,12 +50,12 @@ GONE = "The receiver answered 410 Gone."
 log = structlog.get_logger()
 
 
-class Round:
+class DeliveryBatch:
     """One round of deliveries to one webhook."""
 
     def __init__(self, delivered: frozenset[str]) -> None:
         self.delivered = set(delivered)
-        self.attempts: list[Attempt] = []
+        self.attempts: list[DeliveryAttempt] = []
         self.asked_s = 0.0
         """How long the receiver asks to be left alone."""
         self.is_over = False
@@ -63,41 +63,43 @@ class Round:
         self.is_gone = False
 
 
-class Delivery:
+class WebhookDelivery:
     """What gives events their places, and brings them to webhooks."""
 
     def __init__(self, database: Database, clock: Clock, events: EventService, settings: Config) -> None:
         self._database = database
         self._clock = clock
         self._events = events
-        self._networks = read_networks("webhook_networks", settings.webhook_networks)
+        self._networks = read_networks("webhook_allowed_networks", settings.webhook_allowed_networks)
         self._timeout_s = settings.webhook_timeout_s
-        self._give_up = timedelta(hours=settings.webhook_give_up_h)
-        self._log_kept = timedelta(days=settings.webhook_log_days)
+        self._abandon = timedelta(hours=settings.webhook_disable_after_h)
+        self._log_kept = timedelta(days=settings.webhook_log_retention_days)
         self._lease = secrets.token_hex(8)
         self._lease_time = timedelta(seconds=ROUND_S_MAX + self._timeout_s + LEASE_SLACK_S)
 
-    async def deliver_forever(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Until the event is set; then rounds that are under way end, and are recorded. Raises Unavailable, in a group."""
-        sender = Sender(self._networks, self._timeout_s)
+        sender = WebhookClient(self._networks, self._timeout_s)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._sweep_often(stop))
+                group.create_task(self._run_cleanup(stop))
                 await self._claim_often(group, sender, stop)
         finally:
             await sender.close()
 
-    async def _claim_often(self, group: asyncio.TaskGroup, sender: Sender, stop: asyncio.Event) -> None:
+    async def _claim_often(
+        self, group: asyncio.TaskGroup, sender: WebhookClient, stop: asyncio.Event
+    ) -> None:
         serving: set[asyncio.Task[None]] = set()
         while not stop.is_set():
-            await self._events.place()
+            await self._events.assign_positions()
             for claimed in await self._claim(WEBHOOKS_AT_ONCE - len(serving)):
                 task = group.create_task(self._serve(claimed, sender, stop))
                 serving.add(task)
                 task.add_done_callback(serving.discard)
-            await pause(stop, POLL_S)
+            await sleep_or_stop(stop, POLL_S)
 
-    async def _claim(self, count: int) -> list[Claimed]:
+    async def _claim(self, count: int) -> list[LeasedWebhook]:
         if count <= 0:
             return []
         now = self._clock()
@@ -106,31 +108,31 @@ class Delivery:
             lambda tx: store.claim(tx, self._lease, now, now + self._lease_time, count),
         )
 
-    async def _sweep_often(self, stop: asyncio.Event) -> None:
+    async def _run_cleanup(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self._sweep()
-            await pause(stop, SWEEP_S)
+            await self._cleanup()
+            await sleep_or_stop(stop, CLEANUP_INTERVAL_S)
 
-    async def _sweep(self) -> None:
+    async def _cleanup(self) -> None:
         """Delete what is old, and count what there is to do."""
-        await self._events.forget()
+        await self._events.delete_expired()
         before = self._clock() - self._log_kept
         while await self._database.transaction(
-            "webhook.forget_attempts", lambda tx: store.forget_attempts(tx, before, FORGOTTEN_AT_ONCE)
+            "webhook.delete_attempts", lambda tx: store.forget_attempts(tx, before, FORGOTTEN_AT_ONCE)
         ):
             pass
         backlog = await self._database.transaction("webhook.find_backlog", store.find_backlog)
         metrics.webhook_backlog.set(backlog.sources)
         metrics.webhooks_failing.set(backlog.failing)
 
-    async def _serve(self, claimed: Claimed, sender: Sender, stop: asyncio.Event) -> None:
+    async def _serve(self, claimed: LeasedWebhook, sender: WebhookClient, stop: asyncio.Event) -> None:
         """Rounds, until there is nothing left, or one fails, or another worker has it."""
-        wanted = Wanted(
+        wanted = EventFilter(
             frozenset(claimed.kinds), None if claimed.badge_ids is None else frozenset(claimed.badge_ids)
         )
         try:
             while not stop.is_set():
-                page = await self._events.read(claimed.org_id, claimed.place, PAGE, wanted)
+                page = await self._events.read(claimed.org_id, claimed.cursor, PAGE, wanted)
                 done = await self._carry_out(claimed, page, sender, stop)
                 progress = self._progress(claimed, page, done)
                 if not await self._record(claimed, progress, done.attempts):
@@ -139,12 +141,12 @@ class Delivery:
                     break
                 claimed = msgspec.structs.replace(
                     claimed,
-                    place=progress.place,
-                    ahead=frozenset(progress.ahead),
+                    cursor=progress.cursor,
+                    delivered_ahead=frozenset(progress.delivered_ahead),
                     failures=progress.failures,
                     failing_since=progress.failing_since,
                 )
-                if not page.has_more and not progress.ahead and progress.place == page.end:
+                if not page.has_more and not progress.delivered_ahead and progress.cursor == page.end:
                     break
             await self._database.transaction(
                 "webhook.release", lambda tx: store.release(tx, claimed, self._lease)
@@ -158,39 +160,43 @@ class Delivery:
                 "unexpected error", action="webhook.deliver", webhook=claimed.webhook_id, exc_info=error
             )
 
-    async def _carry_out(self, claimed: Claimed, page: Page, sender: Sender, stop: asyncio.Event) -> Round:
+    async def _carry_out(
+        self, claimed: LeasedWebhook, page: FeedPage, sender: WebhookClient, stop: asyncio.Event
+    ) -> DeliveryBatch:
         """Deliver what the page has, as far as the receiver takes it."""
-        done = Round(claimed.ahead)
+        done = DeliveryBatch(claimed.delivered_ahead)
         ends_s = asyncio.get_running_loop().time() + ROUND_S_MAX
 
-        async def deliver(entry: Entry) -> bool:
+        async def deliver(entry: FeedEntry) -> bool:
             if stop.is_set() or asyncio.get_running_loop().time() > ends_s:
                 done.is_over = True
             return not done.is_over and await self._deliver(claimed, entry, sender, done)
 
-        await _go_along(rules.lanes(page.entries, done.delivered), deliver)
-        await _go_along(rules.whole_lanes(page.entries, done.delivered), deliver)
+        await _go_along(rules.customer_queues(page.entries, done.delivered), deliver)
+        await _go_along(rules.complete_queues(page.entries, done.delivered), deliver)
         return done
 
-    async def _deliver(self, claimed: Claimed, entry: Entry, sender: Sender, done: Round) -> bool:
+    async def _deliver(
+        self, claimed: LeasedWebhook, entry: FeedEntry, sender: WebhookClient, done: DeliveryBatch
+    ) -> bool:
         """Whether the receiver has taken it."""
         event, now = entry.event, self._clock()
         signing = rules.signing_secrets(claimed.secrets, now)
         answer = await sender.post(claimed.url, event.id, msgspec.json.encode(event), signing, now)
-        meaning = rules.verdict(answer)
+        meaning = rules.delivery_result(answer)
         done.attempts.append(rules.attempt(answer, event.id, event.kind, now))
         metrics.count_delivery(meaning.value.lower())
-        if meaning is Verdict.DELIVERED:
+        if meaning is DeliveryResult.DELIVERED:
             done.delivered.add(event.id)
             return True
         asked_s = rules.retry_after_s(answer.retry_after, now)
         done.asked_s = max(done.asked_s, asked_s)
-        done.is_gone = done.is_gone or meaning is Verdict.GONE
+        done.is_gone = done.is_gone or meaning is DeliveryResult.GONE
         # Others of the round would only wait for the same.
         done.is_over = done.is_over or done.is_gone or answer.status is None or asked_s > 0
         return False
 
-    def _progress(self, claimed: Claimed, page: Page, done: Round) -> Progress:
+    def _progress(self, claimed: LeasedWebhook, page: FeedPage, done: DeliveryBatch) -> Progress:
         progress = rules.progress(
             claimed,
             page,
@@ -199,11 +205,13 @@ class Delivery:
             now=self._clock(),
             asked_s=done.asked_s,
             chance=random.random(),
-            give_up=self._give_up,
+            give_up=self._abandon,
         )
         return msgspec.structs.replace(progress, disabled_reason=GONE) if done.is_gone else progress
 
-    async def _record(self, claimed: Claimed, progress: Progress, attempts: list[Attempt]) -> bool:
+    async def _record(
+        self, claimed: LeasedWebhook, progress: Progress, attempts: list[DeliveryAttempt]
+    ) -> bool:
         """Whether the webhook was still ours."""
 
         async def body(tx: Tx) -> bool:
@@ -226,7 +234,7 @@ class Delivery:
         return is_ours
 
 
-async def _go_along(lanes: list[list[Entry]], deliver: Callable[[Entry], Awaitable[bool]]) -> None:
+async def _go_along(lanes: list[list[FeedEntry]], deliver: Callable[[FeedEntry], Awaitable[bool]]) -> None:
     """Several lanes at a time; in each one after the other, up to the first that is not taken."""
     waiting = iter(lanes)
 

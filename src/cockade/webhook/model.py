@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import UNSET, Struct, UnsetType
 
-from cockade.event.model import EventKind, Place
+from cockade.event.model import Cursor, EventKind
 from cockade.ids import BadgeId, OrgId, WebhookId
 
 WEBHOOKS_MAX = 100
@@ -25,7 +25,7 @@ class WebhookDraft(Struct, frozen=True, kw_only=True):
     kinds: list[EventKind]
     badge_ids: list[BadgeId] | None
     """None: events of all badges."""
-    after: Place | None
+    after: Cursor | None
     """Begin behind this place; None: with what happens from now on."""
 
 
@@ -38,7 +38,7 @@ class WebhookChange(Struct, frozen=True, kw_only=True):
     badge_ids: list[BadgeId] | UnsetType | None = UNSET
     is_active: bool | None = None
     """True also takes it up again where it was disabled."""
-    after: Place | None = None
+    after: Cursor | None = None
     """Go on behind this place, earlier or later than where it is."""
 
 
@@ -58,7 +58,7 @@ class Webhook(Struct, frozen=True, kw_only=True):
     is_active: bool
     disabled_reason: str | None
     """Why the worker disabled it."""
-    place: Place
+    cursor: Cursor
     """All up to here was delivered."""
     failing_since: datetime | None
     """Since when what comes next could not be delivered."""
@@ -76,7 +76,7 @@ class Secrets(Struct, frozen=True, kw_only=True):
     old_secret_until: datetime | None
 
 
-class Claimed(Struct, frozen=True, kw_only=True):
+class LeasedWebhook(Struct, frozen=True, kw_only=True):
     """A webhook that a worker has for itself until its lease ends."""
 
     org_id: OrgId
@@ -85,8 +85,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
     kinds: list[EventKind]
     badge_ids: list[BadgeId] | None
     secrets: Secrets
-    place: Place
-    ahead: frozenset[str]
+    cursor: Cursor
+    delivered_ahead: frozenset[str]
     """Events behind the place that have been delivered already."""
     failures: int
     """Rounds in a row in which nothing was delivered."""
@@ -96,8 +96,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
 class Progress(Struct, frozen=True, kw_only=True):
     """What a round of deliveries leaves behind."""
 
-    place: Place
-    ahead: list[str]
+    cursor: Cursor
+    delivered_ahead: list[str]
     failures: int
     failing_since: datetime | None
     retry_at: datetime | None
@@ -105,7 +105,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     disabled_reason: str | None = None
 
 
-class Verdict(StrEnum):
+class DeliveryResult(StrEnum):
     """What an answer means."""
 
     DELIVERED = "DELIVERED"
@@ -115,7 +115,7 @@ class Verdict(StrEnum):
     """410: nobody wants any more."""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class DeliveryResponse(Struct, frozen=True, kw_only=True):
     """What came of one POST."""
 
     status: int | None
@@ -126,7 +126,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     duration_ms: int
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class DeliveryAttempt(Struct, frozen=True, kw_only=True):
     """One line of the delivery log."""
 
     at: datetime
@@ -142,7 +142,7 @@ class LoggedAttempt(Struct, frozen=True, kw_only=True):
     """One line of the delivery log, as it stands there."""
 
     attempt_id: int
-    attempt: Attempt
+    attempt: DeliveryAttempt
 
 
 class Backlog(Struct, frozen=True, kw_only=True):

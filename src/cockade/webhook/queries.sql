@@ -7,7 +7,7 @@ select count(*) from webhook where org_id = $1;
 
 -- name: insert_webhook
 insert into webhook (
-    org_id, webhook_id, url, description, kinds, badge_ids, secret, is_active, position, line, ahead, failures,
+    org_id, webhook_id, url, description, kinds, badge_ids, secret, is_active, position, line, delivered_ahead, failures,
     created_at, created_by, updated_at, updated_by)
 values ($1, $2, $3, $4, $5, $6, $7, true, $8, $9, '{}', 0, $10, $11, $10, $11);
 
@@ -30,7 +30,7 @@ select webhook_id from webhook where org_id = $1 and webhook_id = $2 for no key 
 -- Begins anew in what it is waiting for: a lease and a pause end, and nothing counts as failed.
 update webhook
 set url = $3, description = $4, kinds = $5, badge_ids = $6, is_active = $7, disabled_reason = $8, position = $9, line = $10,
-    ahead = case when $11 then '{}' else ahead end, failures = 0, failing_since = null, retry_at = null,
+    delivered_ahead = case when $11 then '{}' else delivered_ahead end, failures = 0, failing_since = null, retry_at = null,
     lease = null, leased_until = null, updated_at = $12, updated_by = $13
 where org_id = $1 and webhook_id = $2;
 
@@ -44,9 +44,9 @@ returning webhook_id;
 select url, secret, old_secret, old_secret_until from webhook where org_id = $1 and webhook_id = $2;
 
 -- name: delete_webhook
-with gone as (delete from webhook where org_id = $1 and webhook_id = $2 returning webhook_id),
+with deleted as (delete from webhook where org_id = $1 and webhook_id = $2 returning webhook_id),
      log as (delete from webhook_attempt where org_id = $1 and webhook_id = $2)
-select webhook_id from gone;
+select webhook_id from deleted;
 
 -- name: claim
 -- So many webhooks that have something to do and that nobody has, those that wait the longest first; from then on they are
@@ -61,12 +61,12 @@ from (select org_id, webhook_id from webhook d
       for no key update skip locked) due
 where w.org_id = due.org_id and w.webhook_id = due.webhook_id
 returning w.org_id, w.webhook_id, w.url, w.kinds, w.badge_ids, w.secret, w.old_secret, w.old_secret_until, w.position,
-          w.line, w.ahead, w.failures, w.failing_since;
+          w.line, w.delivered_ahead, w.failures, w.failing_since;
 
 -- name: record_progress
 -- No row: the lease is somebody else's by now, or the webhook was changed; then nothing of the round counts.
 update webhook
-set position = $4, line = $5, ahead = $6, failures = $7, failing_since = $8, retry_at = $9,
+set position = $4, line = $5, delivered_ahead = $6, failures = $7, failing_since = $8, retry_at = $9,
     is_active = $10::text is null, disabled_reason = $10, leased_until = $11
 where org_id = $1 and webhook_id = $2 and lease = $3 and is_active
 returning webhook_id;
@@ -82,12 +82,12 @@ where org_id = $1 and webhook_id = $2 and ($3::bigint is null or attempt_id < $3
   and (not $4::boolean or error is not null)
 order by attempt_id desc limit $5;
 
--- name: forget_attempts
+-- name: delete_old_attempts
 with old as (select org_id, webhook_id, attempt_id from webhook_attempt where at < $1 order by at limit $2),
-     gone as (delete from webhook_attempt a using old
+     deleted as (delete from webhook_attempt a using old
               where a.org_id = old.org_id and a.webhook_id = old.webhook_id and a.attempt_id = old.attempt_id
               returning 1)
-select count(*) from gone;
+select count(*) from deleted;
 
 -- name: find_backlog
 -- Of all active webhooks, each row up to so many.

@@ -9,8 +9,16 @@ from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
-from cockade.event.model import Entry, EventKind, Page, Place
-from cockade.webhook.model import URL_CHARS_MAX, Answer, Attempt, Claimed, Progress, Secrets, Verdict
+from cockade.event.model import Cursor, EventKind, FeedEntry, FeedPage
+from cockade.webhook.model import (
+    URL_CHARS_MAX,
+    DeliveryAttempt,
+    DeliveryResponse,
+    DeliveryResult,
+    LeasedWebhook,
+    Progress,
+    Secrets,
+)
 
 BACKOFF_S = 0.5
 BACKOFF_S_MAX = 15 * 60.0
@@ -24,7 +32,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
-def url_fault(url: str, networks: Networks) -> str | None:
+def url_error(url: str, networks: Networks) -> str | None:
     """What is wrong with a URL that somebody wants events delivered to, as far as that can be seen without asking."""
     if len(url) > URL_CHARS_MAX or not _PRINTABLE.fullmatch(url):
         return f"A URL has at most {URL_CHARS_MAX} characters, all of them printable ASCII; write others in their encoded form."
@@ -71,25 +79,25 @@ def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else address)
 
 
-def verdict(answer: Answer) -> Verdict:
+def delivery_result(answer: DeliveryResponse) -> DeliveryResult:
     """What an answer means: any 2xx says that it was taken."""
     if answer.status is None:
-        return Verdict.FAILED
+        return DeliveryResult.FAILED
     if 200 <= answer.status < 300:
-        return Verdict.DELIVERED
-    return Verdict.GONE if answer.status == 410 else Verdict.FAILED
+        return DeliveryResult.DELIVERED
+    return DeliveryResult.GONE if answer.status == 410 else DeliveryResult.FAILED
 
 
-def error_of(answer: Answer) -> str | None:
+def error_of(answer: DeliveryResponse) -> str | None:
     """What the delivery log says of it; None: delivered."""
-    if verdict(answer) is Verdict.DELIVERED:
+    if delivery_result(answer) is DeliveryResult.DELIVERED:
         return None
     return answer.error or f"The receiver answered {answer.status}."
 
 
-def attempt(answer: Answer, event_id: str, kind: str, at: datetime) -> Attempt:
+def attempt(answer: DeliveryResponse, event_id: str, kind: str, at: datetime) -> DeliveryAttempt:
     """The line of the delivery log for this answer."""
-    return Attempt(
+    return DeliveryAttempt(
         at=at,
         event_id=event_id,
         kind=kind,
@@ -112,7 +120,7 @@ def retry_after_s(text: str | None, now: datetime) -> float:
         return 0.0
 
 
-def pause_s(failures: int, asked_s: float, chance: float) -> float:
+def retry_delay_s(failures: int, asked_s: float, chance: float) -> float:
     """How long to wait after so many rounds in a row in which nothing was delivered; `chance` is from [0, 1).
 
     Twice as long each time, and between half of that and the whole, so that many do not come back at the same moment.
@@ -128,9 +136,9 @@ def signing_secrets(secrets: Secrets, now: datetime) -> list[str]:
     return [secrets.secret] + ([secrets.old_secret] if is_kept and secrets.old_secret else [])
 
 
-def lanes(entries: Iterable[Entry], delivered: Set[str]) -> list[list[Entry]]:
+def customer_queues(entries: Iterable[FeedEntry], delivered: Set[str]) -> list[list[FeedEntry]]:
     """What is still to be delivered, by customer: lanes go side by side, and within a lane each waits for the one before."""
-    by_customer: dict[int, list[Entry]] = {}
+    by_customer: dict[int, list[FeedEntry]] = {}
     for entry in entries:
         if entry.event.id not in delivered and entry.event.kind is not EventKind.BATCH_COMPLETED:
             customer = getattr(entry.event.data, "customer_id", 0)
@@ -138,10 +146,10 @@ def lanes(entries: Iterable[Entry], delivered: Set[str]) -> list[list[Entry]]:
     return list(by_customer.values())
 
 
-def whole_lanes(entries: Sequence[Entry], delivered: Set[str]) -> list[list[Entry]]:
+def complete_queues(entries: Sequence[FeedEntry], delivered: Set[str]) -> list[list[FeedEntry]]:
     """The events of requests as a whole, of those whose customers' events have all been delivered."""
     waiting = {
-        entry.place.position
+        entry.cursor.position
         for entry in entries
         if entry.event.id not in delivered and entry.event.kind is not EventKind.BATCH_COMPLETED
     }
@@ -150,15 +158,15 @@ def whole_lanes(entries: Sequence[Entry], delivered: Set[str]) -> list[list[Entr
         for entry in entries
         if entry.event.kind is EventKind.BATCH_COMPLETED
         and entry.event.id not in delivered
-        and entry.place.position not in waiting
+        and entry.cursor.position not in waiting
     ]
 
 
 def progress(
-    claimed: Claimed,
-    page: Page,
+    claimed: LeasedWebhook,
+    page: FeedPage,
     delivered: Set[str],
-    attempts: Sequence[Attempt],
+    attempts: Sequence[DeliveryAttempt],
     *,
     now: datetime,
     asked_s: float,
@@ -166,13 +174,13 @@ def progress(
     give_up: timedelta,
 ) -> Progress:
     """Where the webhook is after a round; `delivered` are events of this page, in this round or before."""
-    place, ahead = _reached(claimed.place, page, delivered)
+    place, ahead = _reached(claimed.cursor, page, delivered)
     errors = [attempt.error for attempt in attempts if attempt.error is not None]
     if not errors:
-        return Progress(place=place, ahead=ahead, failures=0, failing_since=None, retry_at=None)
+        return Progress(cursor=place, delivered_ahead=ahead, failures=0, failing_since=None, retry_at=None)
     has_moved = len(errors) < len(attempts)
     # What waits at the head is the same as before, unless something before it was delivered.
-    is_stuck = place == claimed.place and claimed.failing_since is not None
+    is_stuck = place == claimed.cursor and claimed.failing_since is not None
     failing_since = claimed.failing_since if is_stuck and claimed.failing_since else now
     failures = 0 if has_moved else claimed.failures + 1
     reason = None
@@ -180,20 +188,20 @@ def progress(
         hours = round(give_up.total_seconds() / 3600)
         reason = f"What comes next could not be delivered for {hours} hours. {errors[-1]}"
     return Progress(
-        place=place,
-        ahead=ahead,
+        cursor=place,
+        delivered_ahead=ahead,
         failures=failures,
         failing_since=failing_since,
-        retry_at=now + timedelta(seconds=pause_s(failures, asked_s, chance)),
+        retry_at=now + timedelta(seconds=retry_delay_s(failures, asked_s, chance)),
         disabled_reason=reason,
     )
 
 
-def _reached(before: Place, page: Page, delivered: Set[str]) -> tuple[Place, list[str]]:
+def _reached(before: Cursor, page: FeedPage, delivered: Set[str]) -> tuple[Cursor, list[str]]:
     """Up to where all has been delivered, and which events behind that."""
     place = before
     for number, entry in enumerate(page.entries):
         if entry.event.id not in delivered:
             return place, [rest.event.id for rest in page.entries[number:] if rest.event.id in delivered]
-        place = entry.place
+        place = entry.cursor
     return page.end, []

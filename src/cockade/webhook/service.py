@@ -14,7 +14,7 @@ from cockade.audit.rules import changes
 from cockade.audit.store import record
 from cockade.clock import Clock
 from cockade.config import Config, read_networks
-from cockade.errors import MALFORMED, Fault, InvalidInput, OrgNotFound, TooManyWebhooks, WebhookNotFound
+from cockade.errors import MALFORMED, FieldError, InvalidInput, OrgNotFound, TooManyWebhooks, WebhookNotFound
 from cockade.event import store as event_store
 from cockade.ids import OrgId, WebhookId
 from cockade.storage.database import Database, Tx
@@ -22,13 +22,13 @@ from cockade.webhook import rules, store
 from cockade.webhook.model import (
     TEST_KIND,
     WEBHOOKS_MAX,
-    Attempt,
+    DeliveryAttempt,
     LoggedAttempt,
     Webhook,
     WebhookChange,
     WebhookDraft,
 )
-from cockade.webhook.sending import Sender
+from cockade.webhook.sender import WebhookClient
 
 SECRET_BYTES = 32
 
@@ -39,7 +39,7 @@ class WebhookService:
     def __init__(self, database: Database, clock: Clock, settings: Config) -> None:
         self._database = database
         self._clock = clock
-        self._networks = read_networks("webhook_networks", settings.webhook_networks)
+        self._networks = read_networks("webhook_allowed_networks", settings.webhook_allowed_networks)
         self._timeout_s = settings.webhook_timeout_s
 
     async def create(self, by: Changer, draft: WebhookDraft) -> tuple[Webhook, str]:
@@ -83,7 +83,7 @@ class WebhookService:
                 badge_ids=before.badge_ids if change.badge_ids is UNSET else change.badge_ids,
                 is_active=is_active,
                 disabled_reason=None if is_active else before.disabled_reason,
-                place=change.after or before.place,
+                cursor=change.after or before.cursor,
             )
             has_other_place = change.after is not None
             await store.update(tx, wanted, now, by.username, has_other_place=has_other_place)
@@ -126,7 +126,7 @@ class WebhookService:
 
         return await self._database.transaction("webhook.rotate_secret", body), secret
 
-    async def send_test(self, org_id: OrgId, webhook_id: WebhookId) -> Attempt:
+    async def send_test(self, org_id: OrgId, webhook_id: WebhookId) -> DeliveryAttempt:
         """Send something to it now, whether or not it is active, and answer what came of it. Raises WebhookNotFound."""
         found = await self._database.transaction(
             "webhook.find_secrets", lambda tx: store.find_secrets(tx, org_id, webhook_id)
@@ -144,7 +144,7 @@ class WebhookService:
                 "data": {"webhookId": webhook_id},
             }
         )
-        sender = Sender(self._networks, self._timeout_s)
+        sender = WebhookClient(self._networks, self._timeout_s)
         try:
             answer = await sender.post(url, event_id, body, rules.signing_secrets(signing, now), now)
         finally:
@@ -167,9 +167,9 @@ class WebhookService:
         return await self._database.transaction("webhook.list_attempts", body)
 
     def _require_url(self, url: str) -> None:
-        fault = rules.url_fault(url, self._networks)
-        if fault is not None:
-            raise InvalidInput([Fault(MALFORMED, fault, "url")])
+        field_error = rules.url_error(url, self._networks)
+        if field_error is not None:
+            raise InvalidInput([FieldError(MALFORMED, field_error, "url")])
 
 
 def _org_of(by: Changer) -> OrgId:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from cockade.event.model import EventKind, Place
+from cockade.event.model import Cursor, EventKind
 from cockade.ids import OrgId, WebhookId
 from cockade.storage.database import Row, Tx
 from cockade.storage.sql import load
 from cockade.webhook.model import (
-    Attempt,
     Backlog,
-    Claimed,
+    DeliveryAttempt,
+    LeasedWebhook,
     LoggedAttempt,
     Progress,
     Secrets,
@@ -40,7 +40,7 @@ async def insert(
     webhook_id: WebhookId,
     draft: WebhookDraft,
     secret: str,
-    place: Place,
+    place: Cursor,
     now: datetime,
     username: str,
 ) -> None:
@@ -89,7 +89,7 @@ async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, has_
         webhook.badge_ids,
         webhook.is_active,
         webhook.disabled_reason,
-        *webhook.place,
+        *webhook.cursor,
         has_other_place,
         now,
         username,
@@ -121,18 +121,18 @@ async def delete(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> bool:
     return await tx.value(SQL["delete_webhook"], org_id, webhook_id) is not None
 
 
-async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) -> list[Claimed]:
+async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) -> list[LeasedWebhook]:
     """Have so many webhooks that have something to do for oneself, until then."""
     return [
-        Claimed(
+        LeasedWebhook(
             org_id=OrgId(row[0]),
             webhook_id=WebhookId(row[1]),
             url=row[2],
             kinds=[EventKind(kind) for kind in row[3]],
             badge_ids=row[4],
             secrets=_secrets(row[5:8]),
-            place=Place(row[8], row[9]),
-            ahead=frozenset(row[10]),
+            cursor=Cursor(row[8], row[9]),
+            delivered_ahead=frozenset(row[10]),
             failures=row[11],
             failing_since=row[12],
         )
@@ -140,15 +140,17 @@ async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) 
     ]
 
 
-async def record_progress(tx: Tx, claimed: Claimed, lease: str, progress: Progress, until: datetime) -> bool:
+async def record_progress(
+    tx: Tx, claimed: LeasedWebhook, lease: str, progress: Progress, until: datetime
+) -> bool:
     """Say where it is, and keep it until then; False where it is somebody else's by now."""
     found = await tx.value(
         SQL["record_progress"],
         claimed.org_id,
         claimed.webhook_id,
         lease,
-        *progress.place,
-        progress.ahead,
+        *progress.cursor,
+        progress.delivered_ahead,
         progress.failures,
         progress.failing_since,
         progress.retry_at,
@@ -158,12 +160,14 @@ async def record_progress(tx: Tx, claimed: Claimed, lease: str, progress: Progre
     return found is not None
 
 
-async def release(tx: Tx, claimed: Claimed, lease: str) -> None:
+async def release(tx: Tx, claimed: LeasedWebhook, lease: str) -> None:
     """Let others have it."""
     await tx.execute(SQL["release"], claimed.org_id, claimed.webhook_id, lease)
 
 
-async def log_attempts(tx: Tx, org_id: OrgId, webhook_id: WebhookId, attempts: Sequence[Attempt]) -> None:
+async def log_attempts(
+    tx: Tx, org_id: OrgId, webhook_id: WebhookId, attempts: Sequence[DeliveryAttempt]
+) -> None:
     """Write them to the delivery log."""
     rows = [(org_id, webhook_id, *(getattr(attempt, name) for name in _ATTEMPT)) for attempt in attempts]
     await tx.copy_records("webhook_attempt", ("org_id", "webhook_id", *_ATTEMPT), rows)
@@ -177,7 +181,7 @@ async def list_attempts(
     return [
         LoggedAttempt(
             attempt_id=row[0],
-            attempt=Attempt(
+            attempt=DeliveryAttempt(
                 at=row[1], event_id=row[2], kind=row[3], status=row[4], error=row[5], duration_ms=row[6]
             ),
         )
@@ -187,7 +191,7 @@ async def list_attempts(
 
 async def forget_attempts(tx: Tx, before: datetime, rows_max: int) -> int:
     """Delete so many of what was attempted before then; answers how many."""
-    return await tx.value(SQL["forget_attempts"], before, rows_max)
+    return await tx.value(SQL["delete_old_attempts"], before, rows_max)
 
 
 async def find_backlog(tx: Tx) -> Backlog:
@@ -215,7 +219,7 @@ def _webhook(row: Row) -> Webhook:
         badge_ids=row[9],
         is_active=row[10],
         disabled_reason=row[11],
-        place=Place(row[12], row[13]),
+        cursor=Cursor(row[12], row[13]),
         failing_since=row[14],
         retry_at=row[15],
         backlog=row[16],

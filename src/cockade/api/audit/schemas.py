@@ -1,0 +1,82 @@
+"""The audit trail on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cockade.audit.model import Action, AuditRecord
+from cockade.errors import MALFORMED, FieldError, InvalidInput
+from cockade.http.envelope import time_fields
+
+ENTRY_ID_MAX = 2**63 - 1
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One change."""
+
+    id: Annotated[int, Meta(description="Counts up.")]
+    changed_on: Annotated[float, Meta(description="Epoch seconds.")]
+    changed_on_iso: str = msgspec.field(name="changedOnISO")
+    username: Annotated[str, Meta(description="The credential's, or `command line`.")]
+    action: Annotated[str, Meta(description="What was done.", examples=[Action.BADGE_CLAIM])]
+    badge_meta_id: Annotated[str | None, Meta(description="The badge, where it concerned one.")]
+    subject: Annotated[str, Meta(description="The id or username of what was changed.")]
+    details: Annotated[dict[str, Any], Meta(description="What else there is to say, by action.")]
+
+
+class AuditPage(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Changes, newest first."""
+
+    entries: list[AuditEntry]
+    next: Annotated[str | None, Meta(description="Send it as `after` for what comes next; null at the end.")]
+
+
+EXAMPLE_PAGE = AuditPage(
+    entries=[
+        AuditEntry(
+            id=17,
+            changed_on=1795443573.325978,
+            changed_on_iso="2026-11-23T14:19:33Z",
+            username="backend",
+            action=Action.BADGE_CLAIM,
+            badge_meta_id="653de334b3cda7078c7c68eb",
+            subject="653de334b3cda7078c7c68eb",
+            details={"ownerType": "Loyalty", "referenceId": "123457"},
+        )
+    ],
+    next="17",
+)
+
+
+def read_after(after: str | None) -> int | None:
+    """The entry that a page begins after. Raises InvalidInput where it is no `next` of ours."""
+    if after is None:
+        return None
+    if not (after.isascii() and after.isdigit()) or int(after) > ENTRY_ID_MAX:
+        raise InvalidInput([FieldError(MALFORMED, "This is no `next` of a page.", "after")])
+    return int(after)
+
+
+def audit_page(found: list[AuditRecord], size: int) -> AuditPage:
+    """A page of so many entries at most; one more was looked for, to see whether there is a next page."""
+    shown = found[:size]
+    return AuditPage(
+        entries=[entry_response(entry) for entry in shown],
+        next=str(shown[-1].entry_id) if len(found) > size else None,
+    )
+
+
+def entry_response(entry: AuditRecord) -> AuditEntry:
+    """One change."""
+    return AuditEntry(
+        id=entry.entry_id,
+        **time_fields("changed_on", entry.at),
+        username=entry.username,
+        action=entry.action,
+        badge_meta_id=entry.badge_id,
+        subject=entry.subject,
+        details=dict(entry.details),
+    )

@@ -1,0 +1,91 @@
+"""Taking over what customers earned elsewhere: the handlers. Their wire structs are in `cockade.http.imports`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, post, put
+from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Example
+from litestar.params import Body
+
+from cockade import errors
+from cockade.api.badge_import.schemas import (
+    EXAMPLE,
+    EXAMPLE_RESPONSE,
+    ImportBody,
+    ImportResponse,
+    import_response,
+    to_row,
+)
+from cockade.earning.service import EarningService
+from cockade.errors import InvalidInput
+from cockade.http.context import request_id_of
+from cockade.http.decoding import FieldErrors
+from cockade.http.envelope import Envelope, ErrorEnvelope
+from cockade.http.errors import BODY_ERRORS, error_responses
+from cockade.http.request import ApiRequest, JsonArrayBody
+
+SUMMARY = "Take over what customers earned elsewhere"
+DESCRIPTION = (
+    "An array of rows, of any badges; the answer is an array with an envelope for each row, in order. A row that is refused "
+    "hides no other. The batch's request id is taken from `X-CAP-REQUEST-ID`."
+)
+Rows = Annotated[JsonArrayBody[ImportBody], Body(examples=[Example(summary="One row", value=EXAMPLE)])]
+Answers = Response[list[Envelope[ImportResponse] | ErrorEnvelope]]
+RESPONSES = error_responses(
+    errors.InvalidInput, errors.RequestIdUsed, errors.PermissionDenied, *BODY_ERRORS, errors.OutcomeUnknown
+) | {
+    200: ResponseSpec(
+        list[Envelope[ImportResponse] | ErrorEnvelope],
+        generate_examples=False,
+        description="An envelope for each row",
+        examples=[Example(summary="One row", value=[Envelope(EXAMPLE_RESPONSE)])],
+    )
+}
+
+
+@post(
+    "/import/customerBadges",
+    operation_id="importCustomerBadges",
+    summary=SUMMARY,
+    description=DESCRIPTION,
+    status_code=200,
+    tags=["Import"],
+    responses=RESPONSES,
+)
+async def import_customer_badges(
+    request: ApiRequest,
+    data: Rows,
+    earning: NamedDependency[EarningService],
+) -> Answers:
+    """History, in one call."""
+    return await _import(request, data, earning)
+
+
+@put(
+    "/import/customerBadges",
+    operation_id="importCustomerBadgesByPut",
+    summary=SUMMARY,
+    description=f"The same as POST. {DESCRIPTION}",
+    tags=["Import"],
+    responses=RESPONSES,
+)
+async def import_customer_badges_by_put(
+    request: ApiRequest,
+    data: Rows,
+    earning: NamedDependency[EarningService],
+) -> Answers:
+    """History, in one call."""
+    return await _import(request, data, earning)
+
+
+async def _import(request: ApiRequest, data: JsonArrayBody[ImportBody], earning: EarningService) -> Answers:
+    field_errors = FieldErrors()
+    batch = request_id_of(request.context, None, field_errors)
+    if field_errors:
+        raise InvalidInput(field_errors)
+    rows = await data.read(to_row, request.config.max_customers_per_request)
+    is_replay = request.context.is_replay
+    return import_response(await earning.import_history(request.user, batch, rows, is_replay=is_replay))

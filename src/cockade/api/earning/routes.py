@@ -1,0 +1,171 @@
+"""Issuing badges to customers, and taking them back: the handlers. Their wire structs are in `cockade.http.earnings`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
+from litestar.params import Body, QueryParameter
+
+from cockade import errors, ids
+from cockade.api.earning.schemas import (
+    EXAMPLE,
+    EXAMPLE_EARN,
+    EXAMPLE_RESPONSE,
+    EXAMPLE_REVOKE,
+    EarnBody,
+    EarnBulkBody,
+    EarnBulkEarnedResponse,
+    EarnBulkResponse,
+    EarnResponse,
+    ResponseShape,
+    RevokeEarnBody,
+    RevokeEarnResponse,
+    duplicate_warnings,
+    earn_response,
+    issue_command,
+    one_customer,
+    outcome_response,
+    to_command,
+)
+from cockade.earning.service import EarningService
+from cockade.http.decoding import FieldErrors
+from cockade.http.envelope import Envelope, ErrorDetail
+from cockade.http.errors import BODY_ERRORS, error_responses, example
+from cockade.http.request import ApiRequest, JsonBody
+from cockade.ids import CustomerId
+from cockade.request.model import IssueCommand
+
+ISSUE_ERRORS = (
+    errors.InvalidInput,
+    errors.RequestIdUsed,
+    errors.BadgeNotFound,
+    errors.NotLive,
+    errors.OwnerNotAllowed,
+    errors.NotClaimed,
+    errors.EventInFuture,
+    errors.EventOutsideBadge,
+    errors.PermissionDenied,
+    *BODY_ERRORS,
+    errors.OutcomeUnknown,
+)
+"""How a call that issues can fail as a whole."""
+
+ShapeParameter = Annotated[
+    ResponseShape,
+    QueryParameter(
+        name="answer", description="`issued`: one list. `earned`: the earned and the failed apart."
+    ),
+]
+
+
+DryRunParameter = Annotated[
+    bool,
+    QueryParameter(
+        name="dryRun",
+        description="Only tell what would happen now: change nothing, and use no request id up.",
+    ),
+]
+
+
+@post(
+    "/customer/earnBulk",
+    operation_id="earnBulk",
+    summary="Issue a badge to many customers",
+    description="Each exactly once. One entry per distinct customer in the order sent; a customer who is refused "
+    "hides nobody else's result. All of the outcome is durable when 200 is answered.",
+    status_code=200,
+    tags=["Earning"],
+    responses=error_responses(*ISSUE_ERRORS)
+    | {
+        200: example(
+            "One earned, one held it already",
+            Envelope[EarnBulkResponse | EarnBulkEarnedResponse],
+            EXAMPLE_RESPONSE,
+        )
+    },
+)
+async def earn_bulk(
+    request: ApiRequest,
+    data: Annotated[JsonBody[EarnBulkBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE)])],
+    earning: NamedDependency[EarningService],
+    answer: ShapeParameter = ResponseShape.ISSUED,
+    dry_run: DryRunParameter = False,
+) -> Response[Envelope[EarnBulkResponse | EarnBulkEarnedResponse]]:
+    """One call, any number of customers."""
+
+    def convert(body: EarnBulkBody, field_errors: FieldErrors) -> tuple[IssueCommand, list[ErrorDetail]]:
+        command = to_command(body, request.context, request.config, field_errors)
+        return command, duplicate_warnings(body.customer_ids or [], command.customers)
+
+    command, warnings = data.read(convert)
+    request.context.is_dry_run = dry_run
+    carry_out = earning.dry_run_earn_bulk if dry_run else earning.earn_bulk
+    return outcome_response(await carry_out(request.user, command), answer, warnings)
+
+
+@post(
+    "/customer/earn",
+    operation_id="earn",
+    summary="Issue a badge to one customer",
+    description="As earnBulk, but a refusal of the customer is the whole answer, and does not use the request id up.",
+    status_code=200,
+    tags=["Earning"],
+    responses=error_responses(
+        *ISSUE_ERRORS,
+        errors.NotEnrolled,
+        errors.AlreadyHeld,
+    ),
+)
+async def earn(
+    request: ApiRequest,
+    data: Annotated[JsonBody[EarnBody], Body(examples=[Example(summary="One customer", value=EXAMPLE_EARN)])],
+    earning: NamedDependency[EarningService],
+) -> Envelope[EarnResponse]:
+    """One call, one customer."""
+
+    def convert(body: EarnBody, field_errors: FieldErrors) -> IssueCommand:
+        return issue_command(
+            body, one_customer(body.customer_id, field_errors), request.context, field_errors
+        )
+
+    command = data.read(convert)
+    return Envelope(earn_response(await earning.earn(request.user, command)))
+
+
+@post(
+    "/customer/revokeEarn",
+    operation_id="revokeEarn",
+    summary="Take an earned badge back",
+    description="One that is valid now or will be. The customer may earn the badge again, and it counts no longer.",
+    status_code=200,
+    tags=["Earning"],
+    responses=error_responses(
+        errors.InvalidInput, errors.BadgeNotFound, errors.NotEarned, errors.PermissionDenied, *BODY_ERRORS
+    ),
+)
+async def revoke_earn(
+    request: ApiRequest,
+    data: Annotated[
+        JsonBody[RevokeEarnBody], Body(examples=[Example(summary="One earned badge", value=EXAMPLE_REVOKE)])
+    ],
+    earning: NamedDependency[EarningService],
+) -> Envelope[RevokeEarnResponse]:
+    """The earned badge stays on record, revoked."""
+
+    def convert(body: RevokeEarnBody, field_errors: FieldErrors) -> tuple[RevokeEarnBody, list[CustomerId]]:
+        return body, one_customer(body.customer_id, field_errors)
+
+    body, (customer,) = data.read(convert)
+    earned_badge_id = body.earned_badge_id.lower()
+    await earning.revoke(request.user, ids.badge_id(body.badge_meta_id), customer, earned_badge_id)
+    return Envelope(
+        RevokeEarnResponse(
+            badge_meta_id=body.badge_meta_id.lower(),
+            customer_id=customer,
+            earned_badge_id=earned_badge_id,
+            is_active=False,
+        )
+    )

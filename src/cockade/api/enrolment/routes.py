@@ -1,0 +1,92 @@
+"""Enrolling customers and revoking that: the handlers. Their wire structs are in `cockade.http.enrolments`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
+from litestar.params import Body
+
+from cockade import errors
+from cockade.api.earning.routes import ISSUE_ERRORS, DryRunParameter
+from cockade.api.earning.schemas import (
+    EarnBulkEarnedResponse,
+    EarnBulkResponse,
+    ResponseShape,
+    outcome_response,
+)
+from cockade.api.enrolment.schemas import (
+    EXAMPLE_ISSUE,
+    EXAMPLE_REVOKE,
+    IssueBulkBody,
+    RevokeIssueBody,
+    RevokeIssueResponse,
+    revocation_response,
+    to_issue_command,
+    to_revocation,
+)
+from cockade.enrolment.model import RevokeIssue
+from cockade.enrolment.service import EnrolmentService
+from cockade.http.decoding import FieldErrors
+from cockade.http.envelope import Envelope, ErrorDetail
+from cockade.http.errors import BODY_ERRORS, error_responses
+from cockade.http.request import ApiRequest, JsonBody
+from cockade.request.model import IssueCommand
+
+
+@post(
+    "/badgeMeta/customer/issueBulk",
+    operation_id="issueBulk",
+    summary="Enrol many customers in a badge",
+    description="Of an ISSUE_EARN badge, which is then earned within the enrolment's window. Answers as earnBulk does, with "
+    "enrolments for earned badges.",
+    status_code=200,
+    tags=["Enrolment"],
+    responses=error_responses(*ISSUE_ERRORS, errors.EnrolmentNotSupported),
+)
+async def issue_bulk(
+    request: ApiRequest,
+    data: Annotated[
+        JsonBody[IssueBulkBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE_ISSUE)])
+    ],
+    enrolments: NamedDependency[EnrolmentService],
+    dry_run: DryRunParameter = False,
+) -> Response[Envelope[EarnBulkResponse | EarnBulkEarnedResponse]]:
+    """One call, any number of customers."""
+
+    def convert(body: IssueBulkBody, field_errors: FieldErrors) -> tuple[IssueCommand, list[ErrorDetail]]:
+        return to_issue_command(body, request.context, request.config, field_errors)
+
+    command, warnings = data.read(convert)
+    request.context.is_dry_run = dry_run
+    carry_out = enrolments.dry_run_issue_bulk if dry_run else enrolments.issue_bulk
+    outcome = await carry_out(request.user, command)
+    return outcome_response(outcome, ResponseShape.ISSUED, warnings)
+
+
+@post(
+    "/badgeMeta/customer/revokeIssue",
+    operation_id="revokeIssue",
+    summary="Revoke enrolments",
+    description="Every active enrolment of the customers, or single ones, or both. What was earned through them stays.",
+    status_code=200,
+    tags=["Enrolment"],
+    responses=error_responses(
+        errors.InvalidInput, errors.BadgeNotFound, errors.PermissionDenied, *BODY_ERRORS
+    ),
+)
+async def revoke_issue(
+    request: ApiRequest,
+    data: Annotated[
+        JsonBody[RevokeIssueBody], Body(examples=[Example(summary="One customer", value=EXAMPLE_REVOKE)])
+    ],
+    enrolments: NamedDependency[EnrolmentService],
+) -> Envelope[RevokeIssueResponse]:
+    """Enrolments that end now."""
+
+    def convert(body: RevokeIssueBody, field_errors: FieldErrors) -> RevokeIssue:
+        return to_revocation(body, request.config, field_errors)
+
+    return Envelope(revocation_response(*await enrolments.revoke(request.user, data.read(convert))))

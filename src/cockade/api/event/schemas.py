@@ -1,0 +1,71 @@
+"""The feed of events and webhooks on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from cockade.errors import MALFORMED, FieldError, InvalidInput
+from cockade.event import rules as event_rules
+from cockade.event.model import AnyEvent, BadgeEarned, Cursor, EarnedData, FeedPage
+from cockade.ids import BadgeId
+from cockade.request.model import OwnerType
+
+LATEST = "latest"
+"""In the place of a cursor: the end of the feed."""
+
+
+class EventPage(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A stretch of the feed, in order."""
+
+    events: list[AnyEvent]
+    next: Annotated[
+        str,
+        Meta(
+            description="Send it as `after` for what comes next, whether or not there are events.",
+            examples=["000000000000002a7fffffff"],
+        ),
+    ]
+    has_more: Annotated[bool, Meta(description="Ask again at once; else there was nothing more yet.")]
+
+
+EXAMPLE_PAGE = EventPage(
+    events=[
+        BadgeEarned(
+            id="661681a535bc684e9e72553a",
+            timestamp="2026-11-25T20:15:00Z",
+            data=EarnedData(
+                customer_id=62090013,
+                badge_meta_id=BadgeId("653de334b3cda7078c7c68eb"),
+                earned_badge_id="661681a535bc684e9e72553a",
+                earn_event_date=1795637700.0,
+                earn_event_date_iso="2026-11-25T20:15:00Z",
+                expires_on=1827173700.0,
+                expires_on_iso="2027-11-25T20:15:00Z",
+                owner_type=OwnerType.LOYALTY,
+                reference_id="123457",
+                request_id="1234",
+            ),
+        )
+    ],
+    next="000000000000002a00000000",
+    has_more=True,
+)
+
+
+def read_cursor(after: str) -> Cursor:
+    """The place that a `next` names. Raises InvalidInput where it is none of ours."""
+    place = event_rules.decode_cursor(after)
+    if place is None:
+        raise InvalidInput([FieldError(MALFORMED, "This is no `next` of the feed.", "after")])
+    return place
+
+
+def event_page(page: FeedPage) -> EventPage:
+    """A stretch of the feed."""
+    return EventPage(
+        events=[entry.event for entry in page.entries],
+        next=event_rules.encode_cursor(page.end),
+        has_more=page.has_more,
+    )

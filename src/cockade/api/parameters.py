@@ -1,0 +1,52 @@
+"""Badges, activation and claims: the handlers. Their wire structs are in `cockade.http.badges`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from litestar.openapi.spec import Example
+from litestar.params import PathParameter, QueryParameter
+
+from cockade import errors, ids, times
+from cockade.errors import BadgeNotFound, FieldError, InvalidInput
+from cockade.ids import BadgeId
+
+SIZE_MAX = 1000
+PAGE_MAX = 1_000_000_000
+
+PathId = Annotated[
+    str,
+    PathParameter(
+        description="The badge's id, 24 hex digits.",
+        examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
+    ),
+]
+Page = Annotated[
+    int,
+    QueryParameter(
+        ge=0, le=PAGE_MAX, description="From 0.", examples=[Example(summary="The first page", value=0)]
+    ),
+]
+Size = Annotated[
+    int,
+    QueryParameter(
+        ge=1, le=SIZE_MAX, description="Entries per page.", examples=[Example(summary="A hundred", value=100)]
+    ),
+]
+
+
+def read_badge_id(text: str) -> BadgeId:
+    """The badge that a path or body names. Raises BadgeNotFound where that cannot be a badge id."""
+    badge_id = ids.badge_id(text)
+    if badge_id is None:
+        raise BadgeNotFound
+    return badge_id
+
+
+def read_time(name: str, text: str | None) -> datetime | None:
+    """The time that a query parameter holds, if there is one. Raises InvalidInput where it is no time."""
+    try:
+        return None if text is None else times.read_instant(text)
+    except ValueError as error:
+        raise InvalidInput([FieldError(errors.MALFORMED, str(error), name)]) from None

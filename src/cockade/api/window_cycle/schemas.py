@@ -1,0 +1,63 @@
+"""The wire structs of the cycles of fixed windows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cockade.api.badge.constraints import cycle_dates
+from cockade.customer_badge.model import WindowCycle
+from cockade.http.envelope import Pagination
+from cockade.limit.model import CycleStatus
+
+
+class WindowKind(StrEnum):
+    """Whose earned badges a window counts."""
+
+    BADGE = "BADGE"
+    """All of the badge's."""
+    CUSTOMER = "CUSTOMER"
+    """One customer's."""
+
+
+class WindowChoice(StrEnum):
+    """Which windows are asked for."""
+
+    BADGE = "BADGE"
+    CUSTOMER = "CUSTOMER"
+    ALL = "ALL"
+
+
+class CycleEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One cycle; startDate and endDate are the midnights that begin its first and its last day."""
+
+    fixed_window_cycle_reference_id: str | None
+    start_date: float
+    start_date_iso: str = msgspec.field(name="startDateISO")
+    end_date: float
+    end_date_iso: str = msgspec.field(name="endDateISO")
+    earn_count: Annotated[int | None, Meta(description="Null unless it was asked for.")]
+    constraint_type: WindowKind
+    cycle_status: CycleStatus
+
+
+class CyclePage(Struct, frozen=True, rename="camel"):
+    """One page of cycles, by window, then by time."""
+
+    fixed_window_cycles: list[CycleEntry]
+    pagination: Pagination
+
+
+def cycle_entry(found: WindowCycle, zone: ZoneInfo) -> CycleEntry:
+    """One cycle."""
+    return CycleEntry(
+        fixed_window_cycle_reference_id=found.window.reference_id,
+        **cycle_dates(found.cycle, zone),
+        earn_count=found.earned,
+        constraint_type=WindowKind.CUSTOMER if found.is_customers else WindowKind.BADGE,
+        cycle_status=found.status,
+    )

@@ -1,0 +1,292 @@
+"""JSON bodies: bytes to a typed wire struct, or every fault that is in them.
+
+The typed decoder is fast and stops at its first fault. Only when it fails is the body decoded again without types and
+walked field by field, so that one answer lists all that is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import FieldInfo
+
+from cockade import times
+from cockade.errors import FIELD_ERRORS_MAX, MALFORMED, FieldError, InvalidInput
+
+S = TypeVar("S", bound=Struct)
+C = TypeVar("C")
+
+TYPE_NAMES = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
+"""JSON's types as the decoder calls them, and as people do."""
+ERROR_MESSAGE = "wrong"
+"""A type may say in `Meta(extra={WRONG: …})` what is told of a value that is not of it."""
+
+MISSING = {
+    "id": (715, "Badge id is mandatory."),
+    "badgeMetaId": (715, "Badge id is mandatory."),
+    "triggeredBy": (716, "Owner type information is missing."),
+    "ownerType": (716, "Owner type information is missing."),
+    "referenceId": (717, "OwnerId is mandatory."),
+    "customerIds": (812, "CustomerId information is missing."),
+    "customerId": (812, "CustomerId information is missing."),
+    "ownership": (727, "Owner info is mandatory."),
+    "restrictedToOwners": (728, "At least one owner is required."),
+}
+"""The contract's codes for mandatory fields that are missing or empty; others are 400."""
+
+
+NOT_JSON = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
+ITEMS_PER_BATCH = 1000
+"""So many items of a list are read at once."""
+
+
+class FieldErrors(list[FieldError]):
+    """The faults found so far."""
+
+    def add(self, reference: str | None, message: str, code: int = MALFORMED) -> None:
+        """Add one, unless there is one about this field already, or enough of them."""
+        if len(self) < FIELD_ERRORS_MAX and not (reference and self.has_error_for(reference)):
+            self.append(FieldError(code, message, reference))
+
+    def has_error_for(self, reference: str) -> bool:
+        """Whether there is one about this field already."""
+        return any(field_error.reference == reference for field_error in self)
+
+
+def read(body: bytes, shape: type[S], convert: Callable[[S, FieldErrors], C]) -> C:
+    """The command that the body asks for.
+
+    `convert` makes it from the wire struct and notes what types cannot see. After a type fault it is called once more,
+    for its notes only, with None in the place of whatever could not be read.
+    Raises InvalidInput with every fault.
+    """
+    field_errors = FieldErrors()
+    command = _read(body, msgspec.json.Decoder(shape), field_errors, convert)
+    if field_errors:
+        raise InvalidInput(field_errors)
+    return cast("C", command)
+
+
+def split_rows(body: bytes, rows_max: int) -> list[msgspec.Raw]:
+    """The entries of a body that is a list, each still to be read.
+
+    Raises InvalidInput where the body is no list, or has no entries or more than `rows_max`.
+    """
+    try:
+        entries = msgspec.json.decode(body, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        raise InvalidInput([FieldError(MALFORMED, "A JSON list is expected.")]) from None
+    except NOT_JSON as error:
+        raise _not_json(error) from None
+    if not 1 <= len(entries) <= rows_max:
+        message = f"The body has {len(entries)} rows; one call takes 1 to {rows_max} (COCKADE_MAX_CUSTOMERS_PER_REQUEST)."
+        raise InvalidInput([FieldError(MALFORMED, message)])
+    return entries
+
+
+def read_rows(
+    entries: list[msgspec.Raw], shape: type[S], convert: Callable[[S, FieldErrors], C]
+) -> list[C | list[FieldError]]:
+    """The commands that the entries ask for, or in the place of each the faults that it has.
+
+    Raises InvalidInput where an entry is no JSON.
+    """
+    decoder = msgspec.json.Decoder(shape)
+    rows: list[C | list[FieldError]] = []
+    for entry in entries:
+        field_errors = FieldErrors()
+        command = _read(entry, decoder, field_errors, convert)
+        rows.append(field_errors or cast("C", command))
+    return rows
+
+
+def _read(
+    body: bytes | msgspec.Raw,
+    decoder: msgspec.json.Decoder[S],
+    field_errors: FieldErrors,
+    convert: Callable[[S, FieldErrors], C],
+) -> C | None:
+    """The command, or the faults."""
+    try:
+        wire = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        _walk(_decode_untyped(body), decoder.type, "", field_errors, convert)
+        if not field_errors:
+            field_errors.add(None, str(error))
+        return None
+    except NOT_JSON as error:
+        raise _not_json(error) from None
+    return convert(wire, field_errors)
+
+
+def unchanged(body: S, _: FieldErrors) -> S:
+    """A `convert` for bodies whose types say it all."""
+    return body
+
+
+def mandatory_time(
+    name: str, plain: float | str | None, iso: float | str | None, field_errors: FieldErrors
+) -> datetime:
+    """The instant of a field and its ISO twin, which wins; noted where there is none."""
+    reference, value = (name, plain) if iso is None else (f"{name}ISO", iso)
+    try:
+        if value is not None:
+            return times.read_instant(value)
+        if not field_errors.has_error_for(f"{name}ISO"):
+            field_errors.add(name, f"{name.rpartition('.')[2]} is mandatory.")
+    except ValueError as error:
+        field_errors.add(reference, str(error))
+    return times.EARLIEST
+
+
+def _decode_untyped(body: bytes | msgspec.Raw) -> Any:  # anything that JSON can say
+    try:
+        return msgspec.json.decode(body)
+    except NOT_JSON as error:
+        raise _not_json(error) from None
+
+
+def _not_json(error: Exception) -> InvalidInput:
+    match error:
+        case RecursionError():
+            reason = "it is nested too deeply"
+        case UnicodeDecodeError():
+            reason = "it is not UTF-8"
+        case _:
+            reason = str(error)
+    return InvalidInput([FieldError(MALFORMED, f"The body is not valid JSON: {reason}.")])
+
+
+def _walk(
+    value: object,
+    shape: type[S],
+    path: str,
+    field_errors: FieldErrors,
+    convert: Callable[[S, FieldErrors], Any] | None,
+) -> S:
+    """The struct as far as it can be read, None elsewhere; every fault on the way is noted.
+
+    Where absence and null differ, what is absent stays UNSET.
+    """
+    if not isinstance(value, dict):
+        field_errors.add(path.rstrip(".") or None, "A JSON object is expected.")
+        value = dict[str, object]()
+    fields = cast("dict[str, object]", value)
+    partial: dict[str, Any] = {}
+    for field, hint in _fields(shape):
+        partial[field.name] = _read_field(fields, field, hint, path, field_errors)
+    wire = shape(**partial)
+    if convert is not None:
+        convert(wire, field_errors)
+    return wire
+
+
+@cache
+def _fields(shape: type[Struct]) -> list[tuple[FieldInfo, Any]]:
+    hints = get_type_hints(shape, include_extras=True)
+    return [(field, hints[field.name]) for field in msgspec.structs.fields(shape)]
+
+
+def _read_field(
+    value: dict[str, object], field: FieldInfo, hint: Any, path: str, field_errors: FieldErrors
+) -> Any:
+    name, reference = field.encode_name, path + field.encode_name
+    given = value.get(name)
+    if given is None or (field.required and given in ("", [], {})):
+        if field.required:
+            code, message = MISSING.get(name, (MALFORMED, f"{name} is mandatory."))
+            field_errors.add(reference, message, code)
+        return UNSET if field.default is UNSET and name not in value else None
+    inner = _plain(hint)
+    if isinstance(inner, type) and issubclass(inner, Struct):
+        return _walk(given, inner, reference + ".", field_errors, None)
+    if get_origin(inner) is list and isinstance(given, list):
+        before, sent = len(field_errors), cast("list[object]", given)
+        items = _read_items(sent, get_args(inner)[0], reference, field_errors)
+        return items if len(field_errors) > before else _read_value(sent, hint, reference, field_errors)
+    return _read_value(given, hint, reference, field_errors)
+
+
+def _read_items(items: list[object], hint: Any, path: str, field_errors: FieldErrors) -> list[Any]:
+    """The items; None, and a fault, in the place of each that cannot be read.
+
+    Millions may have been sent for the sake of one bad one: whole stretches are read at once, and only those that hold
+    a fault item by item.
+    """
+    read_items: list[Any] = []
+    for start in range(0, len(items), ITEMS_PER_BATCH):
+        stretch = items[start : start + ITEMS_PER_BATCH]
+        try:
+            read_items += msgspec.convert(stretch, list[hint])
+        except msgspec.ValidationError:
+            for place, item in enumerate(stretch, start):
+                read_items.append(_read_item(item, hint, f"{path}[{place}]", field_errors))
+        if len(field_errors) >= FIELD_ERRORS_MAX:
+            break
+    return read_items
+
+
+def _read_item(item: object, hint: Any, reference: str, field_errors: FieldErrors) -> Any:
+    inner = _plain(hint)
+    if isinstance(inner, type) and issubclass(inner, Struct):
+        return _walk(item, inner, reference + ".", field_errors, None)
+    return _read_value(item, hint, reference, field_errors)
+
+
+def _read_value(value: object, hint: Any, reference: str, field_errors: FieldErrors) -> Any:
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        field_errors.add(reference, _sentence(error, hint))
+        return None
+
+
+def _sentence(error: msgspec.ValidationError, hint: Any) -> str:
+    inner = _plain(hint)
+    if isinstance(inner, type) and issubclass(inner, Enum):
+        return must_be_one_of(inner)
+    for meta in getattr(hint, "__metadata__", ()):
+        if isinstance(meta, Meta) and meta.extra and ERROR_MESSAGE in meta.extra:
+            return meta.extra[ERROR_MESSAGE]
+    return describe_types(str(error).split(" - at ")[0]) + "."
+
+
+def must_be_one_of(kind: type[Enum]) -> str:
+    """The sentence about a value that is no member of the enumeration."""
+    return f"Must be one of {', '.join(str(member.value) for member in kind)}."
+
+
+def describe_types(message: str) -> str:
+    """The decoder's message with its type names in words: "Expected text or null, got a number"."""
+    if "matching regex" in message:
+        return "The text has characters that it cannot have"
+    return re.sub(
+        "`([^`]+)`", lambda types: " or ".join(TYPE_NAMES.get(t, t) for t in types[1].split(" | ")), message
+    )
+
+
+def _plain(hint: Any) -> Any:
+    """The hint without Annotated, None and Unset around it; a union of several stays one."""
+    if get_origin(hint) is Annotated:
+        return _plain(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        real = [arm for arm in get_args(hint) if arm not in (type(None), UnsetType)]
+        return _plain(real[0]) if len(real) == 1 else hint
+    return hint

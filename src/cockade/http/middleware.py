@@ -1,0 +1,100 @@
+"""The request as handlers see it, and the outermost layer around the app: request ids, headers and the log.
+
+Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line is logged per request.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import structlog
+
+from cockade import logs, metrics
+from cockade.clock import Clock
+from cockade.http.body_limiter import BodyMemoryLimiter
+from cockade.http.security_headers import response_headers
+from cockade.http.urls import full_path
+from cockade.storage.database import Database
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from cockade.http.context import REQUEST_ID_HEADER, RequestContext, get_header
+
+TRACE_HEADER = b"traceparent"
+_TRACEPARENT = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}(?P<more>-.*)?"
+)
+QUIET = {"healthz", "readyz", "metrics"}
+"""Asked every few seconds by load balancers and monitors; logged only when they fail."""
+PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
+log = structlog.get_logger()
+
+
+class RequestContextMiddleware:
+    """Pure ASGI around the whole app."""
+
+    def __init__(self, app: ASGIApp, clock: Clock, database: Database, room: BodyMemoryLimiter) -> None:
+        self._app = app
+        self._clock = clock
+        self._database = database
+        self._room = room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give the request its exchange, echo the request id, log the end."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if b"%2f" in scope["raw_path"].lower():
+            # An encoded slash is part of a segment, not between two: what is behind it names no other path.
+            scope["path"] = scope["raw_path"].decode("latin-1")
+        path = scope["path"]
+        scope["path"] = full_path(path)
+        trace_id = trace_id_of(get_header(scope, TRACE_HEADER))
+        context = RequestContext(get_header(scope, REQUEST_ID_HEADER), self._clock(), scope, trace_id)
+        context.headers = response_headers(scope)
+        logs.follow(context)
+        scope["cockade.context"] = context  # type: ignore[typeddict-unknown-key]
+        started, status = time.perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                echo = quote(context.request_id, safe=PRINTABLE).encode()
+                message["headers"] = [*message["headers"], *context.headers, (REQUEST_ID_HEADER, echo)]
+            await send(message)
+
+        try:
+            with self._database.request_time_budget():
+                await self._app(scope, receive, send_with_id)
+        finally:
+            self._room.release(context.body_bytes)
+            # The scope and the exchange know each other: left alone, the body would stay for some time.
+            context.body = None
+            took_s = time.perf_counter() - started
+            metrics.count_request(context.operation, status, took_s, context.codes)
+            write = log.debug if context.operation in QUIET and status == 200 else log.info
+            write(
+                "request",
+                method=scope["method"],
+                path=path,
+                status=status,
+                ms=round(took_s * 1000, 1),
+                username=context.caller.username if context.caller else None,
+                codes=context.codes,
+                cause=context.cause,
+            )
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The trace id of a W3C `traceparent` header, or None where it is none: then it is as if none had been sent.
+
+    A version that we do not know may say more behind what the first one says.
+    """
+    found = _TRACEPARENT.fullmatch(traceparent or "")
+    if found is None or found["version"] == "ff" or (found["version"] == "00" and found["more"]):
+        return None
+    return None if set(found["trace"]) == {"0"} or set(found["parent"]) == {"0"} else found["trace"]

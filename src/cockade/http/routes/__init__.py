@@ -1,1 +1,0 @@
-"""One module per resource: its wire structs, and its handlers."""

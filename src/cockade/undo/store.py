@@ -1,0 +1,77 @@
+"""One typed function per statement on what is undone in the background."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cockade.auth.model import Caller
+from cockade.ids import OrgId, RequestKey
+from cockade.storage.database import Row, Tx
+from cockade.storage.sql import load
+from cockade.undo.model import UndoState, UndoTask
+
+SQL = load(__package__)
+
+
+async def insert(
+    tx: Tx, caller: Caller, request_key: RequestKey, request_id: str, batches: int, now: datetime
+) -> bool:
+    """Note that the request is to be undone; False: it was noted before."""
+    asked = (request_key, caller.org_id, request_id, now, caller.username, batches)
+    return await tx.value(SQL["insert_undo"], *asked) is not None
+
+
+async def find(tx: Tx, request_key: RequestKey) -> UndoTask | None:
+    """The undoing of this request; whoever is at work on it is not waited for."""
+    return _undoing(await tx.row(SQL["find_undo"], request_key))
+
+
+async def lock(tx: Tx, request_key: RequestKey) -> UndoTask | None:
+    """As find; nobody else moves it until the transaction ends."""
+    return _undoing(await tx.row(SQL["lock_undo"], request_key))
+
+
+async def requeue(tx: Tx, request_key: RequestKey, now: datetime) -> bool:
+    """Have it go on if it has failed; False: it has not."""
+    return await tx.value(SQL["requeue"], request_key, now) is not None
+
+
+async def save_progress(tx: Tx, task: UndoTask, now: datetime) -> None:
+    """Store how far it is."""
+    await tx.execute(
+        SQL["save_progress"],
+        task.request_key,
+        task.state.value,
+        now,
+        now if task.state is UndoState.COMPLETED else None,
+        task.next_batch,
+        task.revoked,
+        task.already_revoked,
+    )
+
+
+async def fail(tx: Tx, request_key: RequestKey, failure: str, now: datetime) -> None:
+    """Nobody goes on with it until somebody asks for it again."""
+    await tx.execute(SQL["fail"], request_key, now, failure)
+
+
+async def list_stalled(tx: Tx, since: datetime) -> list[RequestKey]:
+    """Those with something to do that have not moved since then, and that the queue does not know."""
+    return [RequestKey(row[0]) for row in await tx.rows(SQL["list_stalled"], since)]
+
+
+def _undoing(row: Row | None) -> UndoTask | None:
+    if row is None:
+        return None
+    return UndoTask(
+        request_key=RequestKey(row[0]),
+        org_id=OrgId(row[1]),
+        request_id=row[2],
+        state=UndoState(row[3]),
+        username=row[4],
+        batches=row[5],
+        next_batch=row[6],
+        revoked=row[7],
+        already_revoked=row[8],
+        error=row[9],
+    )

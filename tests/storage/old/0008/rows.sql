@@ -1,2 +1,0 @@
--- Rows are what they were; only an index is another.
-select;
