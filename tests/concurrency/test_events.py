@@ -7,7 +7,7 @@ import secrets
 from datetime import timedelta
 
 from cockade import clock
-from cockade.earning.service import _issue
+from cockade.earning.issuing import issue
 from cockade.event.model import START, Cursor
 from cockade.event.service import EventService
 from cockade.ids import BadgeId, CustomerId
@@ -54,7 +54,7 @@ async def test_what_commits_late_comes_behind_all_that_was_read(org: Org) -> Non
         key = await request_store.begin(tx, org.caller.org_id, late.request_id, RequestKind.EARN_BULK, now)
         assert key is not None
         turn = Attempt(request_key=key, now=now, exclusive=False)
-        outcome = await _issue(tx, org.caller, late, turn, RequestKind.EARN_BULK)
+        outcome = await issue(tx, org.caller, late, RequestKind.EARN_BULK, turn)
         await request_store.complete(tx, org.caller.org_id, outcome)
         written.set()
         await gate.wait()
@@ -80,7 +80,7 @@ async def test_who_earns_again_after_a_revocation_is_told_of_in_that_order(org: 
     async def issue_late(tx: Tx, turn: Attempt) -> RequestOutcome:
         begun.set()
         await gate.wait()
-        return await _issue(tx, org.caller, slow, turn, RequestKind.EARN_BULK)
+        return await issue(tx, org.caller, slow, RequestKind.EARN_BULK, turn)
 
     slow = command(badge_id, [1])
     again = asyncio.create_task(

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from cockade.http.urls import BASE_PATH
-from cockade.idempotency.service import FORGOTTEN_MAX
+from cockade.idempotency.service import DELETED_PER_REQUEST
 from tests.concurrency import ledger
 from tests.http.answers import earned_count, failure, success
 from tests.http.operations import ENTRIES, Operation, openapi, operations, set_the_scene
@@ -298,7 +298,7 @@ async def test_an_answer_is_kept_so_long_and_then_taken_away_by_those_that_follo
     first = await org.client.post("/group", json=body, headers=named)
     assert same(await org.client.post("/group", json=body, headers=named)) == same(first)
     long_ago = datetime.now(UTC) - timedelta(days=9)
-    for number in range(FORGOTTEN_MAX + 3):
+    for number in range(DELETED_PER_REQUEST + 3):
         answer = await org.client.post("/group", json={"name": f"{number}"}, headers=key(f"old-{number}"))
         assert answer.status_code == 201
     await org.services.database.transaction(
@@ -327,7 +327,7 @@ async def test_what_is_out_of_date_is_swept_in_portions_also_where_nobody_calls(
             datetime.now(UTC) - timedelta(days=9),
         ),
     )
-    assert await org.services.idempotency.delete_expired(at_once=2) >= 5
+    assert await org.services.idempotency.delete_expired(per_transaction=2) >= 5
     assert await count_kept(org) == 1
     assert same(await org.client.post("/group", json={"name": "kept"}, headers=kept)) == same(first)
 

@@ -153,7 +153,8 @@ def test_a_validity_is_never_empty_and_begins_with_the_event(
     given_terms: EarnTerms, owner: OwnerType, event_at: datetime | None, now: datetime
 ) -> None:
     try:
-        valid_from, valid_until = rules.validity(given_terms, owner, event_at, now, ZONE)
+        kind = badge_rules.earning_validity(given_terms)
+        valid_from, valid_until = badge_rules.validity(given_terms, owner, event_at, now, ZONE, kind)
     except (NotLive, OwnerNotAllowed, NotClaimed, EventInFuture, EventOutsideBadge):
         return
     assert valid_from == (event_at or now)

@@ -11,6 +11,7 @@ import pytest
 
 from cockade import ids
 from cockade.api.earning.schemas import REFUSALS
+from cockade.badge import rules as badge_rules
 from cockade.badge.model import (
     BadgeExpiry,
     Constraint,
@@ -66,7 +67,9 @@ def terms(**changes: object) -> EarnTerms:
 
 
 def asked(given: EarnTerms, event_at: datetime | None, now: datetime = NOW) -> tuple[datetime, datetime]:
-    return rules.validity(given, OwnerType.LOYALTY, event_at, now, BERLIN)
+    return badge_rules.validity(
+        given, OwnerType.LOYALTY, event_at, now, BERLIN, badge_rules.earning_validity(given)
+    )
 
 
 # From the first to the last: each row has the faults of all rows below it as well, so a rule that came too late would

@@ -1,8 +1,9 @@
-"""Calls that may be sent again: with an idempotency key they are carried out once, and answered alike each time.
+"""Idempotency keys: a request with a key is executed once, and every retry gets the same response.
 
-One mechanism in front of all operations that change something. What an operation does and its answer become one
-transaction (`cockade.replay.service`). A call that issues, enrols or imports keeps no answer but its request id: its
-handler makes the same answer of the stored outcome again. So does one that is answered 202: what it has begun moves on.
+This middleware wraps all operations that change something. What an operation changes and its response are one transaction
+(`cockade.idempotency.service`). For operations that issue, enrol or import, only the request id is stored: for a retry the
+handler runs with `ApiRequest.replayed_request_id` and builds the response from the stored outcome. The same goes for
+responses with status 202, because they show progress.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from litestar.openapi.spec import OpenAPIResponse, OpenAPIType, Operation, Param
 from msgspec import Struct
 
 from cockade.api.authentication import READING
-from cockade.auth.model import Caller
+from cockade.api.parameters import is_dry_run
 from cockade.errors import (
     MALFORMED,
     CockadeError,
@@ -30,9 +31,9 @@ from cockade.errors import (
 )
 from cockade.http.context import REQUEST_ID_HEADER, RequestContext, can_be_request_id, get_context, get_header
 from cockade.http.errors import STATUS
-from cockade.http.request import ApiRequest
+from cockade.http.request import REPLAYED_REQUEST_ID, ApiRequest
 from cockade.http.response import send_json
-from cockade.idempotency.model import KEY_CHARS_MAX, IdempotentCall, Replay, StoredResponse
+from cockade.idempotency.model import KEY_CHARS_MAX, IdempotentCall, StoredResponse
 from cockade.idempotency.service import IdempotencyService
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 KEY_HEADER = b"idempotency-key"
 KEY_NAME = "Idempotency-Key"
 REPLAYED: tuple[bytes, bytes] = (b"idempotent-replayed", b"true")
-ASKING_HEADERS = (b"x-cap-customer-identifier", b"x-cap-badges-migration")
-"""What a call asks for depends on these, too."""
+FINGERPRINTED_HEADERS = (b"x-cap-customer-identifier", b"x-cap-badges-migration")
+"""Headers that change the meaning of a request."""
 OPERATIONS_WITH_REQUEST_ID = {
     "earnBulk",
     "earn",
@@ -50,77 +51,72 @@ OPERATIONS_WITH_REQUEST_ID = {
     "importCustomerBadges",
     "importCustomerBadgesByPut",
 }
-"""The operations that take a request id, and so have an outcome that their answer is made of."""
+"""Operations whose response can be built again from the outcome of their request id."""
 WITHOUT_KEYS = "without_idempotency_keys"
-"""Operations whose handler says so in its `opt` take no keys: those whose bodies are too long to be looked at first."""
+"""A key of a handler's `opt`: the operation accepts no keys, because its body is streamed and cannot be hashed first."""
 
 
-class _Named(Struct, rename="camel"):
-    """A body, as far as it says its request id."""
+class _RequestIdBody(Struct, rename="camel"):
+    """The part of a body that has the request id."""
 
     request_id: str | int | None = None
 
 
 class IdempotencyMiddleware:
-    """ASGI before the handlers, behind authentication."""
+    """ASGI middleware between authentication and the route handlers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Without a key the call goes on as it is. Raises InvalidInput, KeyInUse, KeyReused."""
-        call = None
-        if scope.get("method") not in READING:
-            keys = [value for name, value in scope["headers"] if name == KEY_HEADER]
-            caller: Caller = scope["user"]
-            if keys or caller.request_id_is_key:
-                call = await _call_of(keys, caller, ApiRequest(scope, receive, send))
+        """Raises InvalidInput, IdempotencyKeyInUse and IdempotencyKeyReused."""
+        call = await _find_call(ApiRequest(scope, receive, send))
         if call is None:
             await self._app(scope, receive, send)
         else:
-            await self._once(call, scope, receive, send)
+            await self._run_once(call, scope, receive, send)
 
-    async def _once(self, call: IdempotentCall, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_once(self, call: IdempotentCall, scope: Scope, receive: Receive, send: Send) -> None:
         service: IdempotencyService = scope["litestar_app"].state.idempotency
         context = get_context(scope)
         messages: list[Message] = []
 
-        async def hold_back(message: Message) -> None:
+        async def collect(message: Message) -> None:
             messages.append(message)
 
-        async def carry_out() -> StoredResponse | None:
+        async def execute() -> StoredResponse | None:
             messages.clear()
             context.codes = context.cause = None
-            # It may take several runs: each with a state of its own, so that none finds what another began.
+            # It may run several times, each time with a copy of the state.
             state = {name: copy(value) for name, value in scope["state"].items()}
-            await self._app(cast("Scope", {**scope, "state": state}), receive, hold_back)
-            return None if context.is_dry_run else _response(context, messages)
+            await self._app(cast("Scope", {**scope, "state": state}), receive, collect)
+            return _response_to_store(context, messages)
 
-        replay = await service.run_once(scope["user"], call, carry_out)
-        if replay is None:
+        stored = await service.run_once(scope["user"], call, execute)
+        if stored is None:
             for message in messages:
                 await send(message)
         else:
-            await self._replay(replay, scope, receive, send)
+            await self._replay(stored, scope, receive, send)
 
-    async def _replay(self, replay: Replay, scope: Scope, receive: Receive, send: Send) -> None:
-        context, answer = get_context(scope), replay.answer
-
+    async def _replay(self, stored: StoredResponse, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_marked(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == answer.status:
+            if message["type"] == "http.response.start" and message["status"] == stored.status:
                 message["headers"] = [*message["headers"], REPLAYED]
             await send(message)
 
-        if answer.body is not None:
-            await send_json(answer.body, answer.status, scope, receive, send_marked)
+        if stored.body is not None:
+            await send_json(stored.body, stored.status, scope, receive, send_marked)
             return
-        assert answer.request_id is not None
-        context.request_id, context.is_replay = answer.request_id, True
-        await self._app(scope, receive, send_marked)
+        assert stored.request_id is not None
+        get_context(scope).request_id = stored.request_id
+        await self._app(
+            cast("Scope", {**scope, REPLAYED_REQUEST_ID: stored.request_id}), receive, send_marked
+        )
 
 
-def _response(context: RequestContext, messages: list[Message]) -> StoredResponse | None:
-    """What is to be kept of the answer; None where it is a failure, which changes nothing."""
+def _response_to_store(context: RequestContext, messages: list[Message]) -> StoredResponse | None:
+    """Return what to store of the response, or None for an error, which changes nothing."""
     status: int = next(each["status"] for each in messages if each["type"] == "http.response.start")
     if status >= 300:
         return None
@@ -130,89 +126,86 @@ def _response(context: RequestContext, messages: list[Message]) -> StoredRespons
     return StoredResponse(status=status, body=body, request_id=None)
 
 
-async def _call_of(keys: list[bytes], caller: Caller, request: ApiRequest) -> IdempotentCall | None:
-    """The call by its key, or None where it has none."""
-    if not accepts_keys(request.route_handler):
+async def _find_call(request: ApiRequest) -> IdempotentCall | None:
+    """Return the request with its key, or None if it has no key or needs none."""
+    if request.method in READING or not accepts_keys(request.route_handler) or is_dry_run(request):
         return None
+    keys = [value for name, value in request.scope["headers"] if name == KEY_HEADER]
     if keys:
-        key, named_by = read_key(keys), KEY_NAME
-    elif caller.request_id_is_key and request.context.operation in OPERATIONS_WITH_REQUEST_ID:
-        request_id, named_by = await _request_id(request), "requestId"
-        # A key that is sent as one has no space in it.
-        key = None if request_id is None else f"{named_by} {request_id}"
+        key, key_source = read_key(keys), KEY_NAME
+    elif request.user.request_id_is_key and request.context.operation in OPERATIONS_WITH_REQUEST_ID:
+        request_id, key_source = await _request_id(request), "requestId"
+        # Keys of the header have no space, so this key is none of them.
+        key = None if request_id is None else f"{key_source} {request_id}"
     else:
-        key, named_by = None, ""
+        return None
     if key is None:
         return None
-    return IdempotentCall(key=key, key_source=named_by, fingerprint=await _fingerprint(request))
+    return IdempotentCall(key=key, key_source=key_source, fingerprint=await _fingerprint(request))
 
 
-def read_key(sent: list[bytes]) -> str:
-    """The idempotency key of the header's values: a word, or as the header's draft has it, a word in quotes.
-
-    Raises InvalidInput where it cannot be one.
-    """
-    word = sent[0].decode("latin-1").strip()
+def read_key(values: list[bytes]) -> str:
+    """Return the key of the header: a word, or a word in quotes as in the IETF draft. Raises InvalidInput."""
+    word = values[0].decode("latin-1").strip()
     if len(word) > 1 and word[0] == word[-1] == '"':
         word = word[1:-1]
-    if len(sent) > 1 or not 1 <= len(word) <= KEY_CHARS_MAX or not all("!" <= char <= "~" for char in word):
-        message = f"An idempotency key has 1 to {KEY_CHARS_MAX} visible ASCII characters; send one of them."
+    if len(values) > 1 or not 1 <= len(word) <= KEY_CHARS_MAX or not all("!" <= char <= "~" for char in word):
+        message = f"The idempotency key must be one value of 1 to {KEY_CHARS_MAX} visible ASCII characters."
         raise InvalidInput([FieldError(MALFORMED, message, KEY_NAME)])
     return word
 
 
 async def _request_id(request: ApiRequest) -> str | None:
-    """The request id that the caller has sent, if it can be one."""
+    """Return the request id that the caller sent, if it is valid."""
     try:
-        in_body = msgspec.json.decode(await request.body(), type=_Named).request_id
+        in_body = msgspec.json.decode(await request.body(), type=_RequestIdBody).request_id
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         in_body = None
-    chosen = get_header(request.scope, REQUEST_ID_HEADER) if in_body is None else str(in_body)
-    return chosen if chosen is not None and can_be_request_id(chosen) else None
+    sent = get_header(request.scope, REQUEST_ID_HEADER) if in_body is None else str(in_body)
+    return sent if sent is not None and can_be_request_id(sent) else None
 
 
 async def _fingerprint(request: ApiRequest) -> bytes:
-    """A digest of all that the call asks for: the operation, its path and query, and its body byte by byte."""
+    """Return a hash of the operation, its path and query, and its body byte by byte."""
     path: Mapping[str, object] = request.scope["path_params"]
-    asking = [value for name, value in request.scope["headers"] if name in ASKING_HEADERS]
-    what = msgspec.json.encode(
+    head = msgspec.json.encode(
         [
             request.context.operation,
             sorted((name, str(value)) for name, value in path.items()),
             request.scope["query_string"],
-            asking,
+            [value for name, value in request.scope["headers"] if name in FINGERPRINTED_HEADERS],
         ]
     )
-    digest = hashlib.sha256(what + b"\n")
+    digest = hashlib.sha256(head + b"\n")
     digest.update(await request.body())
     return digest.digest()
 
 
 def accepts_keys(handler: HTTPRouteHandler) -> bool:
-    """Whether calls of this operation may bring an idempotency key."""
+    """Whether requests of this operation may have an idempotency key."""
     return not handler.http_methods <= READING and not handler.opt.get(WITHOUT_KEYS)
 
 
 @dataclass
 class IdempotentOperation(Operation):
-    """An operation as OpenAPI describes it, with what its idempotency key adds."""
+    """The OpenAPI description of an operation that accepts idempotency keys."""
 
     def __post_init__(self) -> None:
-        """Add the header, and the failures that come with it."""
+        """Add the header and the errors that come with it."""
         self.parameters = [*(self.parameters or []), _key_parameter()]
         if not self.responses or "401" not in self.responses:
             return
-        alike: Any = self.responses["401"]  # the envelope of a failure
+        envelope: Any = self.responses["401"]
         for kind in (InvalidInput, IdempotencyKeyInUse, IdempotencyKeyReused):
-            status, word = str(STATUS[kind]), _in_words(kind)
-            described: Any = self.responses.setdefault(
-                status, OpenAPIResponse(description="", content=_without_examples(alike.content))
+            status, description = str(STATUS[kind]), _describe(kind)
+            response: Any = self.responses.setdefault(
+                status, OpenAPIResponse(description="", content=_without_examples(envelope.content))
             )
-            if word not in described.description:
-                described.description = "; ".join(filter(None, (described.description, word)))
+            if description not in response.description:
+                response.description = "; ".join(filter(None, (response.description, description)))
 
 
-def _in_words(kind: type[CockadeError]) -> str:
+def _describe(kind: type[CockadeError]) -> str:
     return "400: Idempotency-Key." if kind is InvalidInput else f"{kind.code}: {kind.message}"
 
 
@@ -225,8 +218,8 @@ def _key_parameter() -> Parameter:
         name=KEY_NAME,
         param_in="header",
         required=False,
-        description="A key of your own, new for each call: the same call with the same key is carried out once and "
-        "answered alike each time, marked with `Idempotent-Replayed: true`.",
+        description="A unique value per request. Retries with the same key return the first response, with the header "
+        "`Idempotent-Replayed: true`, and change nothing.",
         schema=Schema(
             type=OpenAPIType.STRING, min_length=1, max_length=KEY_CHARS_MAX, pattern="^[0-9A-Za-z._:-]+$"
         ),

@@ -1,17 +1,20 @@
-"""Badges, activation and claims: the handlers. Their wire structs are in `cockade.http.badges`."""
+"""Parameters that several resources share."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
 
+import msgspec
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 
 from cockade import errors, ids, times
 from cockade.errors import BadgeNotFound, FieldError, InvalidInput
+from cockade.http.request import ApiRequest
 from cockade.ids import BadgeId
 
+DRY_RUN = "dryRun"
 SIZE_MAX = 1000
 PAGE_MAX = 1_000_000_000
 
@@ -50,3 +53,23 @@ def read_time(name: str, text: str | None) -> datetime | None:
         return None if text is None else times.read_instant(text)
     except ValueError as error:
         raise InvalidInput([FieldError(errors.MALFORMED, str(error), name)]) from None
+
+
+DryRunParameter = Annotated[
+    bool,
+    QueryParameter(
+        name=DRY_RUN,
+        description="Return what would happen now. Nothing is changed, and the request id stays free.",
+    ),
+]
+
+
+def is_dry_run(request: ApiRequest) -> bool:
+    """Whether this is a dry run of an operation that has a DryRunParameter."""
+    sent: list[str] = request.query_params.getall(DRY_RUN, [])
+    if not sent or "dry_run" not in request.route_handler.parsed_fn_signature.parameters:
+        return False
+    try:
+        return msgspec.convert(sent[-1], bool, strict=False)
+    except msgspec.ValidationError:
+        return False  # the framework rejects it

@@ -30,7 +30,7 @@ from cockade.customer_badge.model import (
     WindowCycle,
 )
 from cockade.earning import rules as earning_rules
-from cockade.earning.service import find_facts
+from cockade.earning.issuing import find_facts
 from cockade.errors import BadgeNotFound
 from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.limit import rules as limit_rules

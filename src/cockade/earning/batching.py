@@ -1,45 +1,38 @@
-"""Small requests that arrive together are carried out together: one transaction and one COPY for all of them.
+"""Micro-batching (group commit): small requests that arrive together run in one transaction with one COPY.
 
-Each keeps what it would have alone: its id, its outcome, its answer after the commit. What is not plain (a refusal, a limit,
-an enrolment, a history) is left out and goes alone, as does everything where the transaction fails. Nobody waits for company:
-a request that comes while nothing is running is carried out at once, and those that come meanwhile make up the next lot.
+Each request keeps its own id, outcome and response. A request that arrives while no batch is running starts at once;
+requests that arrive meanwhile form the next batch. What cannot be decided in a batch (limits, enrolments, locks that are
+not free) runs alone, and so do all requests of a batch whose transaction fails.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from contextvars import Context
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
-import numpy as np
-from msgspec import Struct
-
-from cockade import times
 from cockade.auth.model import Caller
-from cockade.badge import store as badge_store
-from cockade.badge.model import BadgeCounts, EarnTerms
 from cockade.clock import Clock
-from cockade.earning import rules, store
-from cockade.earning.model import LedgerColumns
+from cockade.earning.issuing import BatchItem, Decided, decide_batch, write_batch
 from cockade.errors import CockadeError, OutcomeUnknown, RequestIdUsed, ServiceBusy, Unavailable
-from cockade.ids import BadgeId, BadgeKey, CustomerId, OrgId, RequestKey
+from cockade.ids import BadgeId, CustomerId, OrgId, RequestKey
 from cockade.request import store as request_store
 from cockade.request.model import IssueCommand, RequestKind, RequestOutcome
 from cockade.storage.database import Database, DuplicateRow, Tx
 
-REQUESTS_MAX = 64
-"""So many are carried out together."""
-CUSTOMERS_MAX = 100
-"""A request with more customers is carried out alone."""
+BATCH_REQUESTS_MAX = 64
+REQUEST_CUSTOMERS_MAX = 100
+"""A request with more customers runs alone."""
 LOCK_TIMEOUT_MS = 100
-"""Where one of them has to wait for somebody else longer than that, all go alone, so that it holds up nobody."""
+"""If one request has to wait longer than this for another transaction, all run alone, so that it delays no other."""
+
+Result = RequestOutcome | CockadeError | None
+"""None: the request has to run alone."""
 
 
-class Asked:
-    """A request on its way."""
+class PendingRequest:
+    """A request that waits for its batch."""
 
     def __init__(self, caller: Caller, command: IssueCommand, kind: RequestKind) -> None:
         self.caller = caller
@@ -47,250 +40,155 @@ class Asked:
         self.badge_id = command.badge_id or BadgeId("")
         self.kind = kind
         self.keys: set[RequestKey] = set()
-        """What it may be on record as: by these it is known again where a commit was not answered."""
-        self.outcome: asyncio.Future[RequestOutcome | None] | None = None
+        """Keys under which it may have been committed, if the outcome of a commit is unknown."""
+        self.result: asyncio.Future[RequestOutcome | None] | None = None
 
     @property
     def id(self) -> tuple[OrgId, str]:
-        """What no two requests of a lot have in common."""
+        """The request id, unique over all orgs."""
         return self.caller.org_id, self.command.request_id
 
     @property
-    def wanted(self) -> set[tuple[OrgId, BadgeId, CustomerId]]:
-        """Nor any of these."""
+    def rows(self) -> set[tuple[OrgId, BadgeId, CustomerId]]:
+        """The badge and customers, which no other request of a batch may have."""
         return {(self.caller.org_id, self.badge_id, customer) for customer in self.command.customers}
 
     @property
-    def is_settled(self) -> bool:
-        """Whether there is nobody left to tell."""
-        return self.outcome is not None and self.outcome.done()
+    def is_resolved(self) -> bool:
+        """Whether the caller no longer waits."""
+        return self.result is not None and self.result.done()
 
-    def settle(self, result: RequestOutcome | BaseException | None) -> None:
-        """Tell whoever waits, if anybody still does."""
-        assert self.outcome is not None
-        if self.is_settled:
+    def resolve(self, result: RequestOutcome | BaseException | None) -> None:
+        """Pass the result to the caller, unless it no longer waits."""
+        assert self.result is not None
+        if self.is_resolved:
             return
         if isinstance(result, BaseException):
-            self.outcome.set_exception(result)
+            self.result.set_exception(result)
         else:
-            self.outcome.set_result(result)
+            self.result.set_result(result)
 
-    def give_up(self) -> None:
-        """The call's time is up. A lot that has not written yet leaves out who is settled."""
-        self.settle(OutcomeUnknown() if self.keys else Unavailable())
-
-
-class Plain(Struct, frozen=True):
-    """A request in which everybody earns, and the ordinals that they earn with."""
-
-    asked: Asked
-    outcome: RequestOutcome
-    ordinals: Sequence[int]
+    def expire(self) -> None:
+        """Stop waiting because the request timeout is reached. A batch that has not written yet leaves it out."""
+        self.resolve(OutcomeUnknown() if self.keys else Unavailable())
 
 
-class NothingPlain(Exception):
-    """Nothing of a lot can be carried out together: its transaction is undone."""
+class NothingToWrite(Exception):
+    """A batch in which no request can be written: its transaction is rolled back."""
 
-    def __init__(self, results: list[RequestOutcome | RequestIdUsed | None]) -> None:
+    def __init__(self, results: list[Result]) -> None:
         self.results = results
         super().__init__()
 
 
-class Gathering:
-    """The small requests of this process that wait to be carried out."""
+class BatchIssuer:
+    """Runs the small requests of this process in batches, one batch at a time."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._waiting: deque[Asked] = deque()
-        self._lot: asyncio.Task[None] | None = None
+        self._waiting: deque[PendingRequest] = deque()
+        self._running: asyncio.Task[None] | None = None
 
-    async def try_issue(self, asked: Asked) -> RequestOutcome | None:
-        """The outcome, all of it durable, or None where the request has to go alone.
+    async def submit(self, request: PendingRequest) -> RequestOutcome | None:
+        """Return the committed outcome, or None if the request has to run alone.
 
-        Raises RequestIdUsed, Unavailable (nothing was changed) or OutcomeUnknown: at the latest when the call's time is up,
-        however long the lot before takes, or its own.
+        Raises RequestIdUsed, BadgeNotFound and the other errors of `EarningService.earn`, Unavailable (nothing was changed)
+        or OutcomeUnknown, at the latest when the request timeout is reached.
         """
-        if asked.command.badge_id is None or len(asked.command.customers) > CUSTOMERS_MAX:
+        if request.command.badge_id is None or len(request.command.customers) > REQUEST_CUSTOMERS_MAX:
             return None
         loop = asyncio.get_running_loop()
-        asked.outcome = loop.create_future()
-        self._waiting.append(asked)
-        if self._lot is None or self._lot.done():
-            # In a context of its own: what it logs is of many requests, not of the one that happens to start it.
-            self._lot = asyncio.create_task(self._carry_out_waiting(), context=Context())
+        request.result = loop.create_future()
+        self._waiting.append(request)
+        if self._running is None or self._running.done():
+            # In a context of its own: its log lines belong to many requests, not to the one that starts it.
+            self._running = asyncio.create_task(self._run_batches(), context=Context())
         with self._database.time_budget() as left_s:
-            # Cheaper than a timeout of asyncio, which every small call would pay for.
-            giving_up = loop.call_later(left_s, asked.give_up)
+            # Cheaper than asyncio.timeout, for which every small request would pay.
+            timeout = loop.call_later(left_s, request.expire)
             try:
-                return await asked.outcome
+                return await request.result
             finally:
-                giving_up.cancel()
+                timeout.cancel()
 
-    async def _carry_out_waiting(self) -> None:
-        while lot := self._next_lot():
-            await self._carry_out(lot)
+    async def _run_batches(self) -> None:
+        while batch := self._next_batch():
+            await self._run(batch)
 
-    def _next_lot(self) -> list[Asked]:
-        """The next ones that have neither an id nor a customer in common; the others stay in line."""
-        lot: list[Asked] = []
-        stays: list[Asked] = []
+    def _next_batch(self) -> list[PendingRequest]:
+        """Take the next requests that share neither a request id nor a customer; the others keep their place."""
+        batch: list[PendingRequest] = []
+        skipped: list[PendingRequest] = []
         ids: set[tuple[OrgId, str]] = set()
-        wanted: set[tuple[OrgId, BadgeId, CustomerId]] = set()
-        while self._waiting and len(lot) < REQUESTS_MAX:
-            asked = self._waiting.popleft()
-            if asked.is_settled:  # whoever asked has gone
+        rows: set[tuple[OrgId, BadgeId, CustomerId]] = set()
+        while self._waiting and len(batch) < BATCH_REQUESTS_MAX:
+            request = self._waiting.popleft()
+            if request.is_resolved:  # the caller has disconnected
                 continue
-            if asked.id in ids or not wanted.isdisjoint(asked.wanted):
-                stays.append(asked)
+            if request.id in ids or not rows.isdisjoint(request.rows):
+                skipped.append(request)
                 continue
-            ids.add(asked.id)
-            wanted |= asked.wanted
-            lot.append(asked)
-        self._waiting.extendleft(reversed(stays))
-        return lot
+            ids.add(request.id)
+            rows |= request.rows
+            batch.append(request)
+        self._waiting.extendleft(reversed(skipped))
+        return batch
 
-    async def _carry_out(self, lot: list[Asked]) -> None:
+    async def _run(self, batch: list[PendingRequest]) -> None:
         try:
             results = await self._database.transaction(
                 "earning.batch",
-                lambda tx: _issue_together(tx, lot, self._clock),
+                lambda tx: _issue_batch(tx, batch, self._clock),
                 lock_timeout_ms=LOCK_TIMEOUT_MS,
             )
-        except NothingPlain as found:
+        except NothingToWrite as found:
             results = found.results
         except (DuplicateRow, ServiceBusy, OutcomeUnknown) as error:
-            results = [None] * len(lot)
+            results = [None] * len(batch)
             if not isinstance(error, OutcomeUnknown):
-                for asked in lot:
-                    asked.keys.clear()
+                for request in batch:
+                    request.keys.clear()
         except BaseException as error:
-            for asked in lot:
-                asked.settle(error)
+            for request in batch:
+                request.resolve(error)
             if not isinstance(error, Exception):
                 raise
             return
-        for asked, result in zip(lot, results, strict=True):
-            asked.settle(result)
+        for request, result in zip(batch, results, strict=True):
+            request.resolve(result)
 
 
-async def _issue_together(
-    tx: Tx, lot: Sequence[Asked], clock: Clock
-) -> list[RequestOutcome | RequestIdUsed | None]:
-    """Of each its outcome, or that its id is used, or None where it has to go alone. In a fixed number of statements."""
+async def _issue_batch(tx: Tx, batch: Sequence[PendingRequest], clock: Clock) -> list[Result]:
+    """Issue the requests that can be decided together. Request ids of the others are released."""
     now = clock()
-    keys = await request_store.begin_many(tx, [(*asked.id, asked.kind) for asked in lot], now)
-    begun = [(asked, key) for asked, key in zip(lot, keys, strict=True) if key is not None]
-    found = await _find_plain(tx, begun, now)
-    plain = {item.asked.id: item for item in found if not item.asked.is_settled}
-    if not plain:
-        raise NothingPlain([RequestIdUsed(reference="requestId") if key is None else None for key in keys])
-    for item in plain.values():  # from here on, whoever goes cannot know what became of her
-        item.asked.keys.add(item.outcome.request_key)
-    await _write(tx, list(plain.values()))
-    if left_out := [asked.id for asked, _ in begun if asked.id not in plain]:
-        await request_store.release_many(tx, left_out)
-    return [
-        RequestIdUsed(reference="requestId") if key is None
-        else plain[asked.id].outcome if asked.id in plain
-        else None
-        for asked, key in zip(lot, keys, strict=True)
-    ]  # fmt: skip
-
-
-async def _find_plain(tx: Tx, begun: Sequence[tuple[Asked, RequestKey]], now: datetime) -> list[Plain]:
-    """Those in which everybody earns, as far as that can be told for all of them at once."""
-    badge_keys = await badge_store.try_lock_without_badge_limit(
-        tx, {(asked.caller.org_id, asked.badge_id) for asked, _ in begun}
-    )
-    held = [
-        (asked, key, badge_keys[asked.caller.org_id, asked.badge_id])
-        for asked, key in begun
-        if (asked.caller.org_id, asked.badge_id) in badge_keys
+    keys = await request_store.begin_many(tx, [(*request.id, request.kind) for request in batch], now)
+    begun = [
+        BatchItem(request.caller, request.command, request.kind, request.badge_id, key)
+        for request, key in zip(batch, keys, strict=True)
+        if key is not None
     ]
-    if not held:
-        return []
-    terms = await badge_store.earn_terms_of_many(
-        tx,
-        [(badge_key, asked.command.owner_type, asked.command.reference_id) for asked, _, badge_key in held],
-    )
-    last_ordinals = await store.find_last_ordinals_of_many(
-        tx, [(badge_key, customer) for asked, _, badge_key in held for customer in asked.command.customers]
-    )
-    plain: list[Plain] = []
-    for (asked, key, badge_key), their_terms in zip(held, terms, strict=True):
-        lasts = [last_ordinals.get((badge_key, customer), 0) for customer in asked.command.customers]
-        validity = _plain_validity(asked, their_terms, now)
-        if validity is not None and (their_terms.holds_several or not any(lasts)):
-            outcome = _outcome(asked, key, badge_key, validity, now)
-            plain.append(Plain(asked, outcome, [last + 1 for last in lasts]))
-    return plain
-
-
-def _plain_validity(asked: Asked, terms: EarnTerms, now: datetime) -> tuple[datetime, datetime] | None:
-    """The validity of what is earned, if rules 4 to 7 let it pass and rule 8 asks only whether she has it already."""
-    command, zone = asked.command, ZoneInfo(asked.caller.time_zone)
-    try:
-        validity = rules.validity(terms, command.owner_type, command.event_at, now, zone)
-    except CockadeError:
-        return None
-    rule = rules.eligibility_rules(terms, validity[0], now, zone)
-    return None if rule.needs_enrolment or rule.customer_checks or rule.badge_checks else validity
-
-
-def _outcome(
-    asked: Asked, key: RequestKey, badge_key: BadgeKey, validity: tuple[datetime, datetime], now: datetime
-) -> RequestOutcome:
-    command = asked.command
-    return RequestOutcome(
-        request_id=command.request_id,
-        request_key=key,
-        kind=asked.kind,
-        badge_key=badge_key,
-        badge_id=asked.badge_id,
-        owner_type=command.owner_type,
-        reference_id=command.reference_id,
-        event_at=validity[0],
-        valid_until=validity[1],
-        completed_at=now,
-        customer_ids=command.customers,
-        failures=[],
-    )
-
-
-async def _write(tx: Tx, plain: Sequence[Plain]) -> None:
-    """The ledger, what is counted of it, and the outcomes."""
-    rows = sorted(
-        (
-            item.outcome.badge_key,
-            customer,
-            ordinal,
-            item.outcome.request_key,
-            line,
-            times.microseconds(item.outcome.event_at),
-            times.microseconds(item.outcome.valid_until),
-        )
-        for item in plain
-        for line, (customer, ordinal) in enumerate(zip(item.outcome.customer_ids, item.ordinals, strict=True))
-    )
-    badge_keys, customers, ordinals, request_keys, lines, valid_from, valid_until = np.array(
-        rows, dtype=np.int64
-    ).T
-    await store.insert(
-        tx,
-        LedgerColumns(
-            customers=customers,
-            request_keys=request_keys,
-            valid_from=valid_from,
-            valid_until=valid_until,
-            counted_at=None,
-            badge_keys=badge_keys,
-            ordinals=ordinals,
-            lines=lines,
-        ),
-    )
+    decided = await decide_batch(tx, begun, now)
+    written: dict[RequestKey, Decided] = {}
+    results: list[Result] = []
+    for request, key in zip(batch, keys, strict=True):
+        found = RequestIdUsed(reference="requestId") if key is None else decided.get(key)
+        if isinstance(found, Decided):
+            if key is not None and not request.is_resolved:
+                # From here on, a caller whose time is up cannot know whether the request was committed.
+                request.keys.add(key)
+                written[key] = found
+            results.append(found.outcome)
+        else:
+            results.append(found)
+    if not written:
+        raise NothingToWrite(results)
+    await write_batch(tx, list(written.values()))
     await request_store.complete_many(
-        tx, [(item.asked.caller.org_id, item.outcome) for item in plain], plain[0].outcome.completed_at
+        tx, [(item.issuance.caller.org_id, item.outcome) for item in written.values()], now
     )
-    earned = Counter(row[0] for row in rows)
-    await badge_store.add_counts(tx, {key: BadgeCounts(earned=count) for key, count in earned.items()})
+    if released := [
+        (item.caller.org_id, item.command.request_id) for item in begun if item.request_key not in written
+    ]:
+        await request_store.release_many(tx, released)
+    return results

@@ -42,6 +42,22 @@ from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal)
               and counted_at >= $3::timestamptz and counted_at < $4::timestamptz
             order by customer_id, counted_at) event) counted;
 
+-- name: find_holders_of_many
+-- Of customers $2 of badges $1, pair by pair, those who ever had the badge: the highest ordinal, and of the unrevoked ones
+-- that are valid at some time in [$3, $4) the one that ends last. $5 tells the caller which request a pair belongs to.
+select input.request, input.customer_id, last.ordinal, conflicting.request_key, conflicting.line,
+       conflicting.valid_from, conflicting.valid_until
+from unnest($1::integer[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::integer[])
+     as input (badge_key, customer_id, valid_from, valid_until, request)
+cross join lateral (select e.ordinal from earned_badge e
+                    where e.badge_key = input.badge_key and e.customer_id = input.customer_id
+                    order by e.ordinal desc limit 1) last
+left join lateral (select e.request_key, e.line, e.valid_from, e.valid_until from earned_badge e
+                   where e.badge_key = input.badge_key and e.customer_id = input.customer_id
+                     and e.revoked_at is null
+                     and e.valid_from < input.valid_until and e.valid_until > input.valid_from
+                   order by e.valid_until desc, e.ordinal desc limit 1) conflicting on true;
+
 -- name: find_last_ordinals_of_many
 -- The same for customers $2 of badges $1, side by side.
 select input.badge_key, input.customer_id, last.ordinal

@@ -32,7 +32,7 @@ from cockade.errors import (
 from cockade.ids import BadgeId, BadgeKey, CustomerId
 from cockade.limit import rules as limit_rules
 from cockade.limit.model import LimitCheck, LimitUsage
-from cockade.request.model import CustomerFailure, EarnedStatus, FailureReason, OwnerType, RowFailure
+from cockade.request.model import CustomerFailure, EarnedStatus, FailureReason, RowFailure
 
 
 def earned_status(valid_from: datetime, valid_until: datetime, now: datetime) -> EarnedStatus:
@@ -40,13 +40,6 @@ def earned_status(valid_from: datetime, valid_until: datetime, now: datetime) ->
     if now < valid_from:
         return EarnedStatus.UPCOMING
     return EarnedStatus.LIVE if now < valid_until else EarnedStatus.EXPIRED
-
-
-def validity(
-    terms: EarnTerms, owner: OwnerType, event_at: datetime | None, now: datetime, zone: ZoneInfo
-) -> tuple[datetime, datetime]:
-    """Rules 4 to 7, see `badge.rules.validity`: the validity of what would be earned."""
-    return badge_rules.validity(terms, owner, event_at, now, zone, badge_rules.earning_validity(terms))
 
 
 class EligibilityRules(Struct, frozen=True, kw_only=True):
@@ -63,6 +56,11 @@ class EligibilityRules(Struct, frozen=True, kw_only=True):
     """The instant from which on the badge can no longer be earned; None where enrolments decide that."""
     zone: ZoneInfo
     now: datetime
+
+    @property
+    def needs_more_than_holders(self) -> bool:
+        """Whether the decision needs enrolments or counts, and not only who holds the badge."""
+        return self.needs_enrolment or bool(self.customer_checks) or bool(self.badge_checks)
 
 
 def eligibility_rules(
@@ -94,6 +92,8 @@ def decide(audience: Sequence[CustomerId], found: EligibilityFacts, rule: Eligib
     """
     customers = np.array(audience, dtype=np.int64)
     ascending = np.argsort(customers)
+    if found.enrolled is None and not found.usages and not len(found.holders.customers):
+        return Decision(EarnedRows(customers[ascending], np.ones_like(customers), ascending), [])
     places = _LineIndex(customers, ascending)
     refusals = _find_not_enrolled(audience, found)
     if not rule.allows_multiple:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import numpy as np
 
 from cockade.earning.model import (
     NO_CONFLICTS,
+    NO_HOLDERS,
     ConflictingBadges,
     ErasedRow,
     Holders,
     LedgerColumns,
     LedgerRow,
+    Numbers,
 )
 from cockade.ids import BadgeKey, CustomerId, RequestKey
 from cockade.storage.copy_format import Column, unpack_numbers
-from cockade.storage.database import Tx
+from cockade.storage.database import Row, Tx
 from cockade.storage.sql import load
-from cockade.times import from_microseconds
+from cockade.times import from_microseconds, microseconds
 
 SQL = load(__package__)
 
@@ -93,6 +95,49 @@ async def find_last_ordinals_of_many(
         [customer for _, customer in asked],
     )
     return {(BadgeKey(row[0]), CustomerId(row[1])): row[2] for row in rows}
+
+
+async def find_holders_of_many(
+    tx: Tx, wanted: Sequence[tuple[BadgeKey, Sequence[CustomerId], datetime, datetime]]
+) -> list[Holders]:
+    """As find_holders, for several badges, customers and validities; without counts and windows."""
+    if not wanted:
+        return []
+    sizes = [len(customers) for _, customers, _, _ in wanted]
+    rows = await tx.rows(
+        SQL["find_holders_of_many"],
+        [badge_key for (badge_key, *_), size in zip(wanted, sizes, strict=True) for _ in range(size)],
+        [customer for _, customers, _, _ in wanted for customer in customers],
+        [valid_from for (*_, valid_from, _), size in zip(wanted, sizes, strict=True) for _ in range(size)],
+        [valid_until for (*_, valid_until), size in zip(wanted, sizes, strict=True) for _ in range(size)],
+        [index for index, size in enumerate(sizes) for _ in range(size)],
+    )
+    by_index: dict[int, list[Row]] = {}
+    for row in rows:
+        by_index.setdefault(row[0], []).append(row)
+    return [_holders(by_index[index]) if index in by_index else NO_HOLDERS for index in range(len(wanted))]
+
+
+def _holders(rows: Sequence[Row]) -> Holders:
+    """The holders of one request, from rows of `find_holders_of_many`."""
+    conflicts = [row for row in rows if row[3] is not None]
+    return Holders(
+        customers=_numbers(row[1] for row in rows),
+        last_ordinals=_numbers(row[2] for row in rows),
+        totals=np.zeros(len(rows), dtype=np.int64),
+        conflicting=ConflictingBadges(
+            _numbers(row[1] for row in conflicts),
+            _numbers(row[3] for row in conflicts),
+            _numbers(row[4] for row in conflicts),
+            _numbers(microseconds(row[5]) for row in conflicts),
+            _numbers(microseconds(row[6]) for row in conflicts),
+        ),
+        counted={},
+    )
+
+
+def _numbers(values: Iterable[int]) -> Numbers:
+    return np.fromiter(values, dtype=np.int64)
 
 
 async def insert(tx: Tx, rows: LedgerColumns) -> None:

@@ -39,11 +39,8 @@ class EnrolmentService:
         EventOutsideBadge (nothing was changed and the request id is still free), Unavailable or OutcomeUnknown.
         """
 
-        if command.is_replay:
-            return await self._requests.get_replayed(caller, command.request_id)
-
-        async def work(tx: Tx, turn: Attempt) -> RequestOutcome:
-            return await _enrol(tx, caller, command, turn)
+        async def work(tx: Tx, attempt: Attempt) -> RequestOutcome:
+            return await _enrol(tx, caller, command, attempt)
 
         return record_metrics(
             await self._requests.execute(
@@ -54,8 +51,8 @@ class EnrolmentService:
     async def dry_run_issue_bulk(self, caller: Caller, command: IssueCommand) -> RequestOutcome:
         """What issue_bulk would do now; nothing is changed, and the request id stays free. Raises what it raises."""
 
-        async def work(tx: Tx, turn: Attempt) -> RequestOutcome:
-            return await _enrol(tx, caller, command, turn)
+        async def work(tx: Tx, attempt: Attempt) -> RequestOutcome:
+            return await _enrol(tx, caller, command, attempt)
 
         return await self._requests.dry_run("enrolment.dry_run", caller, command.request_id, work)
 
@@ -88,10 +85,10 @@ class EnrolmentService:
         return await self._database.transaction("enrolment.revoke", body)
 
 
-async def _enrol(tx: Tx, caller: Caller, command: IssueCommand, turn: Attempt) -> RequestOutcome:
+async def _enrol(tx: Tx, caller: Caller, command: IssueCommand, attempt: Attempt) -> RequestOutcome:
     """In a fixed number of statements."""
     badge_id, hold = await badge_store.lock_for_issuing(
-        tx, caller.org_id, command.badge_id, exclusive=turn.exclusive, read_only=turn.is_dry_run
+        tx, caller.org_id, command.badge_id, exclusive=attempt.exclusive, read_only=attempt.is_dry_run
     )
     terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
     if terms.earn_type is not EarnType.ISSUE_EARN or terms.issued_expiry is None:
@@ -100,18 +97,18 @@ async def _enrol(tx: Tx, caller: Caller, command: IssueCommand, turn: Attempt) -
         terms,
         command.owner_type,
         command.event_at,
-        turn.now,
+        attempt.now,
         ZoneInfo(caller.time_zone),
         badge_rules.Validity(terms.issued_expiry, needs_window=True),
     )
     enrollees = await store.find_enrollees(tx, hold.badge_key, command.customers, valid_from, valid_until)
     entries, refusals = rules.decide(command.customers, enrollees)
-    if entries and not turn.is_dry_run:
-        await store.insert(tx, hold.badge_key, turn.request_key, valid_from, valid_until, entries)
+    if entries and not attempt.is_dry_run:
+        await store.insert(tx, hold.badge_key, attempt.request_key, valid_from, valid_until, entries)
         await badge_store.add_count(tx, hold.badge_key, issued=len(entries))
     return RequestOutcome(
         request_id=command.request_id,
-        request_key=turn.request_key,
+        request_key=attempt.request_key,
         kind=RequestKind.ISSUE_BULK,
         badge_key=hold.badge_key,
         badge_id=badge_id,
@@ -119,10 +116,10 @@ async def _enrol(tx: Tx, caller: Caller, command: IssueCommand, turn: Attempt) -
         reference_id=command.reference_id,
         event_at=valid_from,
         valid_until=valid_until,
-        completed_at=turn.now,
+        completed_at=attempt.now,
         customer_ids=command.customers,
         failures=refusals,
-        is_dry_run=turn.is_dry_run,
+        is_dry_run=attempt.is_dry_run,
     )
 
 

@@ -49,10 +49,6 @@ class RequestContext:
         """The whole body, once it has come in."""
         self.body_bytes = 0
         """How much room the body takes; it is given back when the request has been answered."""
-        self.is_replay = False
-        """Whether the request was carried out before, and only its answer is wanted again."""
-        self.is_dry_run = False
-        """Whether nothing is to be changed, and so nothing kept."""
 
     @property
     def operation(self) -> str | None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from litestar.typing import FieldDefinition
 from cockade.http.context import RequestContext, get_context, get_header
 
+REPLAYED_REQUEST_ID = "cockade.replayed_request_id"
+"""The key in the ASGI scope."""
 S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
 
@@ -148,6 +150,11 @@ class ApiRequest(Request[Caller, None, State]):
     def config(self) -> Config:
         """The service's. Not a dependency, as the framework makes a task for each where there are two."""
         return self.app.state.config
+
+    @property
+    def replayed_request_id(self) -> str | None:
+        """The id of the request whose outcome to return again, instead of executing this one. See `api.idempotency`."""
+        return cast("Any", self.scope).get(REPLAYED_REQUEST_ID)
 
     @property
     def context(self) -> RequestContext:

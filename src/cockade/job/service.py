@@ -22,13 +22,13 @@ import structlog
 
 from cockade import metrics
 from cockade.auth.model import AccessGroup, Caller
+from cockade.badge import rules as badge_rules
 from cockade.badge import store as badge_store
 from cockade.clock import Clock
 from cockade.config import Config
 from cockade.customer import rules as customer_rules
-from cockade.earning import rules as earning_rules
+from cockade.earning.issuing import issue
 from cockade.earning.model import JobSlice
-from cockade.earning.service import issue_chunk
 from cockade.errors import (
     FieldError,
     InvalidInput,
@@ -125,8 +125,13 @@ class JobService:
             tx, caller.org_id, command.badge_id, exclusive=False
         )
         terms = await badge_store.earn_terms(tx, hold.badge_key, command.owner_type, command.reference_id)
-        event_at, until = earning_rules.validity(
-            terms, command.owner_type, command.event_at, now, ZoneInfo(caller.time_zone)
+        event_at, until = badge_rules.validity(
+            terms,
+            command.owner_type,
+            command.event_at,
+            now,
+            ZoneInfo(caller.time_zone),
+            badge_rules.earning_validity(terms),
         )
         if not command.is_dry_run:
             outcome = RequestOutcome(
@@ -473,7 +478,7 @@ async def _issue(tx: Tx, job: Job, chunk: StagedChunk, turn: Attempt) -> JobOutc
     )
     part = JobSlice(lines=places + chunk.first_line, pending=job.counts.issued if job.is_dry_run else 0)
     try:
-        outcome = await issue_chunk(tx, caller, command, turn, part)
+        outcome = await issue(tx, caller, command, RequestKind.JOB, turn, part)
     except RequestRejected as error:
         return JobOutcome(issued=0, failed_code={error.code: len(places)}, code=error.code)
     refusals = [

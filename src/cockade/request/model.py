@@ -73,8 +73,6 @@ class IssueCommand(Struct, frozen=True, kw_only=True):
     """When the customers did what earned it, or enrols them; None means now."""
     owner_type: OwnerType
     reference_id: str
-    is_replay: bool = False
-    """Whether it was carried out before and is only to be answered again, from its outcome."""
 
 
 class CustomerFailure(Struct, frozen=True, array_like=True, gc=False):

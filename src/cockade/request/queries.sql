@@ -36,10 +36,10 @@ with queued as (insert into outbox (org_id, at, request_key)
               select org_id, $1, request_key from unnest($2::integer[], $10::bigint[]) as d (org_id, request_key))
 update request r
 set completed_at = $1, badge_key = d.badge_key, owner_type = d.owner_type, reference_id = d.reference_id,
-    event_at = d.event_at, valid_until = d.valid_until, customer_ids = d.customer_ids::bigint[], failures = '[]'
+    event_at = d.event_at, valid_until = d.valid_until, customer_ids = d.customer_ids::bigint[], failures = d.failures::json
 from unnest($2::integer[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[],
-            $9::text[])
-     as d (org_id, request_id, badge_key, owner_type, reference_id, event_at, valid_until, customer_ids)
+            $9::text[], $11::text[])
+     as d (org_id, request_id, badge_key, owner_type, reference_id, event_at, valid_until, customer_ids, failures)
 where r.org_id = d.org_id and r.request_id = d.request_id;
 
 -- name: complete_import

@@ -1,4 +1,4 @@
-"""Carrying requests out, each exactly once, and asking what they did."""
+"""Execute requests exactly once, and look up what they did."""
 
 from __future__ import annotations
 
@@ -24,34 +24,33 @@ from cockade.request.model import (
     RequestKind,
     RequestOutcome,
 )
-from cockade.storage.database import Database, DuplicateRow, Tx
+from cockade.storage.database import Database, DuplicateRow, Tx, with_commit_recovery
 
 log = structlog.get_logger()
 
 
 class NeedsExclusiveLock(Exception):
-    """Work has to be alone with its badge and is not; it is undone and run again alone."""
+    """The transaction has to run again with the exclusive lock on its badge."""
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One run of a request's work, which may take a second one."""
+    """One attempt to execute a request. There may be a second one, with the exclusive lock."""
 
     request_key: RequestKey
     now: datetime
     exclusive: bool
-    """Whether to hold the badge exclusively: the first run met another request over a customer, or asked for it."""
+    """Whether to take the exclusive lock on the badge: the first attempt asked for it or met a concurrent request."""
     is_dry_run: bool = False
-    """Whether to decide only: the transaction reads as of one moment, so nothing is held, and nothing can be written."""
+    """Whether to decide only. The transaction reads one snapshot, takes no lock and cannot write."""
 
 
 NO_REQUEST_KEY = RequestKey(0)
-"""The key of a dry run, which has none."""
-
+"""The key of a dry run."""
 
 T = TypeVar("T")
 OutcomeT = TypeVar("OutcomeT", RequestOutcome, ImportOutcome)
 Work = Callable[[Tx, Attempt], Awaitable[OutcomeT]]
-"""What a request does with its turn; the outcome is stored in the same transaction."""
+"""What a request does. Its outcome is stored in the same transaction."""
 
 
 class RequestService:
@@ -62,7 +61,7 @@ class RequestService:
         self._clock = clock
 
     async def get(self, caller: Caller, request_id: str) -> Outcome | JobReference:
-        """What the request with this id did in the caller's org. Raises RequestNotFound."""
+        """Return what the request with this id did in the caller's org. Raises RequestNotFound."""
         outcome = await self._database.transaction(
             "request.get", lambda tx: store.find(tx, caller.org_id, request_id)
         )
@@ -70,10 +69,16 @@ class RequestService:
             raise RequestNotFound(reference="requestId")
         return outcome
 
-    async def get_replayed(self, caller: Caller, request_id: str) -> RequestOutcome:
-        """As get, of a request that was no import."""
+    async def get_outcome(self, caller: Caller, request_id: str) -> RequestOutcome:
+        """As get, for a request that is neither an import nor a job."""
         outcome = await self.get(caller, request_id)
         assert isinstance(outcome, RequestOutcome)
+        return outcome
+
+    async def get_import(self, caller: Caller, request_id: str) -> ImportOutcome:
+        """As get, for an import."""
+        outcome = await self.get(caller, request_id)
+        assert isinstance(outcome, ImportOutcome)
         return outcome
 
     async def execute(
@@ -85,11 +90,10 @@ class RequestService:
         work: Work[OutcomeT],
         earlier_keys: Set[RequestKey] = frozenset(),
     ) -> OutcomeT:
-        """Take the request id, do the work, store its outcome: all in one transaction called `name`.
+        """Insert the request id, do the work and store its outcome, all in one transaction called `name`.
 
-        `earlier_keys`: what the request was called in an earlier try whose commit was not answered. Whatever the work
-        raises undoes all of it and leaves the id free. Raises RequestIdUsed, Unavailable (nothing was changed) or
-        OutcomeUnknown.
+        `earlier_keys` are the keys of an earlier attempt whose commit was not acknowledged. If the work raises, everything
+        is rolled back and the id stays free. Raises RequestIdUsed, Unavailable (nothing was changed) or OutcomeUnknown.
         """
         keys = set(earlier_keys)
 
@@ -97,27 +101,33 @@ class RequestService:
             now = self._clock()
             key = await store.begin(tx, caller.org_id, request_id, kind, now)
             if key is None:
-                return cast("OutcomeT", await self._find_own_outcome(tx, caller, request_id, keys))
+                return cast("OutcomeT", await _find_own_outcome(tx, caller, request_id, keys))
             keys.add(key)
             outcome = await work(tx, Attempt(request_key=key, now=now, exclusive=exclusive))
             await store.complete(tx, caller.org_id, outcome)
             return outcome
 
+        async def run(*, exclusive: bool) -> OutcomeT:
+            # After a commit that was not acknowledged, the id shows what happened: if it is used under one of our keys,
+            # the commit succeeded. If it is free, it failed. If it is being inserted, the insert waits for the result.
+            return await with_commit_recovery(
+                name, lambda _: self._database.transaction(name, lambda tx: attempt(tx, exclusive))
+            )
+
         try:
-            # Requests on one badge run side by side. One that meets another over a customer runs again alone with the
-            # badge: whoever it met has then finished, and nobody can meet it a second time.
-            return await self._run_with_commit_recovery(name, lambda tx: attempt(tx, exclusive=False))
+            # Requests on one badge run concurrently. One that collides with another over a customer runs again with the
+            # exclusive lock: the other one has committed by then, and no further one can collide.
+            return await run(exclusive=False)
         except NeedsExclusiveLock:
-            return await self._run_with_commit_recovery(name, lambda tx: attempt(tx, exclusive=True))
+            pass
         except DuplicateRow:
             metrics.issue_conflicts.inc()
-            log.info("collision", action=name, request_id=request_id)
-            return await self._run_with_commit_recovery(name, lambda tx: attempt(tx, exclusive=True))
+            log.info("conflict with a concurrent request", action=name, request_id=request_id)
         except Unavailable as error:
-            # Nothing was changed by this try. What became of an earlier one, nobody could be asked.
             if earlier_keys and not isinstance(error, OutcomeUnknown):
-                raise OutcomeUnknown from error
+                raise OutcomeUnknown from error  # this attempt changed nothing, but the earlier one is still unknown
             raise
+        return await run(exclusive=True)
 
     async def dry_run(
         self,
@@ -126,49 +136,33 @@ class RequestService:
         request_id: str,
         work: Callable[[Tx, Attempt], Awaitable[RequestOutcome]],
     ) -> RequestOutcome:
-        """What `carry_out` would come to if it were called now; nothing is changed and nobody waits for it.
+        """Return what `execute` would do now, in a read-only transaction that takes no locks.
 
-        The database itself lets nothing be written. Raises RequestIdUsed, whatever the work raises, or Unavailable.
+        Raises RequestIdUsed, Unavailable, and what the work raises.
         """
 
         async def body(tx: Tx) -> RequestOutcome:
             if await store.is_used(tx, caller.org_id, request_id):
                 raise RequestIdUsed(reference="requestId")
-            turn = Attempt(request_key=NO_REQUEST_KEY, now=self._clock(), exclusive=False, is_dry_run=True)
-            return await work(tx, turn)
+            attempt = Attempt(request_key=NO_REQUEST_KEY, now=self._clock(), exclusive=False, is_dry_run=True)
+            return await work(tx, attempt)
 
         return await self._database.transaction(name, body, read_only=True)
 
-    async def _run_with_commit_recovery(
-        self, name: str, attempt: Callable[[Tx], Awaitable[OutcomeT]]
-    ) -> OutcomeT:
-        """The attempt's outcome, also where its commit was not answered."""
-        try:
-            return await self._database.transaction(name, attempt)
-        except OutcomeUnknown:
-            # The id tells: if it is taken by a key of ours, the commit happened, and its outcome is the answer. If it is
-            # free, it did not, and this is the first commit. If it is still being taken, the insert waits to see.
-            log.warning("commit of unknown outcome", action=name)
-        try:
-            return await self._database.transaction(name, attempt)
-        except Unavailable as error:
-            raise OutcomeUnknown from error
 
-    async def _find_own_outcome(
-        self, tx: Tx, caller: Caller, request_id: str, keys: set[RequestKey]
-    ) -> Outcome:
-        """The outcome of an earlier attempt whose commit was not answered, or RequestIdUsed."""
-        if keys:
-            outcome = await store.find(tx, caller.org_id, request_id)
-            if outcome is not None and not isinstance(outcome, JobReference) and outcome.request_key in keys:
-                return outcome
-        raise RequestIdUsed(reference="requestId")
+async def _find_own_outcome(tx: Tx, caller: Caller, request_id: str, keys: set[RequestKey]) -> Outcome:
+    """Return the outcome if an earlier attempt of ours was committed. Raises RequestIdUsed."""
+    if keys:
+        outcome = await store.find(tx, caller.org_id, request_id)
+        if outcome is not None and not isinstance(outcome, JobReference) and outcome.request_key in keys:
+            return outcome
+    raise RequestIdUsed(reference="requestId")
 
 
 async def run_shared_then_exclusive(
     database: Database, name: str, body: Callable[[Tx, bool], Awaitable[T]]
 ) -> T:
-    """A transaction that is told whether to be alone with its badges: it is not, unless it raises Crowded."""
+    """Run a transaction with `exclusive=False`, and again with True if it raises NeedsExclusiveLock."""
     try:
         return await database.transaction(name, lambda tx: body(tx, False))
     except NeedsExclusiveLock:
@@ -176,17 +170,17 @@ async def run_shared_then_exclusive(
 
 
 def record_metrics(outcome: OutcomeT) -> OutcomeT:
-    """The outcome, which has been committed, once it is counted."""
+    """Count a committed outcome, and return it."""
     match outcome:
         case RequestOutcome():
-            # No hashing of enum members: there may be a hundred thousand.
-            reasons = [refusal.reason for refusal in outcome.failures]
-            refused: Mapping[int, int] = (
+            # list.count is faster than hashing enum members: there may be a hundred thousand.
+            reasons = [failure.reason for failure in outcome.failures]
+            failed: Mapping[int, int] = (
                 {reason.value: reasons.count(reason) for reason in FailureReason} if reasons else {}
             )
-            kind, asked = outcome.kind, len(outcome.customer_ids)
+            kind, total = outcome.kind, len(outcome.customer_ids)
         case ImportOutcome():
-            refused = Counter(refusal.field_errors[0].code for refusal in outcome.failures)
-            kind, asked = RequestKind.IMPORT, len(outcome.customer_ids)
-    metrics.count_issuances(kind, asked - len(outcome.failures), refused)
+            failed = Counter(failure.field_errors[0].code for failure in outcome.failures)
+            kind, total = RequestKind.IMPORT, len(outcome.customer_ids)
+    metrics.count_issuances(kind, total - len(outcome.failures), failed)
     return outcome

@@ -74,6 +74,7 @@ async def complete_many(tx: Tx, decided: Sequence[tuple[OrgId, RequestOutcome]],
         [outcome.valid_until for outcome in outcomes],
         [f"{{{','.join(map(str, outcome.customer_ids))}}}" for outcome in outcomes],
         [outcome.request_key for outcome in outcomes],
+        [_encode(outcome.failures).decode() for outcome in outcomes],
     )
 
 

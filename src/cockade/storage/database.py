@@ -263,7 +263,24 @@ class Database:
         if lock_timeout_ms is not None:
             begin += f"; SET LOCAL lock_timeout = {lock_timeout_ms}"
         with self.time_budget() as left_s:
-            return await self._retry(name, body, begin, _now_s() + left_s - ROLLBACK_TIMEOUT_S)
+            deadline = _now_s() + left_s - ROLLBACK_TIMEOUT_S
+            for attempt in range(1, ATTEMPTS_MAX + 1):
+                try:
+                    return await self._run(name, body, begin, deadline)
+                except OutcomeUnknown:
+                    raise
+                except BUSY as error:  # first, because a TimeoutError is an OSError too
+                    raise (ServiceBusy if isinstance(error, WAITED) else Unavailable) from error
+                except (*ROLLED_BACK, *CONNECTION_LOST) as error:
+                    if isinstance(error, ValueError):  # asyncpg: a value of ours that it cannot encode
+                        raise
+                    cause = error
+                metrics.retries.labels(name, type(cause).__name__).inc()
+                log.warning("retry", action=name, attempt=attempt, cause=type(cause).__name__)
+                if attempt == ATTEMPTS_MAX:
+                    raise Unavailable from cause
+                await asyncio.sleep(BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))
+        raise AssertionError("unreachable")
 
     @property
     def in_nested(self) -> bool:
@@ -302,30 +319,19 @@ class Database:
         finally:
             budget.left_s -= _now_s() - started_s
 
-    async def _retry(self, name: str, body: Body[T], begin: str, deadline: float) -> T:
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                return await self._attempt(name, body, begin, deadline)
-            except OutcomeUnknown:
-                raise
-            except BUSY as error:  # first, because a TimeoutError is an OSError too
-                raise (ServiceBusy if isinstance(error, WAITED) else Unavailable) from error
-            except (*ROLLED_BACK, *CONNECTION_LOST) as error:
-                if isinstance(error, ValueError):  # asyncpg's word for a value of ours that it cannot send
-                    raise
-                cause = error
-            metrics.retries.labels(name, type(cause).__name__).inc()
-            log.warning("retry", action=name, attempt=attempt, cause=type(cause).__name__)
-            if attempt == ATTEMPTS_MAX:
-                raise Unavailable from cause
-            await asyncio.sleep(BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))
-        raise AssertionError("unreachable")
-
-    async def _attempt(self, name: str, body: Body[T], begin: str, deadline: float) -> T:
+    async def _run(self, name: str, body: Body[T], begin: str, deadline: float) -> T:
         async with self._connection(deadline) as connection:
             started = time.perf_counter()
             try:
-                return await _carry_out(connection, body, begin, deadline)
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await connection.execute(begin)
+                        result = await body(Tx(connection))
+                except BaseException:
+                    await _roll_back(connection)
+                    raise
+                await _commit(connection, deadline)
+                return result
             finally:
                 metrics.count_transaction(name, time.perf_counter() - started)
 
@@ -369,16 +375,23 @@ class Database:
         metrics.pool_in_use.dec()
 
 
-async def _carry_out(connection: Connection, body: Body[T], begin: str, deadline: float) -> T:
+async def with_commit_recovery(
+    name: str, run: Callable[[bool], Awaitable[T]], unknown: str | None = None
+) -> T:
+    """Run a transaction that detects whether an earlier attempt of it was committed.
+
+    `run(False)` is the first attempt. If its COMMIT is not acknowledged, `run(True)` has to return the result of that
+    attempt if it was committed, and to do the work otherwise. Raises OutcomeUnknown, with the message `unknown`, if the
+    database does not answer this time either.
+    """
     try:
-        async with asyncio.timeout_at(deadline):
-            await connection.execute(begin)
-            result = await body(Tx(connection))
-    except BaseException:
-        await _roll_back(connection)
-        raise
-    await _commit(connection, deadline)
-    return result
+        return await run(False)
+    except OutcomeUnknown:
+        log.warning("commit outcome unknown", action=name)
+    try:
+        return await run(True)
+    except Unavailable as error:
+        raise OutcomeUnknown(unknown) from error
 
 
 def _now_s() -> float:

@@ -26,6 +26,7 @@ from cockade.http.decoding import FieldErrors
 from cockade.http.envelope import Envelope, ErrorEnvelope
 from cockade.http.errors import BODY_ERRORS, error_responses
 from cockade.http.request import ApiRequest, JsonArrayBody
+from cockade.request.service import RequestService
 
 SUMMARY = "Take over what customers earned elsewhere"
 DESCRIPTION = (
@@ -33,7 +34,7 @@ DESCRIPTION = (
     "hides no other. The batch's request id is taken from `X-CAP-REQUEST-ID`."
 )
 Rows = Annotated[JsonArrayBody[ImportBody], Body(examples=[Example(summary="One row", value=EXAMPLE)])]
-Answers = Response[list[Envelope[ImportResponse] | ErrorEnvelope]]
+ImportResponses = Response[list[Envelope[ImportResponse] | ErrorEnvelope]]
 RESPONSES = error_responses(
     errors.InvalidInput, errors.RequestIdUsed, errors.PermissionDenied, *BODY_ERRORS, errors.OutcomeUnknown
 ) | {
@@ -59,9 +60,10 @@ async def import_customer_badges(
     request: ApiRequest,
     data: Rows,
     earning: NamedDependency[EarningService],
-) -> Answers:
-    """History, in one call."""
-    return await _import(request, data, earning)
+    requests: NamedDependency[RequestService],
+) -> ImportResponses:
+    """Import earned badges."""
+    return await _import(request, data, earning, requests)
 
 
 @put(
@@ -76,16 +78,25 @@ async def import_customer_badges_by_put(
     request: ApiRequest,
     data: Rows,
     earning: NamedDependency[EarningService],
-) -> Answers:
-    """History, in one call."""
-    return await _import(request, data, earning)
+    requests: NamedDependency[RequestService],
+) -> ImportResponses:
+    """Import earned badges."""
+    return await _import(request, data, earning, requests)
 
 
-async def _import(request: ApiRequest, data: JsonArrayBody[ImportBody], earning: EarningService) -> Answers:
+async def _import(
+    request: ApiRequest,
+    data: JsonArrayBody[ImportBody],
+    earning: EarningService,
+    requests: RequestService,
+) -> ImportResponses:
     field_errors = FieldErrors()
-    batch = request_id_of(request.context, None, field_errors)
+    request_id = request_id_of(request.context, None, field_errors)
     if field_errors:
         raise InvalidInput(field_errors)
     rows = await data.read(to_row, request.config.max_customers_per_request)
-    is_replay = request.context.is_replay
-    return import_response(await earning.import_history(request.user, batch, rows, is_replay=is_replay))
+    if request.replayed_request_id is not None:
+        outcome = await requests.get_import(request.user, request.replayed_request_id)
+    else:
+        outcome = await earning.import_history(request.user, request_id, rows)
+    return import_response(outcome)

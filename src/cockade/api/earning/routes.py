@@ -30,6 +30,7 @@ from cockade.api.earning.schemas import (
     outcome_response,
     to_command,
 )
+from cockade.api.parameters import DryRunParameter
 from cockade.earning.service import EarningService
 from cockade.http.decoding import FieldErrors
 from cockade.http.envelope import Envelope, ErrorDetail
@@ -37,6 +38,7 @@ from cockade.http.errors import BODY_ERRORS, error_responses, example
 from cockade.http.request import ApiRequest, JsonBody
 from cockade.ids import CustomerId
 from cockade.request.model import IssueCommand
+from cockade.request.service import RequestService
 
 ISSUE_ERRORS = (
     errors.InvalidInput,
@@ -57,15 +59,6 @@ ShapeParameter = Annotated[
     ResponseShape,
     QueryParameter(
         name="answer", description="`issued`: one list. `earned`: the earned and the failed apart."
-    ),
-]
-
-
-DryRunParameter = Annotated[
-    bool,
-    QueryParameter(
-        name="dryRun",
-        description="Only tell what would happen now: change nothing, and use no request id up.",
     ),
 ]
 
@@ -91,6 +84,7 @@ async def earn_bulk(
     request: ApiRequest,
     data: Annotated[JsonBody[EarnBulkBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE)])],
     earning: NamedDependency[EarningService],
+    requests: NamedDependency[RequestService],
     answer: ShapeParameter = ResponseShape.ISSUED,
     dry_run: DryRunParameter = False,
 ) -> Response[Envelope[EarnBulkResponse | EarnBulkEarnedResponse]]:
@@ -101,9 +95,13 @@ async def earn_bulk(
         return command, duplicate_warnings(body.customer_ids or [], command.customers)
 
     command, warnings = data.read(convert)
-    request.context.is_dry_run = dry_run
-    carry_out = earning.dry_run_earn_bulk if dry_run else earning.earn_bulk
-    return outcome_response(await carry_out(request.user, command), answer, warnings)
+    if request.replayed_request_id is not None:
+        outcome = await requests.get_outcome(request.user, request.replayed_request_id)
+    elif dry_run:
+        outcome = await earning.dry_run_earn_bulk(request.user, command)
+    else:
+        outcome = await earning.earn_bulk(request.user, command)
+    return outcome_response(outcome, answer, warnings)
 
 
 @post(
@@ -123,6 +121,7 @@ async def earn(
     request: ApiRequest,
     data: Annotated[JsonBody[EarnBody], Body(examples=[Example(summary="One customer", value=EXAMPLE_EARN)])],
     earning: NamedDependency[EarningService],
+    requests: NamedDependency[RequestService],
 ) -> Envelope[EarnResponse]:
     """One call, one customer."""
 
@@ -132,7 +131,11 @@ async def earn(
         )
 
     command = data.read(convert)
-    return Envelope(earn_response(await earning.earn(request.user, command)))
+    if request.replayed_request_id is not None:
+        outcome = await requests.get_outcome(request.user, request.replayed_request_id)
+    else:
+        outcome = await earning.earn(request.user, command)
+    return Envelope(earn_response(outcome))
 
 
 @post(

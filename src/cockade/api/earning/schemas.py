@@ -17,8 +17,8 @@ from msgspec.structs import astuple
 from cockade import errors, ids, times
 from cockade.api.schemas import CustomerNumber, Time, TriggeredBy
 from cockade.config import Config
+from cockade.earning.issuing import FAILURE_ERRORS
 from cockade.earning.rules import earned_status
-from cockade.earning.service import FAILURE_ERRORS
 from cockade.errors import ExceededLimit
 from cockade.http.context import RequestContext, request_id_of
 from cockade.http.decoding import ERROR_MESSAGE, FieldErrors
@@ -280,7 +280,6 @@ def issue_command(
         event_at=_event_at(body, field_errors),
         owner_type=owner and owner.owner_type,
         reference_id=owner and owner.reference_id,
-        is_replay=context.is_replay,
     )
 
 

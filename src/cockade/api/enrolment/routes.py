@@ -10,7 +10,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from cockade import errors
-from cockade.api.earning.routes import ISSUE_ERRORS, DryRunParameter
+from cockade.api.earning.routes import ISSUE_ERRORS
 from cockade.api.earning.schemas import (
     EarnBulkEarnedResponse,
     EarnBulkResponse,
@@ -27,6 +27,7 @@ from cockade.api.enrolment.schemas import (
     to_issue_command,
     to_revocation,
 )
+from cockade.api.parameters import DryRunParameter
 from cockade.enrolment.model import RevokeIssue
 from cockade.enrolment.service import EnrolmentService
 from cockade.http.decoding import FieldErrors
@@ -34,6 +35,7 @@ from cockade.http.envelope import Envelope, ErrorDetail
 from cockade.http.errors import BODY_ERRORS, error_responses
 from cockade.http.request import ApiRequest, JsonBody
 from cockade.request.model import IssueCommand
+from cockade.request.service import RequestService
 
 
 @post(
@@ -52,6 +54,7 @@ async def issue_bulk(
         JsonBody[IssueBulkBody], Body(examples=[Example(summary="Two customers", value=EXAMPLE_ISSUE)])
     ],
     enrolments: NamedDependency[EnrolmentService],
+    requests: NamedDependency[RequestService],
     dry_run: DryRunParameter = False,
 ) -> Response[Envelope[EarnBulkResponse | EarnBulkEarnedResponse]]:
     """One call, any number of customers."""
@@ -60,9 +63,12 @@ async def issue_bulk(
         return to_issue_command(body, request.context, request.config, field_errors)
 
     command, warnings = data.read(convert)
-    request.context.is_dry_run = dry_run
-    carry_out = enrolments.dry_run_issue_bulk if dry_run else enrolments.issue_bulk
-    outcome = await carry_out(request.user, command)
+    if request.replayed_request_id is not None:
+        outcome = await requests.get_outcome(request.user, request.replayed_request_id)
+    elif dry_run:
+        outcome = await enrolments.dry_run_issue_bulk(request.user, command)
+    else:
+        outcome = await enrolments.issue_bulk(request.user, command)
     return outcome_response(outcome, ResponseShape.ISSUED, warnings)
 
 

@@ -11,7 +11,7 @@ from litestar.params import Body, QueryParameter
 
 from cockade import errors
 from cockade.api.badge_import.schemas import ImportResponse, import_response
-from cockade.api.earning.routes import DryRunParameter, ShapeParameter
+from cockade.api.earning.routes import ShapeParameter
 from cockade.api.earning.schemas import (
     EarnBulkEarnedResponse,
     EarnBulkResponse,
@@ -21,6 +21,7 @@ from cockade.api.earning.schemas import (
     outcome_response,
 )
 from cockade.api.job.schemas import JobResponse, job_response
+from cockade.api.parameters import DryRunParameter
 from cockade.api.request.schemas import (
     EXAMPLE,
     EXAMPLE_PROGRESS,
@@ -121,7 +122,6 @@ async def revoke_request(
     dry_run: DryRunParameter = False,
 ) -> Response[Envelope[RevokeRequestResponse | UndoingResponse]]:
     """All that it gave."""
-    request.context.is_dry_run = dry_run
     request_id = data.read(to_request_id)
     undone = await (undo.dry_run if dry_run else undo.undo)(request.user, request_id)
     if isinstance(undone, UndoTask):
