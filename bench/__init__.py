@@ -1,1 +1,1 @@
-"""How fast cockade is, beside yardsticks that are measured in the same run: `python -m bench --help`."""
+"""The benchmark: cockade compared with baselines that are measured in the same run. See `python -m bench --help`."""

@@ -1,7 +1,7 @@
-"""The load generator: a process of its own that costs as little as it can, for it shares the machine with what it measures.
+"""The load generator. It runs in a separate process.
 
-Requests are bytes before the clock starts, of the answers only status and length are read, and what they say is looked
-at after the clock has stopped.
+It shares the machine with the service, so it does as little work as possible while the clock runs: requests are encoded
+before, only the status and length of a response are read meanwhile, and bodies are checked after.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ from msgspec import Struct
 
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"content-length:"
-SPREAD_TRIES_MAX = 200
+MAX_CONNECT_ATTEMPTS = 200
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n"
 
 
 class Load(Struct, kw_only=True):
-    """What is to be sent."""
+    """The requests to send, and how to send them."""
 
     port: int
-    callers: int
-    """Connections, each of which sends its next request when it has the answer to its last."""
+    connections: int
+    """Each connection sends its next request when it has received the response to the previous one."""
     requests: list[bytes]
-    seconds_max: float | None = None
-    """No request is begun later than this."""
-    repeats: bool = False
-    """Whether to begin again where all have been sent."""
-    processes: list[int] = []
-    """Those that answer, by id: connections are spread evenly over them, as a load balancer would do it."""
+    max_seconds: float | None = None
+    """No request is started after this time."""
+    repeat: bool = False
+    """Whether to start again with the first request after the last one."""
+    worker_pids: list[int] = []
+    """Process ids of the server's workers. Connections are distributed evenly over them, as by a load balancer."""
 
 
-class Outcome(Struct, kw_only=True):
-    """What came back."""
+class LoadResult(Struct, kw_only=True):
+    """Latencies, and totals over all responses."""
 
     seconds: float
-    """From the first request to the last answer."""
+    """Time from the first request to the last response."""
     latencies_s: list[float]
     earned: int
-    """The sum of what the answers call `earnedCount`."""
+    """Sum of `earnedCount`."""
     failed: int
+    """Sum of `failedCount`."""
 
     @property
-    def calls(self) -> int:
-        """How many were answered."""
+    def requests(self) -> int:
+        """The number of requests, all of them with a response."""
         return len(self.latencies_s)
 
     @property
-    def calls_per_s(self) -> float:
-        """Answers in a second."""
-        return self.calls / self.seconds
+    def requests_per_s(self) -> float:
+        return self.requests / self.seconds
 
     @property
     def customers_per_s(self) -> float:
-        """Customers answered for in a second, whether they earned or not."""
+        """Processed customers per second, issued or failed."""
         return (self.earned + self.failed) / self.seconds
 
 
@@ -69,20 +69,20 @@ class _Counts(Struct, rename="camel"):
     failed_count: int = 0
 
 
-class _Answer(Struct):
+class _Envelope(Struct):
     data: _Counts
 
 
-class NotAnswered(Exception):
-    """An answer was another one than 200, or there was none."""
+class LoadError(Exception):
+    """A response was not a 200, a connection was closed, or connections could not be distributed over the workers."""
 
 
-class Caller(asyncio.Protocol):
-    """One connection; what it receives is kept until the clock has stopped."""
+class Connection(asyncio.Protocol):
+    """One HTTP connection. It keeps the raw responses until the clock has stopped."""
 
     def __init__(self) -> None:
         self.latencies_s: list[float] = []
-        self.answers: list[bytes] = []
+        self.responses: list[bytes] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._requests: Iterator[bytes] = iter(())
         self._deadline = 0.0
@@ -91,32 +91,32 @@ class Caller(asyncio.Protocol):
         self._missing = -1
 
     def run(self, requests: Iterator[bytes], deadline: float) -> asyncio.Future[None]:
-        """Send requests, one after the other, until there is none left or it is too late."""
+        """Send requests one after the other until none is left or the deadline has passed."""
         self._requests, self._deadline = requests, deadline
         self.done = asyncio.get_running_loop().create_future()
         self._next(time.perf_counter())
         return self.done
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the event loop, as are the next two."""
+        """Store the transport."""
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """An answer has come, or a part of one."""
+        """Add a part of a response. Send the next request when the response is complete."""
         self._parts.append(data)
         if self._missing < 0:
-            self._begin_answer()
+            self._read_head()
         else:
             self._missing -= len(data)
         if self._missing == 0:
-            self._end_answer()
+            self._end_response()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is sent again: a benchmark in which connections break is none."""
+        """Fail the benchmark. Retries would distort the measurement."""
         if not self.done.done():
-            self.done.set_exception(NotAnswered(f"the connection was closed: {exc}"))
+            self.done.set_exception(LoadError(f"the connection was closed: {exc}"))
 
-    def _begin_answer(self) -> None:
+    def _read_head(self) -> None:
         received = b"".join(self._parts)
         head_end = received.find(HEAD_END)
         if head_end < 0:
@@ -124,17 +124,17 @@ class Caller(asyncio.Protocol):
         head = received[:head_end].lower()
         at = head.find(LENGTH)
         if at < 0:
-            self.done.set_exception(NotAnswered(f"no length: {head!r}"))
+            self.done.set_exception(LoadError(f"the response has no Content-Length: {head!r}"))
             return
         line_end = head.find(b"\r\n", at)
         length = int(head[at + len(LENGTH) : line_end if line_end > 0 else None])
         self._missing = head_end + len(HEAD_END) + length - len(received)
         self._parts = [received]
 
-    def _end_answer(self) -> None:
+    def _end_response(self) -> None:
         now = time.perf_counter()
         self.latencies_s.append(now - self._sent_at)
-        self.answers.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+        self.responses.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
         self._parts, self._missing = [], -1
         self._next(now)
 
@@ -147,70 +147,76 @@ class Caller(asyncio.Protocol):
             self.transport.write(request)
 
 
-def run(load: Load) -> Outcome:
-    """Send the load. Raises NotAnswered where anything but 200 comes back."""
+def run(load: Load) -> LoadResult:
+    """Send the load. Raises LoadError if a response is not a 200 or a connection is closed."""
     return uvloop.run(_run(load))
 
 
-async def _run(load: Load) -> Outcome:
-    callers = await _connect(load)
-    requests = cycle(load.requests) if load.repeats else iter(load.requests)
+async def _run(load: Load) -> LoadResult:
+    connections = await _connect(load)
+    requests = cycle(load.requests) if load.repeat else iter(load.requests)
     started = time.perf_counter()
-    deadline = float("inf") if load.seconds_max is None else started + load.seconds_max
-    await asyncio.gather(*(caller.run(requests, deadline) for caller in callers))
+    deadline = float("inf") if load.max_seconds is None else started + load.max_seconds
+    await asyncio.gather(*(connection.run(requests, deadline) for connection in connections))
     seconds = time.perf_counter() - started
-    for caller in callers:
-        caller.transport.close()
-    answers = [_read(answer) for caller in callers for answer in caller.answers]
-    return Outcome(
+    for connection in connections:
+        connection.transport.close()
+    counts = [_read_counts(response) for connection in connections for response in connection.responses]
+    return LoadResult(
         seconds=seconds,
-        latencies_s=[latency for caller in callers for latency in caller.latencies_s],
-        earned=sum(answer.earned_count for answer in answers),
-        failed=sum(answer.failed_count for answer in answers),
+        latencies_s=[latency for connection in connections for latency in connection.latencies_s],
+        earned=sum(each.earned_count for each in counts),
+        failed=sum(each.failed_count for each in counts),
     )
 
 
-async def _connect(load: Load) -> list[Caller]:
-    """The callers, each of the answering processes having as many of them as the others, or one more."""
+async def _connect(load: Load) -> list[Connection]:
+    """Open the connections, at most ⌈connections ÷ workers⌉ to each worker.
+
+    The kernel picks the worker of a connection. A connection to a worker that has enough is closed and tried again.
+    """
     loop = asyncio.get_running_loop()
-    share = -(-load.callers // max(1, len(load.processes)))
-    callers: list[Caller] = []
-    spread = dict.fromkeys(load.processes, 0)
-    for _ in range(SPREAD_TRIES_MAX):
-        if len(callers) == load.callers:
-            return callers
-        _, caller = await loop.create_connection(Caller, "127.0.0.1", load.port)
-        if load.processes:
-            await caller.run(iter([PROBE]), float("inf"))
-            caller.answers, caller.latencies_s = [], []
-            answering = _holder(caller, load.processes)
-            if answering is None or spread[answering] == share:
-                caller.transport.close()
+    max_per_worker = -(-load.connections // max(1, len(load.worker_pids)))
+    connections: list[Connection] = []
+    by_worker = dict.fromkeys(load.worker_pids, 0)
+    for _ in range(MAX_CONNECT_ATTEMPTS):
+        if len(connections) == load.connections:
+            return connections
+        _, connection = await loop.create_connection(Connection, "127.0.0.1", load.port)
+        if load.worker_pids:
+            await connection.run(iter([PROBE]), float("inf"))
+            connection.responses, connection.latencies_s = [], []
+            worker = _find_worker(connection, load.worker_pids)
+            if worker is None or by_worker[worker] == max_per_worker:
+                connection.transport.close()
                 continue
-            spread[answering] += 1
-        callers.append(caller)
-    raise NotAnswered(f"the callers could not be spread over the processes: {spread}")
+            by_worker[worker] += 1
+        connections.append(connection)
+    raise LoadError(
+        f"could not distribute {load.connections} connections over the workers in {MAX_CONNECT_ATTEMPTS} attempts; "
+        f"connections by process id: {by_worker}"
+    )
 
 
-def _holder(caller: Caller, processes: list[int]) -> int | None:
-    """Which process has the other end of the connection."""
-    here = caller.transport.get_extra_info("sockname")
-    for process in processes:
-        for connection in psutil.Process(process).net_connections("tcp"):
-            if connection.raddr == here:
-                return process
+def _find_worker(connection: Connection, worker_pids: list[int]) -> int | None:
+    """Return the id of the process at the other end of the connection."""
+    local_address = connection.transport.get_extra_info("sockname")
+    for pid in worker_pids:
+        for candidate in psutil.Process(pid).net_connections("tcp"):
+            if candidate.raddr == local_address:
+                return pid
     return None
 
 
-def _read(answer: bytes) -> _Counts:
-    head, _, body = answer.partition(HEAD_END)
+def _read_counts(response: bytes) -> _Counts:
+    head, _, body = response.partition(HEAD_END)
     if head.split(b" ", 2)[1] != b"200":
-        raise NotAnswered(answer[:2000].decode(errors="replace"))
-    return msgspec.json.decode(body, type=_Answer).data
+        raise LoadError(response[:2000].decode(errors="replace"))
+    return msgspec.json.decode(body, type=_Envelope).data
 
 
 def post(path: str, authorization: str, body: bytes) -> bytes:
-    """A POST of JSON as it goes over the wire."""
+    """Encode a POST request with a JSON body."""
     return b"%b%b" % (
         f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: {authorization}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode(),
@@ -219,5 +225,5 @@ def post(path: str, authorization: str, body: bytes) -> bytes:
 
 
 def get(path: str, authorization: str) -> bytes:
-    """A GET as it goes over the wire."""
+    """Encode a GET request."""
     return f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: {authorization}\r\n\r\n".encode()

@@ -1,4 +1,4 @@
-"""How much memory the service's processes have, PostgreSQL's apart."""
+"""Memory use of the service processes, without PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ MB = 1_000_000
 
 
 def peak_pss_mb(service: Service, work: Callable[[], object]) -> tuple[float, float]:
-    """Before the work and at its worst moment: the memory of all processes, what they share counted once."""
+    """Return the memory of all processes before the work and its peak during the work, in MB.
+
+    PSS (proportional set size) counts memory that processes share once.
+    """
     done = threading.Event()
     processes = _processes(service)
     samples = [_pss_mb(processes)]
@@ -35,7 +38,7 @@ def peak_pss_mb(service: Service, work: Callable[[], object]) -> tuple[float, fl
 
 
 def _processes(service: Service) -> list[psutil.Process]:
-    """The parent, the workers, and whatever Python keeps beside them."""
+    """The parent, its workers, and helper processes of Python."""
     parent = psutil.Process(service.process.pid)
     return [parent, *(child for child in parent.children(recursive=True) if child.name() != "postgres")]
 

@@ -1,7 +1,7 @@
-"""Where the time of one bulk request goes: parse, decide, database, encode, and what the framework takes.
+"""Profile of one bulk request: time spent in parsing, the decision, the database, encoding, and the framework.
 
-The service runs in this process, as it is; its functions are wrapped here, by name. Whatever runs counts to the stage of
-the innermost wrapped function that it runs in.
+The unmodified service runs in this process. The functions in WRAPPED are replaced by timed wrappers. Time counts towards
+the innermost wrapped function.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any
 
 import uvloop
 
-from bench.stage import EARN_BULK, Stage
-from bench.table import Part
+from bench.environment import EARN_BULK, Environment
+from bench.report_table import ProfileEntry
 from cockade import compose, logs
 from cockade.config import Config
 from cockade.http.app import create_app
 
-SIZE = 10_000
+CUSTOMERS = 10_000
 REQUESTS = 10
-WARMING = 3
+WARM_UP_REQUESTS = 3
 FRAMEWORK, PARSE, DECIDE, DATABASE, ENCODE = STAGES = ("framework", "parse", "decide", "database", "encode")
 WRAPPED = {
     "cockade.http.requests:JsonBody.read": PARSE,
@@ -36,11 +36,11 @@ WRAPPED = {
     "cockade.earning.service:_issue": DECIDE,
     "cockade.http.routes.earning:answer_outcome": ENCODE,
 }
-"""Functions by module and name, and classes for all of their public coroutine functions. One that is gone is an error."""
+"""Stages by `module:name` of a function or class. For a class, all public coroutine functions are timed."""
 
 
 class Clock:
-    """Attributes time to whatever wrapped function is innermost; one request at a time."""
+    """Add time to the innermost wrapped function. Supports one request at a time."""
 
     def __init__(self) -> None:
         self.spent_s: defaultdict[tuple[str, str], float] = defaultdict(float)
@@ -48,65 +48,67 @@ class Clock:
         self._since = time.perf_counter()
 
     @contextmanager
-    def inside(self, stage: str, function: str) -> Generator[None]:
-        """Until the block ends, time counts to this function."""
-        self._turn()
+    def measure(self, stage: str, function: str) -> Generator[None]:
+        """Add time to this function until the block ends."""
+        self._add_elapsed()
         self._open.append((stage, function))
         try:
             yield
         finally:
-            self._turn()
+            self._add_elapsed()
             self._open.pop()
 
     def restart(self) -> None:
-        """Forget what was spent so far."""
-        self._turn()
+        """Reset all times to zero."""
+        self._add_elapsed()
         self.spent_s.clear()
 
-    def parts(self) -> list[Part]:
-        """All that was spent since the last restart."""
-        self._turn()
-        return [Part(stage, name, spent * 1000) for (stage, name), spent in self.spent_s.items()]
+    def entries(self) -> list[ProfileEntry]:
+        """Return the times since the last restart."""
+        self._add_elapsed()
+        return [ProfileEntry(stage, name, spent * 1000) for (stage, name), spent in self.spent_s.items()]
 
-    def _turn(self) -> None:
+    def _add_elapsed(self) -> None:
         now = time.perf_counter()
         self.spent_s[self._open[-1]] += now - self._since
         self._since = now
 
 
-def profile(stage: Stage) -> list[Part]:
-    """The parts of one bulk request: medians of some, after some that warm everything up."""
-    server = stage.ours.server
-    audiences = stage.audiences(WARMING + REQUESTS, SIZE)
+def profile(environment: Environment) -> list[ProfileEntry]:
+    """Profile several bulk requests after a warm-up. Return the median time of each function, ordered by stage."""
+    server = environment.main.server
+    audiences = environment.audiences(WARM_UP_REQUESTS + REQUESTS, CUSTOMERS)
     bodies = [
         request.partition(b"\r\n\r\n")[2]
-        for request in stage.earn_bulk(server, stage.ours.make_badge(), audiences)
+        for request in environment.earn_bulk(server, environment.main.make_badge(), audiences)
     ]
     clock = Clock()
     with _wrapped(clock):
         samples = uvloop.run(_requests(clock, server.database_url, server.authorization, bodies))
-    by_part: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    for sample in samples[WARMING:]:
-        for part in sample:
-            by_part[part.stage, part.function].append(part.ms)
-    parts = [Part(stage, function, median(ms)) for (stage, function), ms in by_part.items()]
-    return sorted(parts, key=lambda part: (STAGES.index(part.stage), -part.ms))
+    by_function: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for sample in samples[WARM_UP_REQUESTS:]:
+        for entry in sample:
+            by_function[entry.stage, entry.function].append(entry.ms)
+    entries = [ProfileEntry(stage, function, median(ms)) for (stage, function), ms in by_function.items()]
+    return sorted(entries, key=lambda entry: (STAGES.index(entry.stage), -entry.ms))
 
 
-async def _requests(clock: Clock, url: str, authorization: str, bodies: list[bytes]) -> list[list[Part]]:
-    samples: list[list[Part]] = []
+async def _requests(
+    clock: Clock, url: str, authorization: str, bodies: list[bytes]
+) -> list[list[ProfileEntry]]:
+    samples: list[list[ProfileEntry]] = []
     logs.configure(Config(log_level="warning"))
     async with compose.running_services(url, Config()) as services:
         app: Any = create_app(services)
         for body in bodies:
             clock.restart()
             await _request(app, authorization, body)
-            samples.append(clock.parts())
+            samples.append(clock.entries())
     return samples
 
 
 async def _request(app: Any, authorization: str, body: bytes) -> None:
-    """One call of the app, as a server would make it."""
+    """Send one request to the ASGI app."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -128,23 +130,26 @@ async def _request(app: Any, authorization: str, body: bytes) -> None:
 
 @contextmanager
 def _wrapped(clock: Clock) -> Generator[None]:
-    """The functions of WRAPPED, timed until the block ends."""
-    undone: list[tuple[Any, str, Any]] = []
+    """Time the functions in WRAPPED until the block ends."""
+    originals: list[tuple[Any, str, Any]] = []
     try:
-        for place, stage in WRAPPED.items():
-            for owner, name in functions(place):
+        for target, stage in WRAPPED.items():
+            for owner, name in functions(target):
                 function = getattr(owner, name)
-                undone.append((owner, name, function))
+                originals.append((owner, name, function))
                 setattr(owner, name, _timed(clock, stage, function))
         yield
     finally:
-        for owner, name, function in reversed(undone):
+        for owner, name, function in reversed(originals):
             setattr(owner, name, function)
 
 
-def functions(place: str) -> list[tuple[Any, str]]:
-    """Where the functions are kept. Raises AttributeError or ModuleNotFoundError where there is none of the name."""
-    module, _, path = place.partition(":")
+def functions(target: str) -> list[tuple[Any, str]]:
+    """Return owner and name of each function at `module:name`.
+
+    Raises AttributeError or ModuleNotFoundError if the target does not exist.
+    """
+    module, _, path = target.partition(":")
     *owners, name = path.split(".")
     owner = functools.reduce(getattr, owners, importlib.import_module(module))
     found: Any = getattr(owner, name)
@@ -159,12 +164,12 @@ def _timed(clock: Clock, stage: str, function: Callable[..., Any]) -> Callable[.
 
     @functools.wraps(function)
     async def wait(*values: Any, **named: Any) -> Any:
-        with clock.inside(stage, name):
+        with clock.measure(stage, name):
             return await function(*values, **named)
 
     @functools.wraps(function)
     def call(*values: Any, **named: Any) -> Any:
-        with clock.inside(stage, name):
+        with clock.measure(stage, name):
             return function(*values, **named)
 
     return wait if inspect.iscoroutinefunction(function) else call

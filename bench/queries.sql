@@ -1,20 +1,17 @@
--- name: drop_yardstick
-drop table if exists yardstick;
+-- name: drop_baseline
+drop table if exists baseline;
 
--- name: create_yardstick
--- A ledger like the real one, with its keys and indexes, and nothing in it.
-create table yardstick (like earned_badge including all);
+-- name: create_baseline
+-- An empty copy of earned_badge with the same keys and indexes.
+create table baseline (like earned_badge including all);
 
 -- name: list_batches
--- What the service has written of a badge, batch by batch in the order in which it wrote it.
+-- The earned badges of one badge, batch by batch, in the order in which the service wrote them.
 select e.* from earned_badge e join badge b using (badge_key)
 where b.badge_id = $1
 order by e.request_key, e.customer_id;
 
--- name: count_earned
-select count(*) from earned_badge e join badge b using (badge_key) where b.badge_id = $1;
-
--- name: create_reference
+-- name: create_reference_database
 create database reference;
 
 -- name: insert_reference_badge
@@ -25,7 +22,7 @@ values ($1, 'Loyalty', '123457', $2, $3);
 show server_version;
 
 -- name: copy_badges
--- As many badges as $2 says, all like $1 but for their names.
+-- Create $2 copies of badge $1. Only ids, numbers and names differ.
 insert into badge (
     org_id, badge_id, badge_number, name, starts_at, expires_at, earn_type, earned_expiry, issued_expiry, owners,
     overlap_policy, customer_constraints, badge_constraints, presentation, is_active, is_capped,
@@ -46,9 +43,10 @@ where b.badge_id = $1 and copy.badge_id = any($2::text[]);
 -- name: analyze_badges
 analyze badge, badge_claim;
 
--- name: issue_long_ago
--- One request that issued badge $1 to those of the customers $4 … $4 + $5 who have the numbers $2 … $3 for this badge.
-with asked as (
+-- name: insert_past_request
+-- Insert one request that issued badge $1 to the customers with the indexes $2 … $3.
+-- Each index is mapped to an id in the range of $5 ids from $4 on.
+with past_request as (
     insert into request (org_id, request_id, request_key, kind, decided_at, badge_key, owner_type, reference_id,
                          event_at, valid_until, audience, refusals)
     select org_id, badge_id || '-' || $2::bigint,
@@ -57,19 +55,20 @@ with asked as (
     from badge where badge_id = $1
     returning request_key, badge_key, event_at, valid_until)
 insert into earned_badge (customer_id, request_key, valid_from, valid_until, badge_key, ordinal, line)
-select who.customer_id, asked.request_key, asked.event_at, asked.valid_until, asked.badge_key, 1, who.line
-from asked
-cross join lateral (select $4::bigint + (number * 2654435 + asked.badge_key * 7919) % $5::bigint as customer_id,
-                           number - $2::bigint as line
-                    from generate_series($2::bigint, $3::bigint) as number
-                    order by customer_id) who;
+select customer.customer_id, past_request.request_key, past_request.event_at, past_request.valid_until,
+       past_request.badge_key, 1, customer.line
+from past_request
+cross join lateral (select $4::bigint + (n * 2654435 + past_request.badge_key * 7919) % $5::bigint as customer_id,
+                           n - $2::bigint as line
+                    from generate_series($2::bigint, $3::bigint) as n
+                    order by customer_id) customer;
 
--- name: count_long_ago
+-- name: insert_badge_count
 insert into badge_count (badge_key, slot, issued, earned)
 select badge_key, 0, 0, $2::bigint from badge where badge_id = $1;
 
--- name: vacuum_ledger
+-- name: vacuum_earned_badges
 vacuum (analyze) earned_badge, request, badge_count;
 
--- name: forget
+-- name: truncate_earned_badges
 truncate earned_badge, request, badge_count;

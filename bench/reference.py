@@ -1,6 +1,6 @@
-"""The reference: the best service that a good engineer writes in a day, with FastAPI and SQLAlchemy Core.
+"""The reference implementation: the service that a good engineer writes in a day, with FastAPI and SQLAlchemy Core.
 
-A request id counts once, no customer holds two valid ones, refusals are told per customer; all in one transaction.
+A request id is used once, a customer has one valid issuance, failures are reported per customer; one transaction each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 AUTHORIZATION = f"Basic {base64.b64encode(b'bench:secret').decode()}"
 SECRET_HASH = hashlib.sha256(AUTHORIZATION.encode()).digest()
-NEVER, CONFLICTS_MAX = timedelta(days=36525), 5
+NEVER, MAX_ATTEMPTS = timedelta(days=36525), 5
 URL = os.environ.get("REFERENCE_DATABASE_URL", "postgresql+asyncpg://localhost/reference")
 engine = create_async_engine(URL, pool_size=10, max_overflow=0)
 
@@ -49,7 +49,7 @@ class Request(Base):
     __tablename__ = "request"
     request_id: Mapped[str] = mapped_column(primary_key=True)
     badge_key: Mapped[int]
-    decided_at: Mapped[datetime]
+    created_at: Mapped[datetime]
 
 
 class Issuance(Base):
@@ -89,38 +89,38 @@ async def healthz() -> dict[str, dict[str, str]]:
 
 @app.post("/customer/earnBulk")
 async def earn_bulk(body: EarnBulk, authorization: Annotated[str, Header()]) -> Response:
-    if not is_known(authorization):
+    if not is_authenticated(authorization):
         return failure(401, 401, "Unauthorized.")
-    for _ in range(CONFLICTS_MAX):
+    for _ in range(MAX_ATTEMPTS):
         try:
             async with engine.begin() as connection:
                 return await issue(connection, body)
         except IntegrityError as error:
             if "request_pkey" in str(error.orig):
                 return failure(400, 809, "Request id is already used.")
-    return failure(503, 503, "Too many others issue this badge to the same customers.")
+    return failure(503, 503, "Too many conflicting requests; retry later.")
 
 
 async def issue(connection: AsyncConnection, body: EarnBulk) -> Response:
     now = datetime.now(UTC)
-    wanted = select(Badge.__table__).where(Badge.badge_id == body.badge_meta_id)
-    badge = (await connection.execute(wanted)).one_or_none()
+    badge_query = select(Badge.__table__).where(Badge.badge_id == body.badge_meta_id)
+    badge = (await connection.execute(badge_query)).one_or_none()
     if badge is None or not badge.starts_at <= now < badge.expires_at:
         return failure(400, 1054, "Badge not found.")
     owner = body.triggered_by
     if (badge.owner_type, badge.reference_id) != (owner.owner_type, owner.reference_id):
         return failure(400, 752, "The badge is not claimed.")
     request = {"request_id": body.request_id, "badge_key": badge.key}
-    await connection.execute(insert(Request), {**request, "decided_at": now})
+    await connection.execute(insert(Request), {**request, "created_at": now})
     audience = list(dict.fromkeys(body.customer_ids))
-    asked = select(Issuance.customer_id, Issuance.issued_id).where(Issuance.badge_key == badge.key, VALID)
-    asked = asked.where(Issuance.customer_id == any_(literal(audience, ARRAY(BigInteger))))
-    holders: dict[int, str] = {row[0]: row[1] for row in await connection.execute(asked)}
+    query = select(Issuance.customer_id, Issuance.issued_id).where(Issuance.badge_key == badge.key, VALID)
+    query = query.where(Issuance.customer_id == any_(literal(audience, ARRAY(BigInteger))))
+    holders: dict[int, str] = {row[0]: row[1] for row in await connection.execute(query)}
     prefix, until = f"{int(now.timestamp()):08x}{secrets.token_hex(4)}", now + NEVER
     issued = {c: f"{prefix}{line:08x}" for line, c in enumerate(audience) if c not in holders}
     if issued:
-        same = {**request, "valid_from": now, "valid_until": until}
-        rows = [{"issued_id": issued_id, "customer_id": c, **same} for c, issued_id in issued.items()]
+        shared = {**request, "valid_from": now, "valid_until": until}
+        rows = [{"issued_id": issued_id, "customer_id": c, **shared} for c, issued_id in issued.items()]
         await connection.execute(insert(Issuance), rows)
     error = {"code": 1040, "message": "Badge is already earned."}
     entries: list[dict[str, Any]] = [
@@ -129,7 +129,7 @@ async def issue(connection: AsyncConnection, body: EarnBulk) -> Response:
         else {"customerId": c, "issuedId": holders[c], "status": "LIVE", "error": error}
         for c in audience
     ]
-    return answer(200, {
+    return respond(200, {
         "badgeMetaId": body.badge_meta_id, "triggeredBy": owner.model_dump(by_alias=True),
         "expiresOn": until.timestamp(), "issuedBadges": entries, "totalCount": len(audience),
         "earnedCount": len(issued), "failedCount": len(holders), "requestId": body.request_id,
@@ -137,14 +137,14 @@ async def issue(connection: AsyncConnection, body: EarnBulk) -> Response:
 
 
 @lru_cache
-def is_known(authorization: str) -> bool:
+def is_authenticated(authorization: str) -> bool:
     return hmac.compare_digest(hashlib.sha256(authorization.encode()).digest(), SECRET_HASH)
 
 
 def failure(status: int, code: int, message: str) -> Response:
-    return answer(status, None, {"code": code, "message": message})
+    return respond(status, None, {"code": code, "message": message})
 
 
-def answer(status: int, data: object, *errors: object) -> Response:
+def respond(status: int, data: object, *errors: object) -> Response:
     body = msgspec.json.encode({"data": data, "errors": errors, "warnings": []})
     return Response(body, status, media_type="application/json")

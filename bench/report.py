@@ -1,4 +1,4 @@
-"""What a run has shown: the table of ratios, the latencies, the machine; on the terminal, as JSON and as Markdown."""
+"""The report: ratios, figures, latencies and the machine, printed on the terminal or written as JSON or Markdown."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from bench.table import Case, Part, Round, Row
+from bench.report_table import Case, ProfileEntry, Row, Run
 
 GIB = 1024**3
-WIDTH_MAX = 10_000
-HEADINGS = ("case", "measured as", "median", "min", "max", "must", "want", "reached")
+MAX_WIDTH = 10_000
+HEADINGS = ("case", "measured as", "median", "min", "max", "required", "target", "reached")
 FIGURE_HEADINGS = ("case", "figure", "median")
-PART_HEADINGS = ("stage", "function", "ms", "share")
+PROFILE_HEADINGS = ("stage", "function", "ms", "share")
 
 
 class Machine(Struct, frozen=True):
-    """What it was measured on."""
+    """The machine and versions used for the benchmark."""
 
     cpu: str
     cores: int
@@ -32,66 +32,66 @@ class Machine(Struct, frozen=True):
     python: str
 
 
-class Line(Struct, frozen=True):
-    """A row of the table, measured."""
+class RowResult(Struct, frozen=True):
+    """The results of one row over all runs."""
 
     row: Row
     values: list[float]
-    """One for each round."""
+    """One value for each run."""
     median: float
     min: float
     max: float
     reached: str
-    """`want`, `must` or `no`: which of the two numbers the median reaches."""
+    """The better bound that the median reaches: `target`, `required` or `no` (neither)."""
 
     def cells(self) -> list[str]:
-        """In the order of HEADINGS."""
+        """Return the table cells in the order of HEADINGS."""
         sign = "≤ " if self.row.at_most else ""
         unit = f" {self.row.unit}" if self.row.unit else ""
         measured = [_number(value) + unit for value in (self.median, self.min, self.max)]
-        bounds = [f"{sign}{bound:g}{unit}" for bound in (self.row.must, self.row.want)]
+        bounds = [f"{sign}{bound:g}{unit}" for bound in (self.row.required, self.row.target)]
         return [self.row.name, self.row.measured, *measured, *bounds, self.reached]
 
 
 class CaseReport(Struct, frozen=True):
-    """All rounds of a case."""
+    """The results of one case over all runs."""
 
     case: str
-    lines: list[Line]
+    rows: list[RowResult]
     figures: dict[str, float]
-    """Medians over the rounds."""
+    """Medians over the runs."""
     latency_ms: dict[str, float]
-    """p50 and p99 of all calls of all rounds."""
+    """p50 and p99 over the requests of all runs."""
 
 
 class Report(Struct, frozen=True):
-    """A whole run."""
+    """The results of all cases that were measured together."""
 
     machine: Machine
-    rounds: int
+    runs: int
     cases: list[CaseReport] = []
-    profile: list[Part] = []
-    """Empty where it was not asked for."""
+    profile: list[ProfileEntry] = []
+    """Empty if the profile was not requested."""
 
 
-def report_case(case: Case, rounds: Sequence[Round]) -> CaseReport:
-    """Put the rounds of a case together."""
-    by_row = zip(*(each.values for each in rounds), strict=True)
-    latencies = [latency * 1000 for each in rounds for latency in each.latencies_s]
+def report_case(case: Case, runs: Sequence[Run]) -> CaseReport:
+    """Combine the runs of a case."""
+    by_row = zip(*(run.values for run in runs), strict=True)
+    latencies = [latency * 1000 for run in runs for latency in run.latencies_s]
     return CaseReport(
         case=case.name,
-        lines=[line_of(row, list(values)) for row, values in zip(case.rows, by_row, strict=True)],
-        figures={name: median(each.figures[name] for each in rounds) for name in rounds[0].figures},
+        rows=[row_result(row, list(values)) for row, values in zip(case.rows, by_row, strict=True)],
+        figures={name: median(run.figures[name] for run in runs) for name in runs[0].figures},
         latency_ms=_percentiles(latencies) if len(latencies) > 1 else {},
     )
 
 
-def line_of(row: Row, values: list[float]) -> Line:
-    """What the rounds come to."""
+def row_result(row: Row, values: list[float]) -> RowResult:
+    """Combine the values of a row, one per run."""
     middle = median(values)
-    is_wanted, is_enough = (row.reaches(middle, bound) for bound in (row.want, row.must))
-    reached = "want" if is_wanted else "must" if is_enough else "no"
-    return Line(row, values, middle, min(values), max(values), reached)
+    reaches_target, reaches_required = (row.reaches(middle, bound) for bound in (row.target, row.required))
+    reached = "target" if reaches_target else "required" if reaches_required else "no"
+    return RowResult(row, values, middle, min(values), max(values), reached)
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:
@@ -100,7 +100,7 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 
 
 def machine(postgresql: str) -> Machine:
-    """This one."""
+    """Describe the machine that the benchmark runs on."""
     memory = psutil.virtual_memory().total / GIB
     cores = psutil.cpu_count() or 1
     return Machine(_cpu(), cores, round(memory, 1), postgresql, platform.python_version())
@@ -114,19 +114,19 @@ def _cpu() -> str:
 
 
 def show(console: Console, report: Report) -> None:
-    """The tables, for people."""
+    """Print the report as tables."""
     if report.cases:
-        ratios = Table(*HEADINGS, title=f"Medians of {report.rounds} rounds")
-        for line in _lines(report):
-            colour = {"want": "green", "must": "yellow", "no": "red"}[line.reached]
-            *cells, reached = line.cells()
+        ratios = Table(*HEADINGS, title=f"Results (runs per case: {report.runs})")
+        for result in _row_results(report):
+            colour = {"target": "green", "required": "yellow", "no": "red"}[result.reached]
+            *cells, reached = result.cells()
             ratios.add_row(*cells, f"[{colour}]{reached}[/]")
         _print(console, ratios)
-        _print(console, _table(FIGURE_HEADINGS, _figures(report), "What they were made of"))
+        _print(console, _table(FIGURE_HEADINGS, _figures(report), "Figures (medians)"))
     if report.profile:
-        title = "Where the time of one bulk request of 10,000 goes"
-        _print(console, _table(PART_HEADINGS, _parts(report), title))
-    console.print(_machine_sentence(report.machine))
+        title = "Profile of one bulk request with 10,000 customers"
+        _print(console, _table(PROFILE_HEADINGS, _profile_rows(report), title))
+    console.print(_describe(report.machine))
 
 
 def _table(headings: Sequence[str], rows: list[list[str]], title: str) -> Table:
@@ -137,19 +137,19 @@ def _table(headings: Sequence[str], rows: list[list[str]], title: str) -> Table:
 
 
 def _print(console: Console, table: Table) -> None:
-    """Where the table is wider than the terminal, the terminal may wrap it."""
-    needed = Console(width=WIDTH_MAX).measure(table).maximum
+    """Print a table without cutting cells. The terminal wraps tables that are too wide."""
+    needed = Console(width=MAX_WIDTH).measure(table).maximum
     Console(width=max(console.width, needed)).print(table)
 
 
 def markdown(report: Report) -> str:
-    """The tables, for docs/performance.md."""
-    blocks = [_machine_sentence(report.machine)]
+    """Return the tables as Markdown, for the page about performance."""
+    blocks = [_describe(report.machine)]
     if report.cases:
-        blocks.append(_markdown_table(HEADINGS, [line.cells() for line in _lines(report)]))
+        blocks.append(_markdown_table(HEADINGS, [result.cells() for result in _row_results(report)]))
         blocks.append(_markdown_table(FIGURE_HEADINGS, _figures(report)))
     if report.profile:
-        blocks.append(_markdown_table(PART_HEADINGS, _parts(report)))
+        blocks.append(_markdown_table(PROFILE_HEADINGS, _profile_rows(report)))
     return "\n\n".join(blocks)
 
 
@@ -167,43 +167,43 @@ def _figures(report: Report) -> list[list[str]]:
     return rows
 
 
-def _parts(report: Report) -> list[list[str]]:
-    """Each stage as a whole, and then its parts."""
-    total = sum(part.ms for part in report.profile)
-    stages: dict[str, list[Part]] = {}
-    for part in report.profile:
-        stages.setdefault(part.stage, []).append(part)
+def _profile_rows(report: Report) -> list[list[str]]:
+    """Return a row for each stage, followed by the rows of its functions."""
+    total = sum(entry.ms for entry in report.profile)
+    stages: dict[str, list[ProfileEntry]] = {}
+    for entry in report.profile:
+        stages.setdefault(entry.stage, []).append(entry)
     rows: list[list[str]] = []
-    for stage, parts in stages.items():
-        whole = [Part(stage, "", sum(part.ms for part in parts))]
+    for stage, entries in stages.items():
+        stage_total = ProfileEntry(stage, "", sum(entry.ms for entry in entries))
         rows += [
             [
-                part.stage if not part.function else "",
-                part.function,
-                f"{part.ms:.1f}",
-                f"{part.ms / total:.0%}",
+                entry.stage if not entry.function else "",
+                entry.function,
+                f"{entry.ms:.1f}",
+                f"{entry.ms / total:.0%}",
             ]
-            for part in whole + parts
+            for entry in [stage_total, *entries]
         ]
     return rows
 
 
 def write(report: Report, file: Path) -> None:
-    """All of it, as JSON."""
+    """Write the report as JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
 def read(file: Path) -> Report:
-    """What an earlier run has written."""
+    """Read a report that `write` has written."""
     return msgspec.json.decode(file.read_bytes(), type=Report)
 
 
-def _lines(report: Report) -> list[Line]:
-    return [line for case in report.cases for line in case.lines]
+def _row_results(report: Report) -> list[RowResult]:
+    return [result for case in report.cases for result in case.rows]
 
 
-def _machine_sentence(machine: Machine) -> str:
+def _describe(machine: Machine) -> str:
     return (
         f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB, "
         f"PostgreSQL {machine.postgresql}, Python {machine.python}."

