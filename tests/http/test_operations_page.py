@@ -1,4 +1,4 @@
-"""`docs/api/operations.md` names every operation of the OpenAPI document, and a test for each that is really there."""
+"""`docs/reference/api/operations.md` names every operation of the OpenAPI document, and a test for each that is really there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BASE = "/api_gateway/v1/badges"
 
 def rows() -> dict[str, tuple[str, str, str]]:
     """Operation id → method, path, test."""
-    page = (ROOT / "docs" / "api" / "operations.md").read_text("utf-8")
+    page = (ROOT / "docs" / "reference" / "api" / "operations.md").read_text("utf-8")
     found = {row["name"]: (row["method"].lower(), row["path"], row["test"]) for row in ROW.finditer(page)}
     assert len(found) == page.count("\n| ") - 2, (
         "a row of the table is not of its form, or an operation has two"
