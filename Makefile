@@ -81,8 +81,8 @@ lock: install ## pin the newest versions that pyproject.toml allows
 	@$(COMPILE) --upgrade --extra parquet --constraints requirements.lock --output-file requirements-parquet.lock pyproject.toml
 	@$(COMPILE) --upgrade --extra dev --extra bench --extra parquet --constraints requirements-parquet.lock --output-file requirements-dev.lock pyproject.toml
 
-licences: install ## write docs/licences.md from what is installed
-	@$(BIN)/python tools/licences.py > docs/licences.md
+licences: install ## write docs/reference/licences.md from what is installed
+	@$(BIN)/python tools/licences.py > docs/reference/licences.md
 
 # Asks an advisory service, so it needs the network, and is no part of `make test`.
 audit-dependencies: install ## ask whether a pinned version has a known weakness

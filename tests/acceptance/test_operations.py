@@ -1,6 +1,6 @@
 """One test per operation that has no story of its own elsewhere, named after it: its documented shape, over real HTTP.
 
-`docs/api/operations.md` says which test shows which operation; tests/http/test_operations_page.py keeps it complete.
+`docs/reference/api/operations.md` lists the test of each operation; tests/http/test_operations_page.py checks the list.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`docs/api/operations.md` names every operation of the OpenAPI document, and a test for each that is really there."""
+"""`docs/reference/api/operations.md` lists every operation of the OpenAPI document with an acceptance test that exists."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ BASE = "/api_gateway/v1/badges"
 
 def rows() -> dict[str, tuple[str, str, str]]:
     """Operation id → method, path, test."""
-    page = (ROOT / "docs" / "api" / "operations.md").read_text("utf-8")
+    page = (ROOT / "docs" / "reference" / "api" / "operations.md").read_text("utf-8")
     found = {row["name"]: (row["method"].lower(), row["path"], row["test"]) for row in ROW.finditer(page)}
     assert len(found) == page.count("\n| ") - 2, (
-        "a row of the table is not of its form, or an operation has two"
+        "a row of the table is malformed, or an operation has two rows"
     )
     return found
 
 
 def test_the_page_lists_what_the_openapi_document_has() -> None:
-    """That OPERATIONS is what the document has, tests/http/test_openapi.py shows."""
+    """tests/http/test_openapi.py checks that OPERATIONS equals the document."""
     listed = {name: (method, path) for name, (method, path, _) in rows().items()}
     assert listed == {name: (method, path.removeprefix(BASE)) for name, (method, path) in OPERATIONS.items()}
 

@@ -51,7 +51,7 @@ def _is_accepted(said: str) -> bool:
 
 
 def test_the_page_of_licences_is_up_to_date() -> None:
-    written = (repo.ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    written = (repo.ROOT / "docs" / "reference" / "licences.md").read_text(encoding="utf-8")
     assert written == _tool().page(), "run `make licences`"
 
 
