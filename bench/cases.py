@@ -17,7 +17,7 @@ from bench.load import LoadResult, get
 from bench.memory import peak_pss_mb
 from bench.report_table import Case, Measure, Row, Run
 from bench.seed_data import FIRST_HOLDER, HOLDER_COUNT
-from cockade.http.paths import BASE_PATH
+from cockade.http.urls import BASE_PATH
 from tests.support import TRIGGER
 
 BULK_SIZE, BULK_REQUESTS, BULK_CONNECTIONS = 10_000, 20, 2

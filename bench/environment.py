@@ -23,7 +23,7 @@ from msgspec import Struct
 from bench import baselines, load, seed_data
 from bench.baselines import WORKERS, Server
 from bench.load import Load, LoadResult
-from cockade.http.paths import BASE_PATH
+from cockade.http.urls import BASE_PATH
 from tests.acceptance.service import Service, make_badge, running, temporary_home
 from tests.support import earn_bulk_body
 

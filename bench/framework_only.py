@@ -16,16 +16,16 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.enums import MediaType
 
-from cockade.http.earnings import EXAMPLE_ANSWER, EarnBulkBody
-from cockade.http.paths import BASE_PATH
-from cockade.http.wire import Envelope
+from cockade.api.earning.schemas import EXAMPLE_RESPONSE, EarnBulkBody
+from cockade.http.envelope import Envelope
+from cockade.http.urls import BASE_PATH
 
 _body = msgspec.json.Decoder(EarnBulkBody).decode
 RESPONSE = msgspec.json.encode(
     Envelope(
         msgspec.structs.replace(
-            EXAMPLE_ANSWER,
-            issued_badges=EXAMPLE_ANSWER.issued_badges[:1],
+            EXAMPLE_RESPONSE,
+            issued_badges=EXAMPLE_RESPONSE.issued_badges[:1],
             total_count=1,
             earned_count=1,
             failed_count=0,

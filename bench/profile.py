@@ -20,21 +20,21 @@ import uvloop
 
 from bench.environment import EARN_BULK, Environment
 from bench.report_table import ProfileEntry
-from cockade import compose, logs
+from cockade import logs
+from cockade.app import create_app, running_services
 from cockade.config import Config
-from cockade.http.app import create_app
 
 CUSTOMERS = 10_000
 REQUESTS = 10
 WARM_UP_REQUESTS = 3
 FRAMEWORK, PARSE, DECIDE, DATABASE, ENCODE = STAGES = ("framework", "parse", "decide", "database", "encode")
 WRAPPED = {
-    "cockade.http.requests:JsonBody.read": PARSE,
-    "cockade.request.service:RequestService.carry_out": DECIDE,
+    "cockade.http.request:JsonBody.read": PARSE,
+    "cockade.request.service:RequestService.execute": DECIDE,
     "cockade.storage.database:Database.transaction": DATABASE,
     "cockade.storage.database:Tx": DATABASE,
-    "cockade.earning.service:_issue": DECIDE,
-    "cockade.http.routes.earning:answer_outcome": ENCODE,
+    "cockade.earning.issuing:issue": DECIDE,
+    "cockade.api.earning.routes:outcome_response": ENCODE,
 }
 """Stages by `module:name` of a function or class. For a class, all public coroutine functions are timed."""
 
@@ -98,7 +98,7 @@ async def _requests(
 ) -> list[list[ProfileEntry]]:
     samples: list[list[ProfileEntry]] = []
     logs.configure(Config(log_level="warning"))
-    async with compose.running_services(url, Config()) as services:
+    async with running_services(url, Config()) as services:
         app: Any = create_app(services)
         for body in bodies:
             clock.restart()

@@ -25,11 +25,11 @@ show server_version;
 -- Create $2 copies of badge $1. Only ids, numbers and names differ.
 insert into badge (
     org_id, badge_id, badge_number, name, starts_at, expires_at, earn_type, earned_expiry, issued_expiry, owners,
-    overlap_policy, customer_constraints, badge_constraints, presentation, is_active, is_capped,
+    overlap_policy, customer_constraints, badge_constraints, presentation, is_active, has_badge_limit,
     badge_group_id, badge_rank, created_at, created_by, updated_at, updated_by)
 select org_id, substr(md5(badge_id || n), 1, 24), badge_number + n, name || ' ' || n, starts_at, expires_at, earn_type,
        earned_expiry, issued_expiry, owners, overlap_policy, customer_constraints, badge_constraints, presentation,
-       is_active, is_capped, badge_group_id, badge_rank, created_at, created_by, updated_at, updated_by
+       is_active, has_badge_limit, badge_group_id, badge_rank, created_at, created_by, updated_at, updated_by
 from badge, generate_series(1, $2::integer) as n
 where badge_id = $1
 returning badge_id;
@@ -47,8 +47,8 @@ analyze badge, badge_claim;
 -- Insert one request that issued badge $1 to the customers with the indexes $2 … $3.
 -- Each index is mapped to an id in the range of $5 ids from $4 on.
 with past_request as (
-    insert into request (org_id, request_id, request_key, kind, decided_at, badge_key, owner_type, reference_id,
-                         event_at, valid_until, audience, refusals)
+    insert into request (org_id, request_id, request_key, kind, completed_at, badge_key, owner_type, reference_id,
+                         event_at, valid_until, customer_ids, failures)
     select org_id, badge_id || '-' || $2::bigint,
            (extract(epoch from starts_at)::bigint << 32) | nextval('request_number'),
            'EARN_BULK', starts_at, badge_key, 'Loyalty', '123457', starts_at, starts_at + interval '100 years', '{}', '[]'
@@ -64,7 +64,7 @@ cross join lateral (select $4::bigint + (n * 2654435 + past_request.badge_key * 
                     order by customer_id) customer;
 
 -- name: insert_badge_count
-insert into badge_count (badge_key, slot, issued, earned)
+insert into badge_count (badge_key, shard, issued, earned)
 select badge_key, 0, 0, $2::bigint from badge where badge_id = $1;
 
 -- name: vacuum_earned_badges

@@ -14,7 +14,7 @@ from bench.__main__ import app
 from bench.cases import CASES
 from bench.report import Machine, Report, markdown, report_case, row_result
 from bench.report_table import Case, ProfileEntry, Row, Run
-from tests.tidy import house
+from tests.lint import repo
 
 BOUNDS = [
     ("bulk: 10,000 fresh customers per call, 2 callers, 1 million in all", 0.7, 1.0),
@@ -52,14 +52,14 @@ def test_row_has_its_bounds(name: str, required: float, target: float) -> None:
 
 
 def test_performance_page_documents_every_row_and_case() -> None:
-    page = (house.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    page = (repo.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     assert [name for name in ROWS if name not in page] == []
     assert [name for name in [*CASES, "profile"] if f"`{name}`" not in page] == []
 
 
 def test_list_option_lists_every_row() -> None:
     listed = subprocess.run(
-        [sys.executable, "-m", "bench", "--list"], cwd=house.ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "bench", "--list"], cwd=repo.ROOT, capture_output=True, text=True, check=True
     )
     assert [line.split("\t")[0] for line in listed.stdout.splitlines()] == [
         *(case.name for case in CASES.values() for _ in case.rows),
@@ -124,7 +124,7 @@ def test_audience_has_distinct_customers_then_repeated_and_malformed_lines() -> 
     arguments = ["10001", "--first", "5", "--repeated", "3", "--malformed", "2"]
     result = subprocess.run(
         [sys.executable, "-m", "bench.audience", *arguments],
-        cwd=house.ROOT,
+        cwd=repo.ROOT,
         capture_output=True,
         text=True,
         check=True,
