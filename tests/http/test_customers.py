@@ -19,7 +19,7 @@ from cockade.metrics import retries
 from tests.http.answers import failure, message, success
 from tests.support import Org, client_for
 
-NO_CUSTOMER = "A customer id is an integer from 1 to 9223372036854775807."
+NO_CUSTOMER = "A customer id must be an integer between 1 and 9223372036854775807."
 
 
 def entry(customer: Any, value: Any, kind: Any = "email") -> dict[str, Any]:

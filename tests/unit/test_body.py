@@ -435,14 +435,14 @@ def test_a_hundred_faults_are_told_at_most() -> None:
             read_earn_bulk,
             EARN_BULK,
             {"customerIds": [True]},
-            "A customer id is an integer from 1 to 9223372036854775807.",
+            "A customer id must be an integer between 1 and 9223372036854775807.",
         ),
         (
             read_earn_bulk,
             EARN_BULK,
             {"customerIds": list(range(1, 152))},
-            "customerIds has 151 entries; one call takes at most 150 (COCKADE_MAX_CUSTOMERS_PER_REQUEST). "
-            "Send the rest in further calls.",
+            "customerIds has 151 entries, the maximum is 150 (COCKADE_MAX_CUSTOMERS_PER_REQUEST). "
+            "Send the rest in further requests.",
         ),
         (read_earn_bulk, EARN_BULK, {"badgeMetaId": 5}, "Expected text, got an integer."),
         (read_badge, BADGE, {"name": 5}, "Expected text, got an integer."),

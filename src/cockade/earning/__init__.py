@@ -1,1 +1,1 @@
-"""Issuing badges to customers: the heart, and the owner of the ledger."""
+"""Issuing badges to customers. Owner of the ledger."""

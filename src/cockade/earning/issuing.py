@@ -1,7 +1,7 @@
 """Issue badges within a transaction: lock the badge, load the facts, decide, write.
 
-`issue` handles one request of any kind. `issue_batch` handles many small requests in the same number of statements. Both
-share the decision, which is in `earning.rules`.
+`issue` handles one request. `decide_batch` and `write_batch` handle many small requests in the same number of
+statements. Both use the same decision, `earning.rules.decide`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What earning asks for and works with."""
+"""Facts, decisions and ledger rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ImportRow(Struct, frozen=True, kw_only=True):
     """A badge that a customer earned elsewhere."""
 
     badge_id: BadgeId | None
-    """None where the caller sent what cannot be a badge id."""
+    """None if the value sent is not a valid badge id."""
     customer: CustomerId
     event_at: datetime
     valid_until: datetime
@@ -30,13 +30,13 @@ Numbers = NDArray[np.int64]
 
 
 class ConflictingBadges(Struct, frozen=True, eq=False):
-    """Earned badges that may stand in the way of others, one of each customer, column by column."""
+    """Earned badges that conflict with new ones, at most one per customer. One array per column."""
 
     customers: Numbers
     request_keys: Numbers
     lines: Numbers
     valid_from: Numbers
-    """As `times.microseconds`, and so the next."""
+    """As `times.microseconds`, also valid_until."""
     valid_until: Numbers
 
 
@@ -45,48 +45,52 @@ NO_CONFLICTS = ConflictingBadges(_NONE, _NONE, _NONE, _NONE, _NONE)
 
 
 class Holders(Struct, frozen=True, kw_only=True, eq=False):
-    """Those of an audience who ever had the badge, as the ledger stood when it was read, column by column."""
+    """The customers of a request who ever had the badge, from one snapshot of the ledger. One array per
+    column.
+    """
 
     customers: Numbers
     last_ordinals: Numbers
-    """The highest ordinal that each ever had of it."""
+    """The highest ordinal that each customer ever had of the badge."""
     totals: Numbers
-    """How many unrevoked ones each has."""
+    """Unrevoked earned badges of each customer."""
     conflicting: ConflictingBadges
-    """The unrevoked ones valid at some time within the validity asked about: of several of hers, the one that ends last."""
+    """Unrevoked earned badges that are valid at some time in the new validity; per customer the one that ends
+    last.
+    """
     counted: Mapping[CustomerId, Sequence[datetime]]
-    """Event dates of unrevoked ones, ascending, as far as windows per customer can tell them apart."""
+    """Event dates of unrevoked earned badges, ascending, as far as windows per customer need them."""
 
 
 NO_HOLDERS = Holders(customers=_NONE, last_ordinals=_NONE, totals=_NONE, conflicting=NO_CONFLICTS, counted={})
 
 
 class EligibilityFacts(Struct, frozen=True, kw_only=True):
-    """All that the database knows of an audience."""
+    """What the database knows about the customers of a request."""
 
     enrolled: Mapping[CustomerId, Enrolled] | None = None
-    """Who has an enrolment that holds the event; None where the badge needs none."""
+    """Customers with an enrolment whose window contains the event. None if the badge needs no enrolment."""
     holders: Holders
     usages: Sequence[LimitUsage] = ()
-    """The limits of the badge as a whole, in the order in which they are met."""
+    """The limits of the badge as a whole, in the order in which they are checked."""
 
 
 class LedgerRow(NamedTuple):
-    """A row of the ledger about to be written, where each is of its own badge and validity."""
+    """A row to insert into the ledger, if rows differ in badge and validity."""
 
     customer_id: CustomerId
     request_key: RequestKey
     valid_from: datetime
     valid_until: datetime
     counted_at: datetime | None
-    """The event date where it counts towards a window per customer."""
+    """The event date, if it counts towards a window per customer."""
     badge_key: BadgeKey
     ordinal: int
     line: int
 
 
 class ErasedRow(NamedTuple):
-    """A row of the ledger that was deleted, as far as something was counted by it."""
+    """A deleted row of the ledger, as far as counters depend on it."""
 
     badge_key: BadgeKey
     event_at: datetime
@@ -94,12 +98,12 @@ class ErasedRow(NamedTuple):
 
 
 class LedgerColumns(Struct, frozen=True, kw_only=True, eq=False):
-    """The same by columns: one number for each row, or one for all of them."""
+    """Rows to insert into the ledger, by column: an array, or one value for all rows."""
 
     customers: Numbers
     request_keys: Numbers | int
     valid_from: Numbers | int
-    """As `times.microseconds`, and so the next two."""
+    """As `times.microseconds`, also valid_until and counted_at."""
     valid_until: Numbers | int
     counted_at: int | None
     badge_keys: Numbers | int
@@ -108,7 +112,7 @@ class LedgerColumns(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class EarnedRows(Struct, frozen=True, eq=False):
-    """Those who earn, column by column, in ascending order of customer."""
+    """The customers who earn, in ascending order of customer id. One array per column."""
 
     customers: Numbers
     ordinals: Numbers
@@ -119,17 +123,17 @@ class EarnedRows(Struct, frozen=True, eq=False):
 
 
 class JobSlice(Struct, frozen=True, kw_only=True, eq=False):
-    """What a request is of something larger, whose parts are decided one after the other."""
+    """The customers of one chunk, within a job whose chunks are decided one after the other."""
 
     lines: Numbers
-    """Where each of its customers stands in the whole."""
+    """The line in the job for each customer of the chunk."""
     pending: int = 0
-    """How many would have earned in the parts before, where nothing was written of them."""
+    """Customers of earlier chunks who would have earned, if nothing was written for them (dry run)."""
 
 
 class Decision(Struct, frozen=True, eq=False):
-    """What rules made of an audience."""
+    """The result of rule 8 for all customers of a request."""
 
     earned: EarnedRows
     failures: list[CustomerFailure]
-    """Who does not earn, by line."""
+    """Customers who do not earn, by line."""

@@ -1,8 +1,8 @@
 -- name: find_holders
--- Of the customers $2, those who ever had badge $1: their highest ordinal and how many unrevoked ones they have; of those
--- that are valid at some time in [$3, $4), each customer's that ends last; and the event dates in [$5, $6) that count
--- towards windows. All in one statement, so that a limit is not judged by one moment and named by another, and in one row:
--- each column of what was found is one value, its numbers end to end, which a client reads at once.
+-- Customers $2 who ever had badge $1: their highest ordinal and number of unrevoked rows; per customer the unrevoked
+-- row valid at some time in [$3, $4) that ends last; and event dates in [$5, $6) for windows. One statement, so that
+-- all facts come from one snapshot. One row: each column is the concatenation of binary numbers, which the client
+-- decodes at once.
 with every as materialized (
     select customer_id, ordinal, request_key, line, valid_from, valid_until, revoked_at is null as counts, counted_at
     from earned_badge
@@ -23,8 +23,8 @@ from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal)
             order by customer_id, counted_at) event) counted;
 
 -- name: find_last_ordinals
--- The same without what needs all that they ever had: of each customer one row is read, her first eight where there are
--- windows, and of the others those within the windows.
+-- As find_holders without conflicts and counts. Reads one row per customer, and for windows the first eight rows by the
+-- primary key and the others by the index on event dates.
 select *
 from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal), '')
       from (select input.customer_id, last.ordinal
@@ -43,8 +43,8 @@ from (select string_agg(int8send(customer_id), ''), string_agg(int4send(ordinal)
             order by customer_id, counted_at) event) counted;
 
 -- name: find_holders_of_many
--- Of customers $2 of badges $1, pair by pair, those who ever had the badge: the highest ordinal, and of the unrevoked ones
--- that are valid at some time in [$3, $4) the one that ends last. $5 tells the caller which request a pair belongs to.
+-- Pairs of badge $1 and customer $2 that exist in the ledger: the highest ordinal, and the unrevoked row valid at some
+-- time in [$3, $4) that ends last. $5 is the index of the request that the pair belongs to.
 select input.request, input.customer_id, last.ordinal, conflicting.request_key, conflicting.line,
        conflicting.valid_from, conflicting.valid_until
 from unnest($1::integer[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::integer[])
@@ -59,7 +59,7 @@ left join lateral (select e.request_key, e.line, e.valid_from, e.valid_until fro
                    order by e.valid_until desc, e.ordinal desc limit 1) conflicting on true;
 
 -- name: find_last_ordinals_of_many
--- The same for customers $2 of badges $1, side by side.
+-- Highest ordinals of customers $2 of badges $1, pair by pair.
 select input.badge_key, input.customer_id, last.ordinal
 from unnest($1::integer[], $2::bigint[]) as input (badge_key, customer_id)
 cross join lateral (select e.ordinal from earned_badge e
@@ -67,15 +67,14 @@ cross join lateral (select e.ordinal from earned_badge e
                     order by e.ordinal desc limit 1) last;
 
 -- name: revoke
--- Only what is valid now, or will be; the row stays.
+-- Revokes the row if it is valid now or will be.
 update earned_badge set revoked_at = $5, counted_at = null
 where badge_key = $1 and customer_id = $2 and request_key = $3 and line = $4
   and revoked_at is null and valid_until > $5
 returning valid_from;
 
 -- name: count_lines
--- Of what request $1 gave these customers of these badges at these lines: how many there are, and how many are unrevoked.
--- Each is looked up by the key of the ledger, whatever the planner knows of that.
+-- Number of these lines of request $1, and of unrevoked ones. The lateral join forces a lookup by primary key per line.
 select count(*), count(*) filter (where found.revoked_at is null)
 from unnest($2::integer[], $3::bigint[], $4::integer[]) as input (badge_key, customer_id, line)
 cross join lateral (select e.revoked_at
@@ -84,8 +83,8 @@ cross join lateral (select e.revoked_at
                       and e.request_key = $1 and e.line = input.line offset 0) found;
 
 -- name: revoke_lines
--- Revokes them as far as they are not, what has expired too; always in the same order, so that two who do this cannot
--- deadlock. Each is looked up by the key of the ledger, whatever the planner knows of that: lists of one leave no other join.
+-- Revokes those that are not revoked yet, expired ones too. The fixed order prevents deadlocks. Arrays with one element
+-- force lookups by primary key, whatever the planner estimates.
 with revoked as (
     update earned_badge e set revoked_at = $5, counted_at = null
     from (select badge_key, customer_id, line
@@ -98,18 +97,18 @@ select badge_key, valid_from, array_agg(customer_id order by line), array_agg(li
 from revoked group by badge_key, valid_from;
 
 -- name: mark_counted
--- Where a badge gets its first window per customer.
+-- Runs when a badge gets its first window per customer.
 update earned_badge set counted_at = valid_from
 where badge_key = $1 and revoked_at is null and counted_at is null;
 
 -- name: erase
--- All that customer $2 ever had of badges $1, which are held exclusively.
+-- Deletes all rows of customer $2 for badges $1. Needs their exclusive locks.
 delete from earned_badge where badge_key = any($1::integer[]) and customer_id = $2
 returning badge_key, valid_from, revoked_at is null;
 
 -- name: move
--- All that customer $2 ever had of badges $1, which are held exclusively, becomes customer $3's, in the same order and
--- behind what she has already.
+-- Gives all rows of customer $2 for badges $1 to customer $3, in the same order and after the rows that $3 has. Needs
+-- their exclusive locks.
 update earned_badge e set customer_id = $3, ordinal = moved.ordinal
 from (select had.badge_key, had.ordinal as was,
              row_number() over (partition by had.badge_key order by had.ordinal)

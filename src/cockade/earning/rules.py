@@ -1,4 +1,4 @@
-"""Pure decisions about earning (`docs/api/contract.md`, the eight rules of earnBulk)."""
+"""Pure decisions about earning (docs/reference/api/earning.md, "The eight rules")."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ from cockade.request.model import CustomerFailure, EarnedStatus, FailureReason, 
 
 
 def earned_status(valid_from: datetime, valid_until: datetime, now: datetime) -> EarnedStatus:
-    """The half-open validity `[valid_from, valid_until)` seen from `now`."""
+    """The status at `now` of a validity `[valid_from, valid_until)`."""
     if now < valid_from:
         return EarnedStatus.UPCOMING
     return EarnedStatus.LIVE if now < valid_until else EarnedStatus.EXPIRED
 
 
 class EligibilityRules(Struct, frozen=True, kw_only=True):
-    """What rule 8 asks of each customer, the same for a whole audience."""
+    """What rule 8 checks for each customer of a request."""
 
     needs_enrolment: bool
     allows_multiple: bool
-    """Whether she may hold more than one valid earned badge of the kind."""
+    """Whether a customer may have several valid earned badges of this badge."""
     customer_checks: Sequence[LimitCheck]
-    """The limits per customer."""
+    """Limits per customer."""
     badge_checks: Sequence[LimitCheck]
-    """The limits of the badge as a whole."""
+    """Limits of the badge as a whole."""
     ends_at: datetime | None
-    """The instant from which on the badge can no longer be earned; None where enrolments decide that."""
+    """The instant from which the badge can no longer be earned. None if enrolments define it."""
     zone: ZoneInfo
     now: datetime
 
@@ -66,7 +66,7 @@ class EligibilityRules(Struct, frozen=True, kw_only=True):
 def eligibility_rules(
     terms: EarnTerms, event_at: datetime, now: datetime, zone: ZoneInfo
 ) -> EligibilityRules:
-    """What rule 8 asks about an event at this instant."""
+    """Return the checks of rule 8 for an event at this instant."""
 
     def checks(field: str, constraints: list[Constraint]) -> list[LimitCheck]:
         limits = limit_rules.limits_of(field, constraints, terms.starts_at, zone)
@@ -84,114 +84,118 @@ def eligibility_rules(
     )
 
 
-def decide(audience: Sequence[CustomerId], found: EligibilityFacts, rule: EligibilityRules) -> Decision:
-    """Rule 8, customer by customer in the order sent: who earns, and why who does not.
+def decide(audience: Sequence[CustomerId], facts: EligibilityFacts, rule: EligibilityRules) -> Decision:
+    """Apply rule 8 to each customer, in the order sent.
 
-    Whoever never had the badge is refused only for want of an enrolment, or of room in the badge's own limits: so only
-    holders are looked at one by one.
+    Customers who never had the badge can fail only for a missing enrolment or a limit of the badge as a
+    whole. So only holders are checked one by one.
     """
     customers = np.array(audience, dtype=np.int64)
     ascending = np.argsort(customers)
-    if found.enrolled is None and not found.usages and not len(found.holders.customers):
+    if facts.enrolled is None and not facts.usages and not len(facts.holders.customers):
         return Decision(EarnedRows(customers[ascending], np.ones_like(customers), ascending), [])
-    places = _LineIndex(customers, ascending)
-    refusals = _find_not_enrolled(audience, found)
+    line_index = _LineIndex(customers, ascending)
+    failures = _find_not_enrolled(audience, facts)
     if not rule.allows_multiple:
-        refusals = _find_conflicts(places, found.holders.conflicting, rule.now) | refusals
+        failures = _find_conflicts(line_index, facts.holders.conflicting, rule.now) | failures
     if rule.customer_checks:
-        refusals |= _apply_customer_limits(places, found.holders, rule, refusals)
+        failures |= _apply_customer_limits(line_index, facts.holders, rule, failures)
     is_open = np.ones(len(customers), dtype=np.bool_)
-    is_open[list(refusals)] = False
-    refusals |= _apply_badge_limits(np.flatnonzero(is_open), found.usages)
-    is_open[list(refusals)] = False
+    is_open[list(failures)] = False
+    failures |= _apply_badge_limits(np.flatnonzero(is_open), facts.usages)
+    is_open[list(failures)] = False
     ordinals = np.ones(len(customers), dtype=np.int64)
-    ordinals[places.of(found.holders.customers)] = found.holders.last_ordinals + 1
+    ordinals[line_index.of(facts.holders.customers)] = facts.holders.last_ordinals + 1
     earning = ascending[is_open[ascending]]
     return Decision(
         EarnedRows(customers[earning], ordinals[earning], earning),
-        [refusals[line] for line in sorted(refusals)],
+        [failures[line] for line in sorted(failures)],
     )
 
 
-def with_pending(found: EligibilityFacts, count: int) -> EligibilityFacts:
-    """What would be found had so many more earned at the same event."""
-    usages = [msgspec.structs.replace(usage, used=usage.used + count) for usage in found.usages]
-    return msgspec.structs.replace(found, usages=usages)
+def with_pending(facts: EligibilityFacts, count: int) -> EligibilityFacts:
+    """Return the facts as if `count` more customers had earned at the same event."""
+    usages = [msgspec.structs.replace(usage, used=usage.used + count) for usage in facts.usages]
+    return msgspec.structs.replace(facts, usages=usages)
 
 
 class _LineIndex(Struct, frozen=True):
-    """Where in the audience a customer stands."""
+    """Finds the lines of customers in a request."""
 
     customers: Numbers
     ascending: Numbers
-    """The lines in ascending order of customer."""
+    """The lines in ascending order of customer id."""
 
     def of(self, customers: Numbers) -> Numbers:
-        """The lines of these customers of the audience."""
+        """Return the lines of these customers, who must all be in the request."""
         return self.ascending[np.searchsorted(self.customers, customers, sorter=self.ascending)]
 
 
-def _find_not_enrolled(audience: Sequence[CustomerId], found: EligibilityFacts) -> dict[int, CustomerFailure]:
-    if found.enrolled is None:
+def _find_not_enrolled(audience: Sequence[CustomerId], facts: EligibilityFacts) -> dict[int, CustomerFailure]:
+    if facts.enrolled is None:
         return {}
     return {
         line: CustomerFailure(line, FailureReason.NOT_ENROLLED)
         for line, customer in enumerate(audience)
-        if customer not in found.enrolled
+        if customer not in facts.enrolled
     }
 
 
 def _find_conflicts(
-    places: _LineIndex, standing: ConflictingBadges, now: datetime
+    line_index: _LineIndex, conflicting: ConflictingBadges, now: datetime
 ) -> dict[int, CustomerFailure]:
-    lines: list[int] = places.of(standing.customers).tolist()
-    standing_ids = ids.earned_badge_ids_at(standing.request_keys, standing.lines)
+    lines: list[int] = line_index.of(conflicting.customers).tolist()
+    conflicting_ids = ids.earned_badge_ids_at(conflicting.request_keys, conflicting.lines)
     return {
-        line: CustomerFailure(line, FailureReason.ALREADY_HELD, standing_id, status)
-        for line, standing_id, status in zip(lines, standing_ids, _statuses(standing, now), strict=True)
+        line: CustomerFailure(line, FailureReason.ALREADY_HELD, conflicting_id, status)
+        for line, conflicting_id, status in zip(
+            lines, conflicting_ids, _statuses(conflicting, now), strict=True
+        )
     }
 
 
-def _statuses(standing: ConflictingBadges, now: datetime) -> list[EarnedStatus]:
-    """As `earned_status`, of many: by how many of the two ends of a validity have come."""
+def _statuses(conflicting: ConflictingBadges, now: datetime) -> list[EarnedStatus]:
+    """As `earned_status`, for many: the status follows from how many of the two bounds have passed."""
     at = times.microseconds(now)
-    ends_come: Numbers = (standing.valid_from <= at).astype(np.int64) + (standing.valid_until <= at)
+    ends_come: Numbers = (conflicting.valid_from <= at).astype(np.int64) + (conflicting.valid_until <= at)
     words = (EarnedStatus.UPCOMING, EarnedStatus.LIVE, EarnedStatus.EXPIRED)
     return [words[count] for count in ends_come.tolist()]
 
 
 def _apply_customer_limits(
-    places: _LineIndex, holders: Holders, rule: EligibilityRules, refused: Mapping[int, CustomerFailure]
+    line_index: _LineIndex, holders: Holders, rule: EligibilityRules, failed: Mapping[int, CustomerFailure]
 ) -> dict[int, CustomerFailure]:
-    """Whom a limit per customer refuses, of those who are not refused yet. All have room for whoever has none yet."""
-    refusals: dict[int, CustomerFailure] = {}
-    lines, totals = places.of(holders.customers).tolist(), holders.totals.tolist()
+    """Return the failures by a limit per customer, for holders who have not failed yet. Others cannot exceed
+    one.
+    """
+    failures: dict[int, CustomerFailure] = {}
+    lines, totals = line_index.of(holders.customers).tolist(), holders.totals.tolist()
     for line, customer, total in zip(lines, holders.customers.tolist(), totals, strict=True):
-        if line in refused:
+        if line in failed:
             continue
         counted = holders.counted.get(customer, ())
         exceeded = limit_rules.first_exceeded(rule.customer_checks, total, counted, rule.zone, rule.ends_at)
         if exceeded is not None:
-            refusals[line] = CustomerFailure(line, FailureReason.CUSTOMER_LIMIT, exceeded=exceeded)
-    return refusals
+            failures[line] = CustomerFailure(line, FailureReason.CUSTOMER_LIMIT, exceeded=exceeded)
+    return failures
 
 
 def _apply_badge_limits(lines: Numbers, usages: Sequence[LimitUsage]) -> dict[int, CustomerFailure]:
-    """The first get what is left of the limits of the badge as a whole; why the others get nothing."""
+    """Give what is left of the badge's limits to the first customers; the others fail."""
     if not usages:
         return {}
     left = max(0, min(usage.limit.limit - usage.used for usage in usages))
     full = next(usage for usage in usages if usage.used + left >= usage.limit.limit)
     limit = full.limit
     exceeded = ExceededLimit(limit.reference, limit.limit, full.used + left, full.available_from)
-    refused = lines[left:].tolist()
-    return {line: CustomerFailure(line, FailureReason.BADGE_LIMIT, exceeded=exceeded) for line in refused}
+    failed = lines[left:].tolist()
+    return {line: CustomerFailure(line, FailureReason.BADGE_LIMIT, exceeded=exceeded) for line in failed}
 
 
-def import_row_errors(row: ImportRow, holds: Mapping[BadgeId, BadgeLock], now: datetime) -> list[FieldError]:
-    """All that stands against taking this row of history: nothing but what cannot be."""
+def import_row_errors(row: ImportRow, locks: Mapping[BadgeId, BadgeLock], now: datetime) -> list[FieldError]:
+    """Return all errors of a row to import. Only impossible rows are errors."""
     field_errors: list[FieldError] = []
-    if row.badge_id not in holds:
+    if row.badge_id not in locks:
         field_errors.append(FieldError(1054, "Badge not found.", "badgeMetaId"))
     if row.event_at > now + badge_rules.EVENT_AHEAD_MAX:
         field_errors.append(FieldError(EventInFuture.code, EventInFuture.message, "earnEventDate"))
@@ -202,21 +206,21 @@ def import_row_errors(row: ImportRow, holds: Mapping[BadgeId, BadgeLock], now: d
 
 
 def validate_import(
-    rows: Sequence[ImportRow | list[FieldError]], holds: Mapping[BadgeId, BadgeLock], now: datetime
+    rows: Sequence[ImportRow | list[FieldError]], locks: Mapping[BadgeId, BadgeLock], now: datetime
 ) -> tuple[list[tuple[int, BadgeKey, ImportRow]], list[RowFailure]]:
-    """Which rows are taken, with their line and badge, and why the others are not."""
-    taken: list[tuple[int, BadgeKey, ImportRow]] = []
-    refusals: list[RowFailure] = []
+    """Return the valid rows with their line and badge, and the errors of the others."""
+    valid: list[tuple[int, BadgeKey, ImportRow]] = []
+    failures: list[RowFailure] = []
     seen: set[tuple[BadgeKey, CustomerId, datetime]] = set()
     for line, row in enumerate(rows):
-        field_errors = import_row_errors(row, holds, now) if isinstance(row, ImportRow) else row
+        field_errors = import_row_errors(row, locks, now) if isinstance(row, ImportRow) else row
         if isinstance(row, ImportRow) and row.badge_id is not None and not field_errors:
-            badge_key = holds[row.badge_id].badge_key
+            badge_key = locks[row.badge_id].badge_key
             key = (badge_key, row.customer, row.event_at)
             if key not in seen:
                 seen.add(key)
-                taken.append((line, badge_key, row))
+                valid.append((line, badge_key, row))
                 continue
             field_errors = [FieldError(AlreadyHeld.code, AlreadyHeld.message)]
-        refusals.append(RowFailure(line, field_errors))
-    return taken, refusals
+        failures.append(RowFailure(line, field_errors))
+    return valid, failures

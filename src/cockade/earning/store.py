@@ -26,7 +26,7 @@ from cockade.times import from_microseconds, microseconds
 SQL = load(__package__)
 
 Lookback = tuple[datetime, datetime] | None
-"""From when until when (half open) event dates count towards windows per customer; None where there are none."""
+"""The half-open range of event dates that windows per customer need. None if there are no windows."""
 
 
 async def find_holders(
@@ -35,13 +35,13 @@ async def find_holders(
     customers: Sequence[CustomerId],
     valid_from: datetime,
     valid_until: datetime,
-    reach: Lookback,
+    lookback: Lookback,
 ) -> Holders:
-    """Those of the customers who ever had the badge, with what stands within `[valid_from, valid_until)`.
+    """Return the customers who ever had the badge, with conflicts in `[valid_from, valid_until)`.
 
-    Reads all that they ever had of it.
+    Reads all their rows of this badge.
     """
-    opens, closes = reach or (None, None)
+    opens, closes = lookback or (None, None)
     row = await tx.row(SQL["find_holders"], badge_key, customers, valid_from, valid_until, opens, closes)
     assert row is not None
     return Holders(
@@ -60,10 +60,10 @@ async def find_holders(
 
 
 async def find_last_ordinals(
-    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], reach: Lookback
+    tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], lookback: Lookback
 ) -> Holders:
-    """Those of the customers who ever had the badge, with nothing but their ordinal and what counts towards windows."""
-    opens, closes = reach or (None, None)
+    """As find_holders, but only ordinals and event dates for windows. Reads few rows per customer."""
+    opens, closes = lookback or (None, None)
     row = await tx.row(SQL["find_last_ordinals"], badge_key, customers, opens, closes)
     assert row is not None
     found = unpack_numbers(row[0])
@@ -86,13 +86,13 @@ def _counted(customers: bytes | None, at: bytes | None) -> dict[CustomerId, list
 
 
 async def find_last_ordinals_of_many(
-    tx: Tx, asked: Collection[tuple[BadgeKey, CustomerId]]
+    tx: Tx, pairs: Collection[tuple[BadgeKey, CustomerId]]
 ) -> dict[tuple[BadgeKey, CustomerId], int]:
-    """The highest ordinals of those who ever had these badges."""
+    """Return the highest ordinals of those who ever had these badges."""
     rows = await tx.rows(
         SQL["find_last_ordinals_of_many"],
-        [badge_key for badge_key, _ in asked],
-        [customer for _, customer in asked],
+        [badge_key for badge_key, _ in pairs],
+        [customer for _, customer in pairs],
     )
     return {(BadgeKey(row[0]), CustomerId(row[1])): row[2] for row in rows}
 
@@ -119,7 +119,7 @@ async def find_holders_of_many(
 
 
 def _holders(rows: Sequence[Row]) -> Holders:
-    """The holders of one request, from rows of `find_holders_of_many`."""
+    """Build the holders of one request from its rows of `find_holders_of_many`."""
     conflicts = [row for row in rows if row[3] is not None]
     return Holders(
         customers=_numbers(row[1] for row in rows),
@@ -141,9 +141,11 @@ def _numbers(values: Iterable[int]) -> Numbers:
 
 
 async def insert(tx: Tx, rows: LedgerColumns) -> None:
-    """Write rows in ascending order of badge, customer and ordinal: two requests then cannot deadlock.
+    """Insert rows in ascending order of badge, customer and ordinal, so that two transactions cannot
+    deadlock.
 
-    Raises DuplicateRow where another request has issued to one of the customers since the holders were read.
+    Raises DuplicateRow if a concurrent request has issued to one of the customers since the holders were
+    read.
     """
     columns = [
         Column("customer_id", 8, rows.customers),
@@ -159,15 +161,15 @@ async def insert(tx: Tx, rows: LedgerColumns) -> None:
 
 
 async def insert_rows(tx: Tx, rows: Sequence[LedgerRow]) -> None:
-    """As insert, of rows that have little in common."""
+    """As insert, for rows that differ in badge and validity."""
     await tx.copy_records("earned_badge", LedgerRow._fields, rows)
 
 
 async def revoke(
-    tx: Tx, badge_key: BadgeKey, customer: CustomerId, place: tuple[RequestKey, int], now: datetime
+    tx: Tx, badge_key: BadgeKey, customer: CustomerId, entry: tuple[RequestKey, int], now: datetime
 ) -> datetime | None:
-    """The event date of the revoked one; None where there was no such, unrevoked and not yet at its end."""
-    return await tx.value(SQL["revoke"], badge_key, customer, *place, now)
+    """Revoke one earned badge that has not expired. Return its event date, or None if there is none."""
+    return await tx.value(SQL["revoke"], badge_key, customer, *entry, now)
 
 
 async def count_lines(
@@ -177,7 +179,7 @@ async def count_lines(
     customers: Sequence[CustomerId],
     lines: Sequence[int],
 ) -> tuple[int, int]:
-    """How many the request gave at these lines that are on record, and how many of those are unrevoked."""
+    """Return how many of these lines of the request exist, and how many of them are unrevoked."""
     row = await tx.row(SQL["count_lines"], request_key, badge_keys, customers, lines)
     assert row is not None
     return row[0], row[1]
@@ -191,21 +193,21 @@ async def revoke_lines(
     lines: Sequence[int],
     now: datetime,
 ) -> dict[tuple[BadgeKey, datetime], list[tuple[CustomerId, int]]]:
-    """Revoke what the request gave at these lines; answers whose they were and which, by badge and event date."""
+    """Revoke these lines of the request. Return the revoked (customer, line) pairs by badge and event date."""
     rows = await tx.rows(SQL["revoke_lines"], request_key, badge_keys, customers, lines, now)
     return {(BadgeKey(row[0]), row[1]): list(zip(row[2], row[3], strict=True)) for row in rows}
 
 
 async def mark_counted(tx: Tx, badge_key: BadgeKey) -> None:
-    """Have all unrevoked ones count towards windows per customer, where a badge gets its first."""
+    """Count all unrevoked earned badges of the badge towards windows per customer."""
     await tx.execute(SQL["mark_counted"], badge_key)
 
 
 async def erase(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId) -> list[ErasedRow]:
-    """Delete all that she ever had of badges that are held exclusively; answers what it was."""
+    """Delete all rows of the customer for these badges, whose exclusive locks are held."""
     return [ErasedRow(*row) for row in await tx.rows(SQL["erase"], badge_keys, customer)]
 
 
-async def move(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId, into: CustomerId) -> int:
-    """Make all that she ever had of badges that are held exclusively another's; answers how many."""
-    return len(await tx.rows(SQL["move"], badge_keys, customer, into))
+async def move(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId, replacement: CustomerId) -> int:
+    """Move all rows of the customer for these badges, whose exclusive locks are held. Return how many."""
+    return len(await tx.rows(SQL["move"], badge_keys, customer, replacement))

@@ -1,1 +1,1 @@
-"""Enrolling customers in badges that need it, and revoking that. Owner of the ledger of enrolments."""
+"""Enrolment of customers in badges that need it. Owner of the ledger of enrolments."""

@@ -1,4 +1,4 @@
-"""What enrolling works with."""
+"""Enrolments, and requests to revoke them."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ class Enrolled(Struct, frozen=True, kw_only=True):
 
 
 class Enrollee(Struct, frozen=True, kw_only=True):
-    """A customer who was ever enrolled in the badge, as the ledger stood when it was read."""
+    """A customer who was ever enrolled in the badge, from one snapshot of the ledger."""
 
     last_ordinal: int
-    """The highest ordinal that she ever had."""
+    """The highest ordinal that the customer ever had."""
     standing: Enrolled | None
-    """The unrevoked one that has an instant in common with the window asked about: of several, the one that ends last."""
+    """The unrevoked enrolment that overlaps the new window; if there are several, the one that ends last."""
 
 
 class RevokeIssue(Struct, frozen=True, kw_only=True):
-    """Which enrolments to end."""
+    """The enrolments to revoke."""
 
     badge_id: BadgeId | None
-    """None where the caller sent what cannot be a badge id."""
+    """None if the value sent is not a valid badge id."""
     customers: list[CustomerId]
-    """All active enrolments of these, each once, in the order sent."""
+    """All active enrolments of these customers. Each once, in the order sent."""
     issuals: list[tuple[CustomerId, str]]
-    """And these enrolments, each once, in the order sent."""
+    """Single enrolments. Each once, in the order sent."""
 
 
 class RevokedIssue(Struct, frozen=True):
-    """What became of one of them."""
+    """The result for one customer or enrolment."""
 
     customer: CustomerId
     issue_id: str | None
-    """The enrolment, or what was sent for one, or None where she has none."""
+    """The enrolment, or the id that was sent. None if the customer has no enrolment."""
     is_revoked: bool

@@ -1,6 +1,6 @@
 -- name: find_enrollees
--- Of the customers $2, those who were ever enrolled in badge $1: their highest ordinal and, of their unrevoked enrolments
--- that have an instant in common with [$3, $4), the one that ends last.
+-- Customers $2 who were ever enrolled in badge $1: their highest ordinal, and the unrevoked enrolment overlapping [$3,
+-- $4) that ends last.
 select distinct on (customer_id)
        customer_id,
        max(ordinal) over (partition by customer_id) as last_ordinal,
@@ -12,8 +12,7 @@ from (select customer_id, ordinal, request_key, line, valid_until,
 order by customer_id, stands desc, valid_until desc, ordinal desc;
 
 -- name: find_holding
--- Of the customers $2, those with an unrevoked enrolment in badge $1 whose window holds $3; of several the one that ends
--- last.
+-- Customers $2 with an unrevoked enrolment in badge $1 whose window contains $3; of several the one that ends last.
 select distinct on (customer_id) customer_id, request_key, line, valid_until
 from enrolment
 where badge_key = $1 and customer_id = any($2::bigint[])
@@ -21,13 +20,13 @@ where badge_key = $1 and customer_id = any($2::bigint[])
 order by customer_id, valid_until desc, ordinal desc;
 
 -- name: revoke_all
--- Every enrolment of the customers $2 in badge $1 that is unrevoked and not at its end.
+-- Revokes all active enrolments of customers $2 in badge $1.
 update enrolment set revoked_at = $3
 where badge_key = $1 and customer_id = any($2::bigint[]) and revoked_at is null and valid_until > $3
 returning customer_id, request_key, line;
 
 -- name: revoke_some
--- Of these enrolments in badge $1 those that are unrevoked and not at their end.
+-- Revokes these enrolments in badge $1 if they are active.
 update enrolment n set revoked_at = $5
 from unnest($2::bigint[], $3::bigint[], $4::integer[]) as input (customer_id, request_key, line)
 where n.badge_key = $1 and n.customer_id = input.customer_id
@@ -36,8 +35,7 @@ where n.badge_key = $1 and n.customer_id = input.customer_id
 returning n.customer_id, n.request_key, n.line;
 
 -- name: count_lines
--- Of what request $1 gave these customers of these badges at these lines: how many there are, and how many are unrevoked.
--- Each is looked up by the key of the ledger, whatever the planner knows of that.
+-- Number of these lines of request $1, and of unrevoked ones. The lateral join forces a lookup by primary key per line.
 select count(*), count(*) filter (where found.revoked_at is null)
 from unnest($2::integer[], $3::bigint[], $4::integer[]) as input (badge_key, customer_id, line)
 cross join lateral (select e.revoked_at
@@ -46,8 +44,8 @@ cross join lateral (select e.revoked_at
                       and e.request_key = $1 and e.line = input.line offset 0) found;
 
 -- name: revoke_lines
--- Revokes them as far as they are not, what has expired too; always in the same order, so that two who do this cannot
--- deadlock. Each is looked up by the key of the ledger, whatever the planner knows of that: lists of one leave no other join.
+-- Revokes those that are not revoked yet, expired ones too. The fixed order prevents deadlocks. Arrays with one element
+-- force lookups by primary key, whatever the planner estimates.
 with revoked as (
     update enrolment e set revoked_at = $5
     from (select badge_key, customer_id, line
@@ -60,13 +58,13 @@ select badge_key, array_agg(customer_id order by line), array_agg(line order by 
 from revoked group by badge_key;
 
 -- name: erase
--- All that customer $2 ever had of badges $1, which are held exclusively.
+-- Deletes all enrolments of customer $2 in badges $1. Needs their exclusive locks.
 delete from enrolment where badge_key = any($1::integer[]) and customer_id = $2
 returning badge_key, revoked_at is null;
 
 -- name: move
--- All that customer $2 ever had of badges $1, which are held exclusively, becomes customer $3's, in the same order and
--- behind what she has already.
+-- Gives all enrolments of customer $2 in badges $1 to customer $3, in the same order and after those that $3 has. Needs
+-- their exclusive locks.
 update enrolment e set customer_id = $3, ordinal = moved.ordinal
 from (select had.badge_key, had.ordinal as was,
              row_number() over (partition by had.badge_key order by had.ordinal)

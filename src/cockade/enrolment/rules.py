@@ -1,4 +1,4 @@
-"""Pure decisions about enrolling (`docs/api/enrolments.md`)."""
+"""Pure decisions about enrolments (docs/reference/api/enrolments.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from cockade.request.model import CustomerFailure, FailureReason
 def decide(
     audience: Sequence[CustomerId], enrollees: Mapping[CustomerId, Enrollee]
 ) -> tuple[list[tuple[CustomerId, int, int]], list[CustomerFailure]]:
-    """Who is enrolled (customer, ordinal and line, in ascending order), and why who is not, by line."""
+    """Return the enrolled customers as (customer, ordinal, line), in ascending order, and the failures by
+    line.
+    """
     entries: list[tuple[CustomerId, int, int]] = []
     refusals: list[CustomerFailure] = []
     for line, customer in enumerate(audience):

@@ -1,4 +1,4 @@
-"""Enrolling customers, exactly once, and revoking that."""
+"""Enrol customers, exactly once, and revoke enrolments."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ class EnrolmentService:
         self._requests = RequestService(database, clock)
 
     async def issue_bulk(self, caller: Caller, command: IssueCommand) -> RequestOutcome:
-        """Enrol everybody who is not enrolled at that time; all of it is durable when this returns.
+        """Enrol all customers who have no active enrolment. The outcome is durable when this returns.
 
-        Raises RequestIdUsed, BadgeNotFound, NotToBeIssued, NotLive, OwnerNotAllowed, NotClaimed, EventInFuture,
-        EventOutsideBadge (nothing was changed and the request id is still free), Unavailable or OutcomeUnknown.
+        Raises RequestIdUsed, BadgeNotFound, EnrolmentNotSupported, NotLive, OwnerNotAllowed, NotClaimed,
+        EventInFuture, EventOutsideBadge (nothing was changed and the request id is still free), Unavailable
+        or OutcomeUnknown.
         """
 
         async def work(tx: Tx, attempt: Attempt) -> RequestOutcome:
@@ -49,7 +50,9 @@ class EnrolmentService:
         )
 
     async def dry_run_issue_bulk(self, caller: Caller, command: IssueCommand) -> RequestOutcome:
-        """What issue_bulk would do now; nothing is changed, and the request id stays free. Raises what it raises."""
+        """Return what issue_bulk would do now. Changes nothing; the request id stays free. Raises what
+        issue_bulk raises.
+        """
 
         async def work(tx: Tx, attempt: Attempt) -> RequestOutcome:
             return await _enrol(tx, caller, command, attempt)
@@ -57,9 +60,9 @@ class EnrolmentService:
         return await self._requests.dry_run("enrolment.dry_run", caller, command.request_id, work)
 
     async def revoke(self, caller: Caller, command: RevokeIssue) -> tuple[BadgeId, list[RevokedIssue]]:
-        """End active enrolments; what was earned through them stays. Raises BadgeNotFound.
+        """Revoke active enrolments; badges earned through them stay. Raises BadgeNotFound.
 
-        Answers what became of each that was asked for, in the order sent; of a customer with several, one each.
+        Returns the results in the order sent, one per enrolment.
         """
 
         async def body(tx: Tx) -> tuple[BadgeId, list[RevokedIssue]]:
@@ -67,7 +70,7 @@ class EnrolmentService:
                 tx, caller.org_id, command.badge_id, exclusive=False
             )
             now = self._clock()
-            # Single ones first, so that an enrolment that is asked for in both ways has an entry in both.
+            # Single enrolments first: one that is named in both ways has an entry in both.
             some = [place for customer, issue_id in command.issuals if (place := _place(customer, issue_id))]
             ended = (
                 set(await store.revoke_some(tx, hold.badge_key, some, now)) if some else set[store.Place]()
@@ -86,7 +89,7 @@ class EnrolmentService:
 
 
 async def _enrol(tx: Tx, caller: Caller, command: IssueCommand, attempt: Attempt) -> RequestOutcome:
-    """In a fixed number of statements."""
+    """Decide and write all enrolments, in a fixed number of statements."""
     badge_id, hold = await badge_store.lock_for_issuing(
         tx, caller.org_id, command.badge_id, exclusive=attempt.exclusive, read_only=attempt.is_dry_run
     )
@@ -129,7 +132,7 @@ def _place(customer: CustomerId, issue_id: str) -> store.Place | None:
 
 
 def _told_of_all(command: RevokeIssue, ended: list[store.Place]) -> list[RevokedIssue]:
-    """Of each customer her enrolments, or that she has none."""
+    """Return the revoked enrolments of each customer, or one entry without an id if there are none."""
     by_customer: dict[CustomerId, list[str]] = {}
     for customer, request_key, line in sorted(ended):
         by_customer.setdefault(customer, []).append(ids.earned_badge_id(request_key, line))

@@ -17,13 +17,13 @@ from cockade.times import microseconds
 SQL = load(__package__)
 
 Place = tuple[CustomerId, RequestKey, int]
-"""A customer, and what the id of her enrolment is made of."""
+"""Customer, request key and line: an enrolment in the ledger."""
 
 
 async def find_enrollees(
     tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], valid_from: datetime, valid_until: datetime
 ) -> dict[CustomerId, Enrollee]:
-    """Those of the customers who were ever enrolled, with what stands within `[valid_from, valid_until)`."""
+    """Return the customers who were ever enrolled, with what overlaps `[valid_from, valid_until)`."""
     rows = await tx.rows(SQL["find_enrollees"], badge_key, customers, valid_from, valid_until)
     return {
         row[0]: Enrollee(
@@ -37,7 +37,9 @@ async def find_enrollees(
 async def find_holding(
     tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], event_at: datetime
 ) -> dict[CustomerId, Enrolled]:
-    """Those of the customers who have an enrolment whose window holds the event; of several the one that ends last."""
+    """Return the customers with an enrolment whose window contains the event; of several the one that ends
+    last.
+    """
     rows = await tx.rows(SQL["find_holding"], badge_key, customers, event_at)
     return {row[0]: Enrolled(request_key=row[1], line=row[2], valid_until=row[3]) for row in rows}
 
@@ -50,9 +52,10 @@ async def insert(
     valid_until: datetime,
     entries: Sequence[tuple[CustomerId, int, int]],
 ) -> None:
-    """Write enrolments, which must be in ascending order of customer: two requests then cannot deadlock.
+    """Insert enrolments, which must be in ascending order of customer, so that two transactions cannot
+    deadlock.
 
-    Raises DuplicateRow where another request has enrolled one of the customers since they were read.
+    Raises DuplicateRow if a concurrent request has enrolled one of the customers since they were read.
     """
     customers, ordinals, lines = np.array(entries, dtype=np.int64).T
     columns = [
@@ -70,12 +73,12 @@ async def insert(
 async def revoke_all(
     tx: Tx, badge_key: BadgeKey, customers: Sequence[CustomerId], now: datetime
 ) -> list[Place]:
-    """End every active enrolment of theirs; answers which those were."""
+    """Revoke all active enrolments of the customers, and return them."""
     return _places(await tx.rows(SQL["revoke_all"], badge_key, customers, now))
 
 
 async def revoke_some(tx: Tx, badge_key: BadgeKey, places: Sequence[Place], now: datetime) -> list[Place]:
-    """End these, as far as they are active; answers which those were."""
+    """Revoke these enrolments if they are active, and return the revoked ones."""
     rows = await tx.rows(
         SQL["revoke_some"],
         badge_key,
@@ -94,7 +97,7 @@ async def count_lines(
     customers: Sequence[CustomerId],
     lines: Sequence[int],
 ) -> tuple[int, int]:
-    """How many the request gave at these lines that are on record, and how many of those are unrevoked."""
+    """Return how many of these lines of the request exist, and how many of them are unrevoked."""
     row = await tx.row(SQL["count_lines"], request_key, badge_keys, customers, lines)
     assert row is not None
     return row[0], row[1]
@@ -108,7 +111,7 @@ async def revoke_lines(
     lines: Sequence[int],
     now: datetime,
 ) -> dict[BadgeKey, list[tuple[CustomerId, int]]]:
-    """Revoke what the request gave at these lines; answers whose they were and which, by badge."""
+    """Revoke these lines of the request. Return the revoked (customer, line) pairs by badge."""
     rows = await tx.rows(SQL["revoke_lines"], request_key, badge_keys, customers, lines, now)
     return {BadgeKey(row[0]): list(zip(row[1], row[2], strict=True)) for row in rows}
 
@@ -118,13 +121,13 @@ def _places(rows: list[Row]) -> list[Place]:
 
 
 async def erase(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId) -> list[tuple[BadgeKey, bool]]:
-    """Delete all enrolments of hers in badges that are held exclusively; answers of each its badge, and whether it was
-    unrevoked.
+    """Delete all enrolments of the customer in these badges, whose exclusive locks are held. Return for each
+    its badge and whether it was unrevoked.
     """
     rows = await tx.rows(SQL["erase"], badge_keys, customer)
     return [(BadgeKey(row[0]), row[1]) for row in rows]
 
 
 async def move(tx: Tx, badge_keys: Sequence[BadgeKey], customer: CustomerId, into: CustomerId) -> int:
-    """Make all enrolments of hers in badges that are held exclusively another's; answers how many."""
+    """Move all enrolments of the customer in these badges, whose exclusive locks are held. Return how many."""
     return len(await tx.rows(SQL["move"], badge_keys, customer, into))

@@ -1,6 +1,6 @@
-"""The request as handlers see it, and the outermost layer around the app: request ids, headers and the log.
+"""The context of one request: request id, caller, and what is logged at its end.
 
-Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line is logged per request.
+Every response returns the request id in the header `X-CAP-REQUEST-ID`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REQUEST_ID_HEADER = b"x-cap-request-id"
 
 
 class RequestContext:
-    """What is known of one request beside its HTTP: filled in on its way, written to the log at its end."""
+    """Data about one request besides its HTTP message. Filled while it is processed and logged at its end."""
 
     def __init__(
         self,
@@ -33,30 +33,30 @@ class RequestContext:
     ) -> None:
         self._scope = scope or {}
         self.headers: Headers = ()
-        """What the answer carries beside its handler's own."""
+        """Response headers besides those of the handler."""
         self.arrived_at = arrived_at
-        """When the request came in; answers that only tell what is, tell it as of then."""
+        """Arrival time. Read operations use it as the current time."""
         self.trace_id = trace_id
-        """Of the caller's trace, where it sent one."""
+        """The trace id of the caller, if it sent one."""
         self.request_id = header or token_hex(16)
-        """The request id that is used and echoed."""
+        """The request id, as returned and logged."""
         self.caller: Caller | None = None
         self.codes: list[int] | None = None
-        """The codes of a failure."""
+        """Error codes of the response."""
         self.cause: str | None = None
-        """Why the database could not serve."""
+        """Why the database was unavailable."""
         self.body: bytes | None = None
-        """The whole body, once it has come in."""
+        """The whole body, after it was received."""
         self.body_bytes = 0
-        """How much room the body takes; it is given back when the request has been answered."""
+        """Bytes acquired from the BodyMemoryLimiter, released after the response."""
 
     @property
     def operation(self) -> str | None:
-        """The operation that answers, once it is known and if there is one."""
+        """The operation id, once the route is known."""
         return getattr(self._scope.get("route_handler"), "operation_id", None)
 
     def log_fields(self) -> dict[str, object]:
-        """See `cockade.logs.Exchange`."""
+        """Implements `cockade.logs.LogContext`."""
         fields: dict[str, object] = {"action": self.operation, "request_id": self.request_id}
         fields["org"] = self.caller.org_id if self.caller else None
         if self.trace_id is not None:
@@ -65,16 +65,17 @@ class RequestContext:
 
 
 def get_context(scope: Any) -> RequestContext:
-    """The exchange that the outermost layer put into the scope."""
+    """Return the context that the outermost middleware put into the ASGI scope."""
     return scope["cockade.context"]
 
 
 def request_id_of(
     context: RequestContext, in_body: str | int | None, field_errors: decoding.FieldErrors
 ) -> str:
-    """The request id that counts: the body's, else the header's, else a generated one; notes one that cannot be.
+    """Return the request id: from the body, else from the header, else generated. Adds an error if it is
+    invalid.
 
-    From here on it is the exchange's, and so the one that is echoed and logged.
+    It becomes the id of the context, so that it is returned and logged.
     """
     if in_body is not None:
         chosen, reference = str(in_body), "requestId"
@@ -86,11 +87,11 @@ def request_id_of(
 
 
 def check_request_id(chosen: str, reference: str, field_errors: decoding.FieldErrors) -> bool:
-    """Whether it can be a request id; noted where it cannot."""
+    """Whether this is a valid request id. Adds an error if not."""
     can_be = can_be_request_id(chosen)
     if not can_be:
         field_errors.add(
-            reference, f"A request id has 1 to {REQUEST_ID_CHARS_MAX} characters, none of them NUL."
+            reference, f"A request id must have 1 to {REQUEST_ID_CHARS_MAX} characters and no NUL."
         )
     return can_be
 
@@ -101,13 +102,13 @@ def can_be_request_id(text: str) -> bool:
 
 
 def get_header(scope: Scope, wanted: bytes) -> str | None:
-    """The first header of this name, in lower case; None where there is none, or an empty one."""
+    """Return the first header with this lower-case name, or None if it is missing or empty."""
     for name, value in scope["headers"]:
         if name == wanted:
             try:
                 text = value.decode()
             except UnicodeDecodeError:
                 text = value.decode("latin-1")
-            # One character more than may be is as bad as a hundred thousand, and is echoed and logged more cheaply.
+            # One character above the maximum is enough to reject it, and cheap to return and log.
             return text[: REQUEST_ID_CHARS_MAX + 1] or None
     return None

@@ -1,1 +1,1 @@
-"""Request ids and their stored outcomes: the memory of what was asked."""
+"""Request ids and the stored outcomes of requests."""

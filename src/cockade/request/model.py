@@ -1,4 +1,4 @@
-"""What a request was and what became of it."""
+"""Requests and their outcomes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cockade.ids import BadgeId, BadgeKey, CustomerId, RequestKey
 
 
 class OwnerType(StrEnum):
-    """The modules that issue badges, each on its own behalf; a badge names those that may use it."""
+    """The modules on whose behalf badges are issued. A badge lists those that may use it."""
 
     LOYALTY = "Loyalty"
     LOYALTY_PROMOTION = "Loyalty_Promotion"
@@ -26,71 +26,75 @@ class OwnerType(StrEnum):
 
 
 class RequestKind(StrEnum):
-    """The calls that a request id can be used for."""
+    """The kinds of requests that have a request id."""
 
     EARN_BULK = "EARN_BULK"
     EARN = "EARN"
     ISSUE_BULK = "ISSUE_BULK"
-    """Enrolling."""
+    """Enrols customers."""
     IMPORT = "IMPORT"
     JOB = "JOB"
-    """A job, whose audience came as a file."""
+    """A job with an uploaded audience."""
 
 
 class EarnedStatus(StrEnum):
-    """An instant against the validity `[valid_from, valid_until)` of an earned badge."""
+    """The status of an earned badge with the validity `[valid_from, valid_until)`."""
 
     UPCOMING = "UPCOMING"
-    """Its earn event is still ahead."""
+    """The earn event is in the future."""
     LIVE = "LIVE"
     """Valid now."""
     EXPIRED = "EXPIRED"
-    """Its validity has ended."""
+    """The validity has ended."""
 
 
 class FailureReason(IntEnum):
-    """Why one customer was refused, by the contract's code, in order of precedence: the first that applies is told."""
+    """Why a customer failed, by the contract's code. In order of precedence: the first that applies is
+    reported.
+    """
 
     NOT_ENROLLED = 811
-    """An ISSUE_EARN badge, and the customer has no enrolment whose window holds the event."""
+    """The badge has earn type ISSUE_EARN, and no enrolment of the customer contains the event."""
     ALREADY_HELD = 1040
-    """An earned badge of hers would be valid at the same time, and the badge allows only one; or an enrolment is."""
+    """The customer has a valid earned badge and the badge allows only one; for enrolments: an active
+    enrolment.
+    """
     CUSTOMER_LIMIT = 817
-    """One of the badge's limits per customer."""
+    """A limit per customer is reached."""
     BADGE_LIMIT = 818
-    """One of the limits of the badge as a whole."""
+    """A limit of the badge as a whole is reached."""
 
 
 class IssueCommand(Struct, frozen=True, kw_only=True):
-    """One call that issues a badge to many customers, or enrols them in it."""
+    """A request to issue a badge to customers, or to enrol them."""
 
     request_id: str
     badge_id: BadgeId | None
-    """None where the caller sent what cannot be a badge id."""
+    """None if the value sent is not a valid badge id."""
     customers: list[CustomerId]
     """Distinct, in the order sent."""
     event_at: datetime | None
-    """When the customers did what earned it, or enrols them; None means now."""
+    """The date of the earn event. None: now."""
     owner_type: OwnerType
     reference_id: str
 
 
 class CustomerFailure(Struct, frozen=True, array_like=True, gc=False):
-    """Why the customer at one place of the audience did not earn."""
+    """A customer who did not earn."""
 
     line: int
-    """Her place in the audience, from 0."""
+    """Index in the request, from 0."""
     reason: FailureReason
     conflicting_id: str | None = None
-    """On ALREADY_HELD the earned badge (or enrolment) that stands in the way: the one whose validity ends last."""
+    """On ALREADY_HELD the conflicting earned badge or enrolment that ends last."""
     conflicting_status: EarnedStatus | None = None
-    """What that earned badge was when it was decided."""
+    """Its status when the request was decided."""
     exceeded: ExceededLimit | None = None
-    """On CUSTOMER_LIMIT and BADGE_LIMIT: which."""
+    """The limit, on CUSTOMER_LIMIT and BADGE_LIMIT."""
 
 
 class RequestOutcome(Struct, frozen=True, kw_only=True):
-    """What a request did: its whole memory, from which its answer can be given again."""
+    """What a request did. Its response can be built from this at any time."""
 
     request_id: str
     request_key: RequestKey
@@ -102,27 +106,27 @@ class RequestOutcome(Struct, frozen=True, kw_only=True):
     event_at: datetime
     valid_until: datetime
     completed_at: datetime
-    """The instant that statuses were judged by."""
+    """The instant that statuses refer to."""
     customer_ids: list[CustomerId]
-    """Distinct customers in the order sent."""
+    """Distinct, in the order sent."""
     failures: list[CustomerFailure]
-    """By line; whoever is not among them has earned."""
+    """By line. All other customers earned."""
     enrolment_id: str | None = None
-    """Of an EARN: the enrolment that it was earned through."""
+    """For kind EARN: the enrolment it was earned through."""
     is_dry_run: bool = False
-    """Whether it is what would have become of it: nothing was written, and the request key is none."""
+    """Whether nothing was written. The request key is not valid then."""
 
 
 class RowFailure(Struct, frozen=True, array_like=True):
-    """Why one row of an import was not taken."""
+    """A row of an import that failed."""
 
     line: int
-    """Its place in the batch, from 0."""
+    """Index in the import, from 0."""
     field_errors: list[FieldError]
 
 
 class ImportOutcome(Struct, frozen=True, kw_only=True):
-    """What an import did, row by row: the lists run side by side, and what a refused row holds means nothing."""
+    """What an import did. The lists are parallel, by line; values of failed rows have no meaning."""
 
     request_id: str
     request_key: RequestKey
@@ -136,7 +140,7 @@ class ImportOutcome(Struct, frozen=True, kw_only=True):
 
 
 class JobReference(Struct, frozen=True, kw_only=True):
-    """A request whose outcome the job of the same key tells."""
+    """A request that is a job; the job with the same key has the outcome."""
 
     request_key: RequestKey
 

@@ -1,13 +1,12 @@
 -- name: begin_request
--- Takes the request id. No row: it is used already. Another running transaction with the same id is waited for.
+-- Returns no row if the id is used. Waits for a running transaction with the same id.
 insert into request (org_id, request_id, request_key, kind)
 values ($1, $2, (($3::bigint % 4294967296) << 32) | nextval('request_number'), $4)
 on conflict (org_id, request_id) do nothing
 returning request_key;
 
 -- name: begin_requests
--- Takes many request ids at once, always in the same order, so that two who do this cannot deadlock. What is used already
--- has no row in the answer.
+-- As begin_request, for many ids. The fixed order prevents deadlocks. Ids that are used have no row in the result.
 insert into request (org_id, request_id, request_key, kind)
 select org_id, request_id, (($4::bigint % 4294967296) << 32) | nextval('request_number'), kind
 from (select org_id, request_id, kind
@@ -17,13 +16,13 @@ on conflict (org_id, request_id) do nothing
 returning org_id, request_id, request_key;
 
 -- name: release_requests
--- In the transaction that took them: nobody else has ever seen them.
+-- Deletes ids that this transaction inserted, so no other transaction has seen them.
 delete from request r
 using unnest($1::integer[], $2::text[]) as input (org_id, request_id)
 where r.org_id = input.org_id and r.request_id = input.request_id;
 
 -- name: complete_request
--- Stores what became of it, in the transaction that issues, and that there is something to tell.
+-- Stores the outcome and its outbox row. One statement saves a round trip.
 with queued as (insert into outbox (org_id, at, request_key) values ($1, $3, $12))
 update request
 set completed_at = $3, badge_key = $4, owner_type = $5, reference_id = $6, event_at = $7, valid_until = $8,
@@ -31,7 +30,7 @@ set completed_at = $3, badge_key = $4, owner_type = $5, reference_id = $6, event
 where org_id = $1 and request_id = $2;
 
 -- name: complete_requests
--- Likewise of many at once, in each of which everybody has earned.
+-- As complete_request, for many requests.
 with queued as (insert into outbox (org_id, at, request_key)
               select org_id, $1, request_key from unnest($2::integer[], $10::bigint[]) as d (org_id, request_key))
 update request r
@@ -43,7 +42,7 @@ from unnest($2::integer[], $3::text[], $4::integer[], $5::text[], $6::text[], $7
 where r.org_id = d.org_id and r.request_id = d.request_id;
 
 -- name: complete_import
--- Likewise of an import; its rows have badges and expiries of their own.
+-- As complete_request, for an import, whose rows have badges and expiries of their own.
 with queued as (insert into outbox (org_id, at, request_key) values ($1, $3, $9))
 update request
 set completed_at = $3, owner_type = $4, badge_keys = $5, customer_ids = $6, valid_untils = $7, failures = $8
@@ -65,7 +64,7 @@ where r.org_id = $1 and r.request_key = any($2::bigint[]);
 select exists (select from request where org_id = $1 and request_id = $2);
 
 -- name: list_customers
--- Those of the lines $3 to $4, which count from 1 here.
+-- Lines $3 to $4, counted from 1.
 select customer_ids[$3:$4] from request where org_id = $1 and request_id = $2;
 
 -- name: badge_ids

@@ -31,41 +31,41 @@ _row_refusals = msgspec.json.Decoder(list[RowFailure]).decode
 async def begin(
     tx: Tx, org_id: OrgId, request_id: str, kind: RequestKind, now: datetime
 ) -> RequestKey | None:
-    """Take the request id for this transaction and answer its key, or None where it is used already."""
+    """Insert the request id and return its key, or None if the id is used."""
     return await tx.value(SQL["begin_request"], org_id, request_id, int(now.timestamp()), kind.value)
 
 
 async def begin_many(
-    tx: Tx, asked: Sequence[tuple[OrgId, str, RequestKind]], now: datetime
+    tx: Tx, ids: Sequence[tuple[OrgId, str, RequestKind]], now: datetime
 ) -> list[RequestKey | None]:
-    """As begin, for many different ids at once."""
+    """As begin, for many distinct ids."""
     rows = await tx.rows(
         SQL["begin_requests"],
-        [org_id for org_id, _, _ in asked],
-        [request_id for _, request_id, _ in asked],
-        [kind.value for _, _, kind in asked],
+        [org_id for org_id, _, _ in ids],
+        [request_id for _, request_id, _ in ids],
+        [kind.value for _, _, kind in ids],
         int(now.timestamp()),
     )
     keys: dict[tuple[OrgId, str], RequestKey] = {(row[0], row[1]): row[2] for row in rows}
-    return [keys.get((org_id, request_id)) for org_id, request_id, _ in asked]
+    return [keys.get((org_id, request_id)) for org_id, request_id, _ in ids]
 
 
-async def release_many(tx: Tx, asked: Sequence[tuple[OrgId, str]]) -> None:
-    """Give these ids back, which `begin_many` took in this transaction."""
+async def release_many(tx: Tx, ids: Sequence[tuple[OrgId, str]]) -> None:
+    """Delete ids that `begin_many` inserted in this transaction."""
     await tx.execute(
         SQL["release_requests"],
-        [org_id for org_id, _ in asked],
-        [request_id for _, request_id in asked],
+        [org_id for org_id, _ in ids],
+        [request_id for _, request_id in ids],
     )
 
 
-async def complete_many(tx: Tx, decided: Sequence[tuple[OrgId, RequestOutcome]], now: datetime) -> None:
-    """As decide, for many at once that `begin_many` began, in which everybody has earned."""
-    outcomes = [outcome for _, outcome in decided]
+async def complete_many(tx: Tx, completed: Sequence[tuple[OrgId, RequestOutcome]], now: datetime) -> None:
+    """As complete, for requests that `begin_many` inserted."""
+    outcomes = [outcome for _, outcome in completed]
     await tx.execute(
         SQL["complete_requests"],
         now,
-        [org_id for org_id, _ in decided],
+        [org_id for org_id, _ in completed],
         [outcome.request_id for outcome in outcomes],
         [outcome.badge_key for outcome in outcomes],
         [outcome.owner_type.value for outcome in outcomes],
@@ -79,7 +79,7 @@ async def complete_many(tx: Tx, decided: Sequence[tuple[OrgId, RequestOutcome]],
 
 
 async def complete(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
-    """Store the outcome of the request that `begin` began, and that it is to be told."""
+    """Store the outcome of a request that `begin` inserted, and its outbox row."""
     match outcome:
         case RequestOutcome():
             await tx.execute(
@@ -113,7 +113,7 @@ async def complete(tx: Tx, org_id: OrgId, outcome: Outcome) -> None:
 
 
 async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | JobReference | None:
-    """What the request did, or None where the id was never used or its request was refused as a whole."""
+    """Return what the request did, or None if the id is not used."""
     row = await tx.row(SQL["find_request"], org_id, request_id)
     return None if row is None else await _read_outcome(tx, row)
 
@@ -121,7 +121,7 @@ async def find(tx: Tx, org_id: OrgId, request_id: str) -> Outcome | JobReference
 async def find_by_keys(
     tx: Tx, org_id: OrgId, request_keys: Sequence[RequestKey]
 ) -> list[Outcome | JobReference]:
-    """As find, of several, by the keys that the ledger knows requests by."""
+    """As find, for several requests by key."""
     return [
         await _read_outcome(tx, row)
         for row in await tx.rows(SQL["find_requests_by_key"], org_id, request_keys)
@@ -136,7 +136,7 @@ async def _read_outcome(tx: Tx, row: Row) -> Outcome | JobReference:
 
 
 async def is_used(tx: Tx, org_id: OrgId, request_id: str) -> bool:
-    """Whether the request id was used; who is just using it is not waited for."""
+    """Whether the request id is used. Does not wait for a transaction that is inserting it."""
     return await tx.value(SQL["is_request_id_used"], org_id, request_id)
 
 
@@ -175,13 +175,10 @@ async def _import_outcome(tx: Tx, row: Row) -> ImportOutcome:
 
 
 async def list_customers(tx: Tx, org_id: OrgId, request_id: str, lines: range) -> list[CustomerId]:
-    """Who stands at these lines of the request now, as far as it has so many."""
+    """Return the customers at these lines of the request."""
     return await tx.value(SQL["list_customers"], org_id, request_id, lines.start + 1, lines.stop)
 
 
-async def replace_customer(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
-    """Put another customer in her place in all audiences of the org; answers how many had her. Lines stay.
-
-    So too in what is told of revocations.
-    """
-    return await tx.value(SQL["replace_customer"], org_id, customer, into)
+async def replace_customer(tx: Tx, org_id: OrgId, customer: CustomerId, replacement: CustomerId) -> int:
+    """Replace the customer in all requests of the org. Return how many requests changed."""
+    return await tx.value(SQL["replace_customer"], org_id, customer, replacement)

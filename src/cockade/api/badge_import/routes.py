@@ -1,4 +1,4 @@
-"""Taking over what customers earned elsewhere: the handlers. Their wire structs are in `cockade.http.imports`."""
+"""Routes that import badges earned elsewhere."""
 
 from __future__ import annotations
 
@@ -28,11 +28,8 @@ from cockade.http.errors import BODY_ERRORS, error_responses
 from cockade.http.request import ApiRequest, JsonArrayBody
 from cockade.request.service import RequestService
 
-SUMMARY = "Take over what customers earned elsewhere"
-DESCRIPTION = (
-    "An array of rows, of any badges; the answer is an array with an envelope for each row, in order. A row that is refused "
-    "hides no other. The batch's request id is taken from `X-CAP-REQUEST-ID`."
-)
+SUMMARY = "Import badges that customers earned elsewhere"
+DESCRIPTION = "Send an array of rows, of any badges. The response is an array with one envelope per row, in the same order. A row that fails does not affect the others. The request id is taken from the header `X-CAP-REQUEST-ID`."
 Rows = Annotated[JsonArrayBody[ImportBody], Body(examples=[Example(summary="One row", value=EXAMPLE)])]
 ImportResponses = Response[list[Envelope[ImportResponse] | ErrorEnvelope]]
 RESPONSES = error_responses(
@@ -41,7 +38,7 @@ RESPONSES = error_responses(
     200: ResponseSpec(
         list[Envelope[ImportResponse] | ErrorEnvelope],
         generate_examples=False,
-        description="An envelope for each row",
+        description="One envelope per row",
         examples=[Example(summary="One row", value=[Envelope(EXAMPLE_RESPONSE)])],
     )
 }
@@ -70,7 +67,7 @@ async def import_customer_badges(
     "/import/customerBadges",
     operation_id="importCustomerBadgesByPut",
     summary=SUMMARY,
-    description=f"The same as POST. {DESCRIPTION}",
+    description=f"Same as POST. {DESCRIPTION}",
     tags=["Import"],
     responses=RESPONSES,
 )

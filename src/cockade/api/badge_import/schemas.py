@@ -1,4 +1,4 @@
-"""The wire structs of imports and how they become commands, and outcomes answers."""
+"""Requests that import earned badges, and their responses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ class ImportBody(Struct, frozen=True, kw_only=True, rename="camel"):
     """A badge that a customer earned elsewhere."""
 
     badge_meta_id: Annotated[str, Meta(description="The badge's id.", min_length=1)]
-    customer_id: Annotated[Customer, Meta(description="The customer; a numeric string is taken too.")]
-    earn_event_date: Annotated[Time | None, Meta(description="When she earned it; or its ISO twin.")] = None
+    customer_id: Annotated[Customer, Meta(description="The customer id. A numeric string is accepted.")]
+    earn_event_date: Annotated[
+        Time | None, Meta(description="The date of the earn event. Mandatory, here or in its ISO twin.")
+    ] = None
     earn_event_date_iso: Time | None = msgspec.field(default=None, name="earnEventDateISO")
-    earn_expires_on: Annotated[Time | None, Meta(description="When it ends; or its ISO twin.")] = None
+    earn_expires_on: Annotated[
+        Time | None, Meta(description="The end of the validity. Mandatory, here or in its ISO twin.")
+    ] = None
     earn_expires_on_iso: Time | None = msgspec.field(default=None, name="earnExpiresOnISO")
 
 
 class ImportResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One row that was taken."""
+    """An imported row."""
 
     badge_meta_id: str
     customer_id: int
@@ -39,7 +43,7 @@ class ImportResponse(Struct, frozen=True, kw_only=True, rename="camel"):
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
     issued_id: None = None
     request_id: Annotated[
-        str, Meta(description="The batch's id and the row's number from 1, as in `batch_1`.")
+        str, Meta(description="The request id and the number of the row, from 1: `batch_1`.")
     ]
 
 
@@ -62,7 +66,7 @@ EXAMPLE_RESPONSE = ImportResponse(
 
 
 def to_row(body: ImportBody, field_errors: FieldErrors) -> ImportRow:
-    """The row that the body asks for."""
+    """Return the row to import for the body."""
     customers = one_customer(body.customer_id, field_errors)
     return ImportRow(
         badge_id=ids.badge_id(body.badge_meta_id or ""),
@@ -77,7 +81,7 @@ def to_row(body: ImportBody, field_errors: FieldErrors) -> ImportRow:
 
 
 def import_response(outcome: ImportOutcome) -> Response[list[Envelope[ImportResponse] | ErrorEnvelope]]:
-    """An envelope for each row, encoded once."""
+    """Return an envelope per row, encoded once."""
     earned_ids = ids.earned_badge_ids(outcome.request_key, len(outcome.customer_ids))
     envelopes: list[Envelope[ImportResponse] | ErrorEnvelope] = [
         Envelope(

@@ -1,4 +1,4 @@
-"""Issuing badges to customers, and taking them back: the handlers. Their wire structs are in `cockade.http.earnings`."""
+"""Routes that issue badges to customers and revoke them."""
 
 from __future__ import annotations
 
@@ -53,12 +53,13 @@ ISSUE_ERRORS = (
     *BODY_ERRORS,
     errors.OutcomeUnknown,
 )
-"""How a call that issues can fail as a whole."""
+"""The errors that reject a request to issue."""
 
 ShapeParameter = Annotated[
     ResponseShape,
     QueryParameter(
-        name="answer", description="`issued`: one list. `earned`: the earned and the failed apart."
+        name="answer",
+        description="`issued`: one list. `earned`: customers who earned and customers who failed in separate lists.",
     ),
 ]
 
@@ -67,14 +68,13 @@ ShapeParameter = Annotated[
     "/customer/earnBulk",
     operation_id="earnBulk",
     summary="Issue a badge to many customers",
-    description="Each exactly once. One entry per distinct customer in the order sent; a customer who is refused "
-    "hides nobody else's result. All of the outcome is durable when 200 is answered.",
+    description="Issues the badge exactly once to each customer. The response has one entry per distinct customer, in the order sent. A customer who fails has an error in their own entry and does not affect the others. With status 200 the whole outcome is durable.",
     status_code=200,
     tags=["Earning"],
     responses=error_responses(*ISSUE_ERRORS)
     | {
         200: example(
-            "One earned, one held it already",
+            "One customer earned, one already held the badge",
             Envelope[EarnBulkResponse | EarnBulkEarnedResponse],
             EXAMPLE_RESPONSE,
         )
@@ -88,7 +88,7 @@ async def earn_bulk(
     answer: ShapeParameter = ResponseShape.ISSUED,
     dry_run: DryRunParameter = False,
 ) -> Response[Envelope[EarnBulkResponse | EarnBulkEarnedResponse]]:
-    """One call, any number of customers."""
+    """Issue a badge to many customers."""
 
     def convert(body: EarnBulkBody, field_errors: FieldErrors) -> tuple[IssueCommand, list[ErrorDetail]]:
         command = to_command(body, request.context, request.config, field_errors)
@@ -108,7 +108,7 @@ async def earn_bulk(
     "/customer/earn",
     operation_id="earn",
     summary="Issue a badge to one customer",
-    description="As earnBulk, but a refusal of the customer is the whole answer, and does not use the request id up.",
+    description="As earnBulk, for one customer. If the customer fails, the request is rejected and the request id stays free.",
     status_code=200,
     tags=["Earning"],
     responses=error_responses(
@@ -123,7 +123,7 @@ async def earn(
     earning: NamedDependency[EarningService],
     requests: NamedDependency[RequestService],
 ) -> Envelope[EarnResponse]:
-    """One call, one customer."""
+    """Issue a badge to one customer."""
 
     def convert(body: EarnBody, field_errors: FieldErrors) -> IssueCommand:
         return issue_command(
@@ -141,8 +141,8 @@ async def earn(
 @post(
     "/customer/revokeEarn",
     operation_id="revokeEarn",
-    summary="Take an earned badge back",
-    description="One that is valid now or will be. The customer may earn the badge again, and it counts no longer.",
+    summary="Revoke an earned badge",
+    description="Revokes an earned badge that is valid now or will be. It no longer counts, and the customer can earn the badge again.",
     status_code=200,
     tags=["Earning"],
     responses=error_responses(
@@ -156,7 +156,7 @@ async def revoke_earn(
     ],
     earning: NamedDependency[EarningService],
 ) -> Envelope[RevokeEarnResponse]:
-    """The earned badge stays on record, revoked."""
+    """Revoke an earned badge."""
 
     def convert(body: RevokeEarnBody, field_errors: FieldErrors) -> tuple[RevokeEarnBody, list[CustomerId]]:
         return body, one_customer(body.customer_id, field_errors)

@@ -1,4 +1,4 @@
-"""The wire structs of earning and how they become commands, and outcomes answers."""
+"""Requests that issue badges, and their responses."""
 
 from __future__ import annotations
 
@@ -34,37 +34,37 @@ from cockade.request.model import (
 )
 
 REPEATS_NAMED_MAX = 20
-"""The warning about repeated ids names so many of them."""
+"""Number of ids that the warning about duplicates lists."""
 
-NO_CUSTOMER = f"A customer id is an integer from 1 to {ids.CUSTOMER_ID_MAX}."
+NO_CUSTOMER = f"A customer id must be an integer between 1 and {ids.CUSTOMER_ID_MAX}."
 
 REFUSALS = {reason: kind.message for reason, kind in FAILURE_ERRORS.items()}
-"""The contract's message for each reason that one customer can be refused for."""
+"""The contract's message for each reason for which a customer can fail."""
 
 Customer = Annotated[CustomerNumber, Meta(extra={ERROR_MESSAGE: NO_CUSTOMER})]
 
 
 class ResponseShape(StrEnum):
-    """How the outcome of an earnBulk is told."""
+    """The shape of an earnBulk response."""
 
     ISSUED = "issued"
     """One list with an entry per customer."""
     EARNED = "earned"
-    """A list of those who earned and one of those who did not."""
+    """Customers who earned and customers who failed in separate lists."""
 
 
 class IssuedStatus(StrEnum):
-    """What was issued, or stands in the way."""
+    """The status of the issued badge or enrolment, or of the conflicting one."""
 
     UPCOMING = "UPCOMING"
     LIVE = "LIVE"
     EXPIRED = "EXPIRED"
     ACTIVE = "ACTIVE"
-    """Of an enrolment."""
+    """An enrolment."""
 
 
 class EventBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which badge, on whose behalf, and when it was earned."""
+    """The badge, the owner, and the date of the earn event."""
 
     badge_meta_id: Annotated[
         str, Meta(description="The badge's id.", examples=["653de334b3cda7078c7c68eb"], min_length=1)
@@ -72,20 +72,27 @@ class EventBody(Struct, frozen=True, kw_only=True, rename="camel"):
     triggered_by: TriggeredBy
     request_id: Annotated[
         str | int | None,
-        Meta(description="Your unique id of this request, 1 to 255 characters.", examples=["1234"]),
+        Meta(
+            description="A unique id for this request, 1 to 255 characters. Generated if absent.",
+            examples=["1234"],
+        ),
     ] = None
-    earn_event_date: Annotated[Time | None, Meta(description="When it was earned; now when absent.")] = None
-    earn_event_date_iso: Annotated[Time | None, Meta(description="Wins over earnEventDate.")] = msgspec.field(
-        default=None, name="earnEventDateISO"
+    earn_event_date: Annotated[Time | None, Meta(description="The date of the earn event. Default: now.")] = (
+        None
     )
-    earn_evenr_date: Annotated[Time | None, Meta(description="Another spelling of earnEventDate.")] = None
-    earn_evenr_date_iso: Annotated[Time | None, Meta(description="Wins over earnEvenrDate.")] = msgspec.field(
-        default=None, name="earnEvenrDateISO"
+    earn_event_date_iso: Annotated[Time | None, Meta(description="Takes precedence over earnEventDate.")] = (
+        msgspec.field(default=None, name="earnEventDateISO")
     )
-    issue_event_date: Annotated[Time | None, Meta(description="Another spelling of earnEventDate.")] = None
-    issue_event_date_iso: Annotated[Time | None, Meta(description="Wins over issueEventDate.")] = (
-        msgspec.field(default=None, name="issueEventDateISO")
+    earn_evenr_date: Annotated[Time | None, Meta(description="Alternative spelling of earnEventDate.")] = None
+    earn_evenr_date_iso: Annotated[Time | None, Meta(description="Takes precedence over earnEvenrDate.")] = (
+        msgspec.field(default=None, name="earnEvenrDateISO")
     )
+    issue_event_date: Annotated[Time | None, Meta(description="Alternative spelling of earnEventDate.")] = (
+        None
+    )
+    issue_event_date_iso: Annotated[
+        Time | None, Meta(description="Takes precedence over issueEventDate.")
+    ] = msgspec.field(default=None, name="issueEventDateISO")
 
 
 class EarnBulkBody(EventBody, frozen=True, kw_only=True, rename="camel"):
@@ -94,7 +101,7 @@ class EarnBulkBody(EventBody, frozen=True, kw_only=True, rename="camel"):
     customer_ids: Annotated[
         list[Customer],
         Meta(
-            description="The customers; numeric strings are taken too, repeated ids count once.", min_length=1
+            description="The customer ids. Numeric strings are accepted; duplicates count once.", min_length=1
         ),
     ]
 
@@ -102,11 +109,11 @@ class EarnBulkBody(EventBody, frozen=True, kw_only=True, rename="camel"):
 class EarnBody(EventBody, frozen=True, kw_only=True, rename="camel"):
     """A badge for one customer."""
 
-    customer_id: Annotated[Customer, Meta(description="The customer; a numeric string is taken too.")]
+    customer_id: Annotated[Customer, Meta(description="The customer id. A numeric string is accepted.")]
 
 
 class RevokeEarnBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which earned badge of whom to take back."""
+    """The earned badge to revoke."""
 
     badge_meta_id: Annotated[str, Meta(description="The badge's id.", min_length=1)]
     customer_id: Customer
@@ -114,19 +121,19 @@ class RevokeEarnBody(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class EarnResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the customer has earned."""
+    """The earned badge."""
 
     badge_meta_id: str
     customer_id: int
     earned_badge_id: str
-    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
+    expires_on: Annotated[float, Meta(description="End of the validity in epoch seconds.")]
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
     request_id: str
-    issued_id: Annotated[str | None, Meta(description="The enrolment that it was earned through.")] = None
+    issued_id: Annotated[str | None, Meta(description="The enrolment it was earned through, or null.")] = None
 
 
 class RevokeEarnResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The earned badge, revoked."""
+    """The revoked badge."""
 
     badge_meta_id: str
     customer_id: int
@@ -135,45 +142,45 @@ class RevokeEarnResponse(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class IssuedBadge(Struct, frozen=True, rename="camel"):
-    """What became of one customer."""
+    """The result for one customer."""
 
     customer_id: Annotated[int, Meta(examples=[553162563])]
     issued_id: Annotated[
         str | None,
         Meta(
-            description="The earned badge; on 1040 the one in the way; null where a dry run issued nothing.",
+            description="The earned badge. With error 1040: the conflicting one. Null in a dry run.",
             examples=["661681a535bc684e9e72553a"],
         ),
     ]
-    status: Annotated[IssuedStatus | None, Meta(description="Its status; null where there is none.")]
-    error: Annotated[ErrorDetail | UnsetType, Meta(description="Present only where she did not earn.")] = (
+    status: Annotated[IssuedStatus | None, Meta(description="The status of that badge, or null.")]
+    error: Annotated[ErrorDetail | UnsetType, Meta(description="Present only if the customer failed.")] = (
         UNSET
     )
 
 
 class EarnBulkResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The outcome, one entry per distinct customer in the order sent."""
+    """The outcome, with one entry per distinct customer in the order sent."""
 
     badge_meta_id: str
     triggered_by: TriggeredBy
-    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
+    expires_on: Annotated[float, Meta(description="End of the validity in epoch seconds.")]
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
     issued_badges: list[IssuedBadge]
-    total_count: Annotated[int, Meta(description="Distinct customers.")]
+    total_count: Annotated[int, Meta(description="Number of distinct customers.")]
     earned_count: int
     failed_count: int
     request_id: str
 
 
 class EarnedBadgeEntry(Struct, frozen=True, rename="camel"):
-    """One customer who earned."""
+    """A customer who earned."""
 
     customer_id: int
-    earned_badge_id: Annotated[str | None, Meta(description="Null in a dry run, which earns nothing.")]
+    earned_badge_id: Annotated[str | None, Meta(description="Null in a dry run.")]
 
 
 class FailedEntry(Struct, frozen=True, rename="camel"):
-    """One customer who did not earn."""
+    """A customer who failed."""
 
     customer_id: int
     error_code: int
@@ -185,11 +192,11 @@ class EarnBulkEarnedResponse(Struct, frozen=True, kw_only=True, rename="camel"):
 
     badge_meta_id: str
     triggered_by: TriggeredBy
-    expires_on: Annotated[float, Meta(description="Epoch seconds at which the validity ends.")]
+    expires_on: Annotated[float, Meta(description="End of the validity in epoch seconds.")]
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
     earned_badges_list: list[EarnedBadgeEntry]
     failed_earn_badge_error_list: list[FailedEntry]
-    total_count: Annotated[int, Meta(description="Distinct customers.")]
+    total_count: Annotated[int, Meta(description="Number of distinct customers.")]
     earned_count: int
     failed_count: int
     request_id: str
@@ -237,7 +244,7 @@ EXAMPLE_RESPONSE = EarnBulkResponse(
 def outcome_response(
     outcome: RequestOutcome, shape: ResponseShape, warnings: list[ErrorDetail]
 ) -> Response[Envelope[EarnBulkResponse | EarnBulkEarnedResponse]]:
-    """The outcome of an earnBulk in the shape asked for, encoded once."""
+    """Return the outcome in the given shape, encoded once."""
     data = earned_shape(outcome) if shape is ResponseShape.EARNED else issued_shape(outcome)
     if outcome.is_dry_run:
         warnings = [*warnings, DRY_RUN]
@@ -245,7 +252,7 @@ def outcome_response(
 
 
 def earn_response(outcome: RequestOutcome) -> EarnResponse:
-    """The outcome of an earn, which is stored only where the customer earned."""
+    """Return the outcome of an earn, whose customer has earned."""
     return EarnResponse(
         badge_meta_id=outcome.badge_id,
         customer_id=outcome.customer_ids[0],
@@ -260,7 +267,7 @@ def earn_response(outcome: RequestOutcome) -> EarnResponse:
 def to_command(
     body: EarnBulkBody, context: RequestContext, config: Config, field_errors: FieldErrors
 ) -> IssueCommand:
-    """The command that the body asks for; None stands where a field could not be read."""
+    """Return the command for the body. Invalid fields are None."""
     return issue_command(
         body,
         distinct_customers(body.customer_ids or [], config.max_customers_per_request, field_errors),
@@ -289,12 +296,11 @@ def distinct_customers(
     field_errors: FieldErrors,
     name: str = "customerIds",
 ) -> list[CustomerId]:
-    """The customers of the field, each once, in the order of their first mention."""
+    """Return the customer ids of the field without duplicates, in the order sent."""
     if len(sent) > max_customers_per_request:
         field_errors.add(
             name,
-            f"{name} has {len(sent)} entries; one call takes at most {max_customers_per_request} (COCKADE_MAX_CUSTOMERS_PER_REQUEST). "
-            "Send the rest in further calls.",
+            f"{name} has {len(sent)} entries, the maximum is {max_customers_per_request} (COCKADE_MAX_CUSTOMERS_PER_REQUEST). Send the rest in further requests.",
         )
         return []
     if set(map(type, sent)) <= {int}:
@@ -309,7 +315,7 @@ def distinct_customers(
 def one_customer(
     sent: int | str | None, field_errors: FieldErrors, reference: str = "customerId"
 ) -> list[CustomerId]:
-    """The one customer; nobody where she could not be read."""
+    """Return a list with the customer id, or an empty list if it is invalid."""
     if not sent:
         return []
     if isinstance(sent, str):
@@ -318,13 +324,13 @@ def one_customer(
 
 
 def _check_digits(sent: str, reference: str, field_errors: FieldErrors) -> None:
-    """Types see that these are digits, not what they come to."""
+    """The schema checks that these are digits, but not their value."""
     if not 1 <= int(sent) <= ids.CUSTOMER_ID_MAX:
         field_errors.add(reference, NO_CUSTOMER)
 
 
 def _event_at(body: EventBody, field_errors: FieldErrors) -> datetime | None:
-    """The event date, whichever way it is spelt; two that differ are a fault."""
+    """Return the event date, in any of its spellings. Two that differ are an error."""
     spellings = {
         "earnEventDate": (body.earn_event_date, body.earn_event_date_iso),
         "earnEvenrDate": (body.earn_evenr_date, body.earn_evenr_date_iso),
@@ -345,7 +351,7 @@ def _event_at(body: EventBody, field_errors: FieldErrors) -> datetime | None:
 
 
 def issued_shape(outcome: RequestOutcome) -> EarnBulkResponse:
-    """The outcome in the default shape."""
+    """Return the outcome in the default shape."""
     total, failed = len(outcome.customer_ids), len(outcome.failures)
     return EarnBulkResponse(
         badge_meta_id=outcome.badge_id,
@@ -361,9 +367,10 @@ def issued_shape(outcome: RequestOutcome) -> EarnBulkResponse:
 
 
 def _issued_badges(outcome: RequestOutcome) -> str:
-    """The list of `IssuedBadge` as JSON, written out: a struct for each of ten thousand would take four times as long.
+    """Return the list of `IssuedBadge` as JSON text. Building a struct per customer would take four times as
+    long.
 
-    All that stands between quotes here is made of digits and words of ours.
+    Nothing needs escaping: all values are digits and enum values.
     """
     is_enrolment = outcome.kind is RequestKind.ISSUE_BULK
     status = (
@@ -400,7 +407,7 @@ def _error(reason: FailureReason, exceeded: ExceededLimit | None) -> str:
 
 
 def earned_shape(outcome: RequestOutcome) -> EarnBulkEarnedResponse:
-    """The outcome as two lists."""
+    """Return the outcome as two lists."""
     refused = {refusal.line: refusal.reason for refusal in outcome.failures}
     earned_ids: Sequence[str | None] = (
         [None] * len(outcome.customer_ids)
@@ -432,7 +439,7 @@ def earned_shape(outcome: RequestOutcome) -> EarnBulkEarnedResponse:
 def duplicate_warnings(
     sent: list[int | str], once: list[CustomerId], name: str = "customerIds"
 ) -> list[ErrorDetail]:
-    """One warning that names the ids that were sent more than once."""
+    """Return a warning that lists ids that were sent more than once."""
     if len(once) == len(sent):
         return []
     counts = Counter(map(int, filter(None, sent)))

@@ -1,4 +1,4 @@
-"""Enrolling customers and revoking that: the handlers. Their wire structs are in `cockade.http.enrolments`."""
+"""Routes that enrol customers and revoke enrolments."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ from cockade.request.service import RequestService
     "/badgeMeta/customer/issueBulk",
     operation_id="issueBulk",
     summary="Enrol many customers in a badge",
-    description="Of an ISSUE_EARN badge, which is then earned within the enrolment's window. Answers as earnBulk does, with "
-    "enrolments for earned badges.",
+    description="Enrols customers in an ISSUE_EARN badge, which they can then earn within the window of their enrolment. The response is the same as for earnBulk, with enrolments instead of earned badges.",
     status_code=200,
     tags=["Enrolment"],
     responses=error_responses(*ISSUE_ERRORS, errors.EnrolmentNotSupported),
@@ -57,7 +56,7 @@ async def issue_bulk(
     requests: NamedDependency[RequestService],
     dry_run: DryRunParameter = False,
 ) -> Response[Envelope[EarnBulkResponse | EarnBulkEarnedResponse]]:
-    """One call, any number of customers."""
+    """Enrol many customers."""
 
     def convert(body: IssueBulkBody, field_errors: FieldErrors) -> tuple[IssueCommand, list[ErrorDetail]]:
         return to_issue_command(body, request.context, request.config, field_errors)
@@ -76,7 +75,7 @@ async def issue_bulk(
     "/badgeMeta/customer/revokeIssue",
     operation_id="revokeIssue",
     summary="Revoke enrolments",
-    description="Every active enrolment of the customers, or single ones, or both. What was earned through them stays.",
+    description="Revokes all active enrolments of the given customers, single enrolments, or both. Badges earned through them stay.",
     status_code=200,
     tags=["Enrolment"],
     responses=error_responses(
@@ -90,7 +89,7 @@ async def revoke_issue(
     ],
     enrolments: NamedDependency[EnrolmentService],
 ) -> Envelope[RevokeIssueResponse]:
-    """Enrolments that end now."""
+    """Revoke enrolments."""
 
     def convert(body: RevokeIssueBody, field_errors: FieldErrors) -> RevokeIssue:
         return to_revocation(body, request.config, field_errors)

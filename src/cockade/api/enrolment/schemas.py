@@ -1,4 +1,4 @@
-"""The wire structs of enrolling and how they become commands, and outcomes answers."""
+"""Requests that enrol customers and revoke enrolments, and their responses."""
 
 from __future__ import annotations
 
@@ -28,42 +28,44 @@ NOTHING_TO_REVOKE = (1051, "RevokeIssuals or CustomerId is mandatory.")
 
 
 class IssueBulkBody(EventBody, frozen=True, kw_only=True, rename="camel"):
-    """Customers to enrol."""
+    """The customers to enrol."""
 
     customers: Annotated[
         list[Customer] | None,
-        Meta(description="The customers; numeric strings are taken too, repeated ids count once."),
+        Meta(description="The customer ids. Numeric strings are accepted; duplicates count once."),
     ] = None
-    customer_ids: Annotated[list[Customer] | None, Meta(description="Another name of customers.")] = None
+    customer_ids: Annotated[list[Customer] | None, Meta(description="Alternative name of `customers`.")] = (
+        None
+    )
 
 
 class IssualBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One enrolment of one customer."""
+    """One enrolment of a customer."""
 
     customer_id: Customer
     issue_id: Annotated[str, Meta(description="The `issuedId` of issueBulk.", min_length=1, max_length=255)]
 
 
 class RevokeIssueBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which enrolments to revoke."""
+    """The enrolments to revoke."""
 
     badge_meta_id: Annotated[str, Meta(description="The badge's id.", min_length=1)]
     customers: Annotated[
-        list[Customer] | None, Meta(description="Every active enrolment of these customers.")
+        list[Customer] | None, Meta(description="Revoke every active enrolment of these customers.")
     ] = None
-    revoke_issuals: Annotated[list[IssualBody] | None, Meta(description="These enrolments.")] = None
+    revoke_issuals: Annotated[list[IssualBody] | None, Meta(description="Revoke these enrolments.")] = None
 
 
 class RevokedIssueEntry(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What became of one enrolment."""
+    """The result for one enrolment."""
 
     customer_id: int
-    issued_id: Annotated[str | None, Meta(description="The enrolment; null where she has none.")]
-    error: Annotated[ErrorDetail | None, Meta(description="Null when it was revoked.")]
+    issued_id: Annotated[str | None, Meta(description="The enrolment, or null if the customer has none.")]
+    error: Annotated[ErrorDetail | None, Meta(description="Null if it was revoked.")]
 
 
 class RevokeIssueResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What became of each of them, in the order sent."""
+    """The results, in the order sent."""
 
     badge_meta_id: str
     revoked_issued_badges: list[RevokedIssueEntry]
@@ -81,7 +83,7 @@ EXAMPLE_REVOKE = {"badgeMetaId": "653de334b3cda7078c7c68eb", "customers": [62090
 def to_issue_command(
     body: IssueBulkBody, context: RequestContext, config: Config, field_errors: FieldErrors
 ) -> tuple[IssueCommand, list[ErrorDetail]]:
-    """The command that the body asks for, and what is to be said of ids that were sent more than once."""
+    """Return the command for the body, and warnings about duplicate ids."""
     name = "customerIds" if body.customers is None and body.customer_ids is not None else "customers"
     sent = (body.customer_ids if name == "customerIds" else body.customers) or []
     if not sent:
@@ -99,7 +101,7 @@ def to_issue_command(
 
 
 def to_revocation(body: RevokeIssueBody, config: Config, field_errors: FieldErrors) -> RevokeIssue:
-    """The command that the body asks for."""
+    """Return the command for the body."""
     issuals = body.revoke_issuals or []
     if not body.customers and not issuals:
         code, message = NOTHING_TO_REVOKE
@@ -107,8 +109,7 @@ def to_revocation(body: RevokeIssueBody, config: Config, field_errors: FieldErro
     if len(issuals) > config.max_customers_per_request:
         field_errors.add(
             "revokeIssuals",
-            f"revokeIssuals has {len(issuals)} entries; one call takes at most {config.max_customers_per_request} "
-            "(COCKADE_MAX_CUSTOMERS_PER_REQUEST). Send the rest in further calls.",
+            f"revokeIssuals has {len(issuals)} entries, the maximum is {config.max_customers_per_request} (COCKADE_MAX_CUSTOMERS_PER_REQUEST). Send the rest in further requests.",
         )
         issuals = []
     return RevokeIssue(
@@ -130,7 +131,7 @@ def to_revocation(body: RevokeIssueBody, config: Config, field_errors: FieldErro
 
 
 def revocation_response(badge_id: BadgeId, revoked: list[RevokedIssue]) -> RevokeIssueResponse:
-    """What became of each of them."""
+    """Return the results of a revocation."""
     return RevokeIssueResponse(
         badge_meta_id=badge_id,
         revoked_issued_badges=[

@@ -1,4 +1,4 @@
-"""Asking what a request did, and undoing it: the handlers."""
+"""Routes that look up what a request did, and undo it."""
 
 from __future__ import annotations
 
@@ -47,15 +47,14 @@ Told = (
     Envelope[EarnBulkResponse | EarnBulkEarnedResponse | EarnResponse | JobResponse]
     | list[Envelope[ImportResponse] | ErrorEnvelope]
 )
-"""What any call that takes a request id answers."""
+"""The responses of all operations that have a request id."""
 
 
 @get(
     "/requests",
     operation_id="getRequest",
-    summary="What a request did",
-    description="The answer that the request with this id got, again, with statuses as they were decided. "
-    "Of a job it is the job. 404 where the id was never used, or where its request was refused as a whole.",
+    summary="Look up a request",
+    description="Returns the response of the request with this id again, with the statuses at the time of the request. For a job it returns the job. 404 if the id was never used or the request was rejected.",
     tags=["Requests"],
     responses=error_responses(errors.InvalidInput, errors.RequestNotFound),
 )
@@ -68,14 +67,14 @@ async def get_request(
         QueryParameter(
             name="requestId",
             required=True,
-            description="The id that was sent.",
+            description="The request id.",
             examples=[Example(summary="A request", value="1234")],
             pattern=NO_NUL,
         ),
     ] = None,
     answer: ShapeParameter = ResponseShape.ISSUED,
 ) -> Response[Told]:
-    """The stored outcome."""
+    """Look up a request."""
     if not request_id:
         raise InvalidInput([FieldError(errors.MALFORMED, "requestId is mandatory.", "requestId")])
     outcome = await requests.get(request.user, request_id)
@@ -94,10 +93,7 @@ async def get_request(
     "/requests/revoke",
     operation_id="revokeRequest",
     summary="Undo a request",
-    description="Revokes all that an earnBulk, earn, import or job issued, what has expired too, or all enrolments of "
-    "an issueBulk. A job has to have ended. What was revoked before is left alone, so again is the same. 404 as of getRequest. "
-    "More than one call can issue is undone in the background: 202 tells how far that is, each time the call is sent "
-    "again, until it is done.",
+    description="Revokes everything that an earnBulk, earn, import or job issued, including expired badges, or all enrolments of an issueBulk. A job must have ended. Badges that were already revoked stay as they are, so you can repeat the request. Large requests are undone in the background: status 202 reports the progress; repeat the request until it returns 200. Errors as for getRequest.",
     status_code=200,
     tags=["Requests"],
     responses=error_responses(
@@ -110,7 +106,7 @@ async def get_request(
     )
     | {
         200: example("What was revoked", Envelope[RevokeRequestResponse], EXAMPLE_RESPONSE),
-        202: example("How far it is", Envelope[UndoingResponse], EXAMPLE_PROGRESS),
+        202: example("Progress", Envelope[UndoingResponse], EXAMPLE_PROGRESS),
     },
 )
 async def revoke_request(
@@ -121,7 +117,7 @@ async def revoke_request(
     undo: NamedDependency[UndoService],
     dry_run: DryRunParameter = False,
 ) -> Response[Envelope[RevokeRequestResponse | UndoingResponse]]:
-    """All that it gave."""
+    """Undo a request."""
     request_id = data.read(to_request_id)
     undone = await (undo.dry_run if dry_run else undo.undo)(request.user, request_id)
     if isinstance(undone, UndoTask):

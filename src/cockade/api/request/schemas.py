@@ -1,4 +1,4 @@
-"""Undoing requests on the wire."""
+"""Requests to undo a request, and their responses."""
 
 from __future__ import annotations
 
@@ -13,35 +13,41 @@ from cockade.undo.model import UndoState, UndoTask
 
 
 class RevokeRequestBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which request to undo."""
+    """The request to undo."""
 
     request_id: Annotated[
-        str | int, Meta(description="The id that the request was sent with, or got.", examples=["1234"])
+        str | int,
+        Meta(
+            description="The id that the request was sent with, or that was generated for it.",
+            examples=["1234"],
+        ),
     ]
 
 
 class RevokeRequestResponse(Struct, frozen=True, rename="camel"):
-    """What became of all that the request gave."""
+    """The result of an undo."""
 
     request_id: str
     revoked: Annotated[
         int,
-        Meta(description="So many earned badges, or enrolments, this call revoked, or its undoing did."),
+        Meta(description="Earned badges or enrolments that this undo revoked."),
     ]
-    already_revoked: Annotated[int, Meta(description="So many had been revoked before.")]
+    already_revoked: Annotated[int, Meta(description="Those that had been revoked before.")]
 
 
 class UndoingResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """How far the undoing of a large request is. Lots are parts of it, each taken back at once."""
+    """The progress of an undo in the background. It runs in batches."""
 
     request_id: str
     state: UndoState
-    failure: Annotated[str | None, Meta(description="Why it had failed; it goes on with this call.")]
-    total_count: Annotated[int, Meta(description="So many lots there are.")]
-    done_count: Annotated[int, Meta(description="So many of them are taken back.")]
-    percentage: Annotated[float, Meta(description="Of the lots; 100 is all.")]
-    revoked: Annotated[int, Meta(description="So many earned badges are revoked by now.")]
-    already_revoked: Annotated[int, Meta(description="Of what it came to so far, had been revoked before.")]
+    failure: Annotated[str | None, Meta(description="Why the last run failed. This request resumes it.")]
+    total_count: Annotated[int, Meta(description="Number of batches.")]
+    done_count: Annotated[int, Meta(description="Batches that are revoked.")]
+    percentage: Annotated[float, Meta(description="Share of batches that are revoked; 100 is all.")]
+    revoked: Annotated[int, Meta(description="Earned badges revoked so far.")]
+    already_revoked: Annotated[
+        int, Meta(description="Those among the processed ones that had been revoked before.")
+    ]
 
 
 EXAMPLE = {"requestId": "1234"}
@@ -59,7 +65,7 @@ EXAMPLE_PROGRESS = UndoingResponse(
 
 
 def undoing_response(task: UndoTask) -> UndoingResponse:
-    """The undoing as of now."""
+    """Return the progress of an undo."""
     return UndoingResponse(
         request_id=task.request_id,
         state=task.state,
@@ -73,7 +79,7 @@ def undoing_response(task: UndoTask) -> UndoingResponse:
 
 
 def to_request_id(body: RevokeRequestBody, field_errors: FieldErrors) -> str:
-    """The request id that the body names; it is not that of the call itself."""
+    """Return the request id in the body, which is not the id of this request itself."""
     request_id = "" if body.request_id is None else str(body.request_id)  # pyright: ignore[reportUnnecessaryComparison]
     if request_id:
         check_request_id(request_id, "requestId", field_errors)
