@@ -1,6 +1,6 @@
-"""One migrated database for all tests, and an org of its own for each: tests really commit, and run side by side.
+"""Fixtures of all tests: one migrated database per test process, and an org per test, so that tests can really commit.
 
-`COCKADE_TEST_DATABASE_URL` names a server to use instead of the embedded one.
+`COCKADE_TEST_DATABASE_URL` selects another server than the embedded one.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ ORDER = ("lint", "unit", "property", "storage", "http", "concurrency", "acceptan
 _seconds: dict[str, float] = {}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick rooms first."""
-    items.sort(key=lambda item: ORDER.index(_room(item)))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run fast tests first, to fail early. With several workers, run the slow files first, to finish together."""
+    items.sort(key=lambda item: ORDER.index(_layer(item.nodeid)), reverse=hasattr(config, "workerinput"))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    room = report.nodeid.split("/")[1]
-    _seconds[room] = _seconds.get(room, 0) + report.duration
+    layer = _layer(report.nodeid)
+    _seconds[layer] = _seconds.get(layer, 0) + report.duration
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    spent = ", ".join(f"{room} {_seconds[room]:.0f} s" for room in ORDER if room in _seconds)
-    terminalreporter.write_line(f"Took: {spent}")
+    spent = ", ".join(f"{layer} {_seconds[layer]:.0f} s" for layer in ORDER if layer in _seconds)
+    terminalreporter.write_line(f"Time in tests: {spent}")
 
 
-def _room(item: pytest.Item) -> str:
-    return item.nodeid.split("/")[1]
+def _layer(nodeid: str) -> str:
+    return nodeid.split("/")[1]
 
 
 @pytest.fixture(scope="session")

@@ -47,9 +47,9 @@ def test_what_is_locked_to_run_is_locked_alike_to_develop() -> None:
                 r"^\S+==\S+", (repo.ROOT / f"requirements{kind}.lock").read_text("utf-8"), re.MULTILINE
             )
         )
-        for kind in ("", "-parquet", "-dev")
+        for kind in ("", "-parquet", "-dev", "-bench")
     ]
-    assert pinned[0] <= pinned[1] <= pinned[2]
+    assert pinned[0] <= pinned[1] <= pinned[2] <= pinned[3]
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,10 @@ def test_entry_without_version_or_hash_is_caught(entry: str) -> None:
 def test_every_dependency_is_locked() -> None:
     project = tomllib.loads((repo.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     runtime, extras = project["dependencies"], project["optional-dependencies"]
-    lock, with_parquet, lock_dev = (
-        (repo.ROOT / f"requirements{kind}.lock").read_text("utf-8") for kind in ("", "-parquet", "-dev")
-    )
-    assert violations(runtime, lock) == []
-    assert violations([*runtime, *extras["parquet"]], with_parquet) == []
-    assert violations([*runtime, *extras["parquet"], *extras["dev"]], lock_dev) == []
+    required = [*runtime, *extras["install"]]
+    for kind, extra in (("", None), ("-parquet", "parquet"), ("-dev", "dev"), ("-bench", "bench")):
+        required += extras[extra] if extra else []
+        assert violations(required, (repo.ROOT / f"requirements{kind}.lock").read_text("utf-8")) == []
 
 
 def test_unlocked_dependency_is_caught() -> None:

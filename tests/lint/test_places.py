@@ -54,7 +54,7 @@ def test_no_file_names_a_place_of_the_machine() -> None:
 
 def test_no_lock_names_a_host() -> None:
     locks = sorted(repo.ROOT.glob("*.lock"))
-    assert len(locks) == 3
+    assert len(locks) == 4
     assert [line for lock in locks for line in lock_violations(lock.read_text(encoding="utf-8"))] == []
 
 
