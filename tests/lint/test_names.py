@@ -16,7 +16,7 @@ def violations(paths: Iterable[Path]) -> list[str]:
 
 
 def test_every_module_has_a_name_that_says_something() -> None:
-    folders = [repo.ROOT / name for name in ("src", "tests", "bench", "storm")]
+    folders = [repo.ROOT / name for name in ("src", "tests", "bench", "chaos")]
     paths = [path.relative_to(repo.ROOT) for folder in folders for path in folder.rglob("*.py")]
     assert violations(paths) == []
 

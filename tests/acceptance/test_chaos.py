@@ -11,50 +11,50 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from storm import checker, diary, windows
-from storm.checker import Promise, check
-from storm.diary import Diary
-from storm.report import report
-from storm.run import Weather, blow, verify
-from storm.site import Site, site
+from chaos import checker, history, windows
+from chaos.checker import Promise, check
+from chaos.environment import Environment, environment
+from chaos.history import History
+from chaos.report import report
+from chaos.run import Intensity, run_faults, verify
+from tests.acceptance.mutations import BREAKS, Corruptor, Mutation
 from tests.acceptance.service import temporary_home
-from tests.acceptance.tampering import BREAKS, Break, Forger
 
 CALM_S = 4.0
 STORM_S = 12.0
-DOCS = Path(__file__).parents[2] / "docs" / "storm.md"
+DOCS = Path(__file__).parents[2] / "docs" / "explanation" / "chaos-testing.md"
 
 
 @pytest_asyncio.fixture(scope="module")
-async def place() -> AsyncGenerator[Site]:
+async def place() -> AsyncGenerator[Environment]:
     """Two services on one database."""
     with temporary_home() as home:
-        async with site(home, workers=2, seed=0) as made:
+        async with environment(home, workers=2, seed=0) as made:
             yield made
 
 
 @pytest_asyncio.fixture(scope="module")
-async def calm(place: Site) -> Diary:
+async def direct_sender(place: Environment) -> History:
     """What was called and answered while nobody disturbed."""
-    written = Diary()
-    await blow(place, Weather(seconds=CALM_S, seed=1, sabotage_pause_s=None), written)
+    written = History()
+    await run_faults(place, Intensity(seconds=CALM_S, seed=1, fault_pause_s=None), written)
     return written
 
 
-async def test_calm_breaks_no_promise(place: Site, calm: Diary) -> None:
-    assert await verify(place.database_url, calm) == []
+async def test_calm_breaks_no_promise(place: Environment, direct_sender: History) -> None:
+    assert await verify(place.database_url, direct_sender) == []
 
 
 @pytest.mark.parametrize(("broken", "promise"), BREAKS, ids=[each.__name__ for each, _ in BREAKS])
 async def test_checker_names_exactly_the_promise_that_was_broken(
-    place: Site, calm: Diary, broken: Break, promise: Promise
+    place: Environment, direct_sender: History, broken: Mutation, promise: Promise
 ) -> None:
     connection = await asyncpg.connect(place.database_url)
     transaction = connection.transaction()
     await transaction.start()
     try:
-        copy = calm.copy()
-        await broken(Forger(connection, copy))
+        copy = direct_sender.copy()
+        await broken(Corruptor(connection, copy))
         violations = await check(connection, copy)
     finally:
         await transaction.rollback()
@@ -72,7 +72,7 @@ def test_page_lists_every_promise_and_every_break() -> None:
     assert [word for word in [*words, *Promise] if word not in page] == []
 
 
-@pytest.mark.parametrize("module", [checker, windows, diary], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [checker, windows, history], ids=lambda module: module.__name__)
 def test_checker_shares_no_code_with_what_it_checks(module: object) -> None:
     tree = ast.parse(Path(str(module.__file__)).read_text())  # pyright: ignore[reportAttributeAccessIssue]
     imported = {
@@ -87,11 +87,11 @@ def test_checker_shares_no_code_with_what_it_checks(module: object) -> None:
 
 
 async def test_short_storm_breaks_no_promise(
-    place: Site, record_property: Callable[[str, object], None]
+    place: Environment, record_property: Callable[[str, object], None]
 ) -> None:
-    written = Diary()
+    written = History()
     seed = random.SystemRandom().randrange(2**31)
-    await blow(place, Weather(seconds=STORM_S, seed=seed), written)
+    await run_faults(place, Intensity(seconds=STORM_S, seed=seed), written)
     violations = await verify(place.database_url, written)
     lines = report(written, violations)
     record_property("storm", "; ".join(line.strip() for line in lines))

@@ -1,4 +1,4 @@
-"""A wire that can be cut, slowed and blocked: a proxy on loopback between a caller and a server."""
+"""A proxy on loopback between a client and a server, which can be cut, slowed down and blocked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CHUNK_BYTES = 65536
 COMMIT = b"COMMIT\0"
 
 
-class Wire:
-    """Forwards connections to `host`:`port`, or to the socket at `host` where that is a path."""
+class Proxy:
+    """Forwards connections to `host`:`port`, or to the socket `host` if that is a path."""
 
     def __init__(self, host: str, port: int, chance: random.Random) -> None:
         self._host = host
@@ -24,13 +24,13 @@ class Wire:
         self._open.set()
         self.port = 0
         self.delay_s_max = 0.0
-        """How long each chunk is held back, at the most."""
+        """Maximum delay of each chunk."""
         self.commits_to_cut = 0
-        """So many of the next COMMITs break their connection, half of them before the server has heard of it."""
+        """Number of COMMITs that will break their connection, half of them before the server receives it."""
 
     @asynccontextmanager
-    async def running(self) -> AsyncGenerator[Wire]:
-        """Listening, for the time of the block."""
+    async def running(self) -> AsyncGenerator[Proxy]:
+        """Listen until the block ends."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         try:
@@ -40,7 +40,7 @@ class Wire:
             await self.cut()
 
     async def cut(self) -> int:
-        """Break all connections; answers how many there were."""
+        """Break all connections, and return how many there were."""
         links = list(self._links)
         for link in links:
             link.cancel()
@@ -48,13 +48,13 @@ class Wire:
         return len(links)
 
     async def block(self, seconds: float) -> None:
-        """Let nothing through for a while; nobody is told."""
+        """Forward nothing for a while, without closing connections."""
         self._open.clear()
         await asyncio.sleep(seconds)
         self._open.set()
 
     async def slow(self, seconds: float, delay_s_max: float) -> None:
-        """Hold back what goes through for a while."""
+        """Delay what is forwarded for a while."""
         self.delay_s_max = delay_s_max
         await asyncio.sleep(seconds)
         self.delay_s_max = 0.0
@@ -102,17 +102,17 @@ class Wire:
                 return
 
 
-def wire_to_database(url: str, chance: random.Random) -> Wire:
-    """A wire to the database of this URL."""
+def proxy_to_database(url: str, chance: random.Random) -> Proxy:
+    """Return a proxy to the database of this URL."""
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     host = query.get("host", [parts.hostname or "localhost"])[0]
-    return Wire(host, int(query.get("port", [parts.port or 5432])[0]), chance)
+    return Proxy(host, int(query.get("port", [parts.port or 5432])[0]), chance)
 
 
-def url_through(wire: Wire, url: str) -> str:
-    """The URL of the same database at the other end of the wire."""
+def url_via(proxy: Proxy, url: str) -> str:
+    """Return the URL of the same database through the proxy."""
     parts = urlsplit(url)
     name = quote(parts.username or "")
     login = f"{name}:{quote(parts.password)}" if parts.password else name
-    return f"postgresql://{login}@127.0.0.1:{wire.port}{parts.path}?sslmode=disable"
+    return f"postgresql://{login}@127.0.0.1:{proxy.port}{parts.path}?sslmode=disable"

@@ -1,4 +1,4 @@
-"""PostgreSQL stands still under load: how long calls take, what is lost, how fast it is again afterwards."""
+"""An outage of PostgreSQL under load: how long requests take, what is lost, how fast the service recovers."""
 
 from __future__ import annotations
 
@@ -9,75 +9,77 @@ from pathlib import Path
 import httpx
 from msgspec import Struct
 
-from storm.callers import Caller
-from storm.cast import cast
-from storm.diary import Act, Call, Diary, Fate
-from storm.plan import Plot
-from storm.run import verify
-from storm.saboteur import stop_for
-from storm.settling import settle
+from chaos.clients import Caller
+from chaos.fault_injector import stop_for
+from chaos.history import Call, History, InjectedFault, Outcome
+from chaos.resolve_unknown import resolve_unknown
+from chaos.run import verify
+from chaos.scenario import Scenario
+from chaos.setup import set_up
 from tests.acceptance.service import Service
 
 BEFORE_S = 15.0
 AFTER_S = 20.0
 CALLERS = 24
-CALL_S_MAX = 10
+REQUEST_TIMEOUT_S = 10
 SLACK_S = 1.0
-"""What the way to the service and back may add to the bound of a call, on a busy machine."""
+"""Seconds that the connection may add to the timeout of a request on a busy machine."""
 FULL = 0.8
-"""The part of the rate before that counts as full again."""
-PLOTS = [Plot(name="plain", share=1, turnover=1)]
+"""Share of the previous rate that counts as recovered."""
+SCENARIOS = [Scenario(name="plain", share=1, turnover=1)]
 
 
 class Outage(Struct, frozen=True, kw_only=True):
-    """What was measured."""
+    """The measurements."""
 
     seconds: float
     longest_s: float
-    """The longest call."""
+    """Duration of the longest request."""
     acknowledged: int
-    """Issuances."""
+    """Acknowledged issuances."""
     violations: int
-    """Of any promise, a lost issuance among them."""
+    """Violations of any promise, for example lost issuances."""
     calls_per_s: tuple[float, float, float]
-    """Acknowledged before, during and after."""
+    """Acknowledged requests per second before, during and after the outage."""
     full_after_s: float | None
-    """From its return until a second with the full rate; None: it was not seen."""
+    """Seconds from the end of the outage to the first second with the full rate. None: not seen."""
     not_ready_after_s: float | None
-    """From its stop until /readyz says so."""
+    """Seconds from the start of the outage until /readyz reported it."""
     ready_after_s: float | None
-    """From its return until /readyz says so."""
+    """Seconds from the end of the outage until /readyz reported it."""
     lines: list[str]
-    """What the checker says."""
+    """Report of the checker."""
 
     @property
     def passed(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether all expectations are met."""
         return not self.violations and None not in (self.full_after_s, self.ready_after_s)
 
 
 async def outage(home: Path, seconds: float, seed: int) -> Outage:
-    """Serve, stop the database for so long, and serve on."""
-    service = Service(home, workers=2, settings={"LOG_LEVEL": "warning", "CALL_S_MAX": str(CALL_S_MAX)})
-    diary = Diary()
+    """Serve, stop the database for this many seconds, and continue to serve."""
+    service = Service(
+        home, workers=2, settings={"LOG_LEVEL": "warning", "CALL_S_MAX": str(REQUEST_TIMEOUT_S)}
+    )
+    history = History()
     try:
         await asyncio.to_thread(service.start)
-        async with cast(
-            service, diary, PLOTS, seed=seed, callers=CALLERS, origins=[service.origin],
-            steady=[service.origin], call_s_max=CALL_S_MAX + SLACK_S,
+        async with set_up(
+            service, history, SCENARIOS, seed=seed, callers=CALLERS, origins=[service.origin],
+            steady=[service.origin], request_timeout_s=REQUEST_TIMEOUT_S + SLACK_S,
         ) as people:  # fmt: skip
-            probes = await _stop_under_load(service, people.callers, diary, seconds)
-            await settle(people, diary)
-        violations = await verify(service.database_url, diary)
+            probes = await _stop_under_load(service, people.callers, history, seconds)
+            await resolve_unknown(people, history)
+        violations = await verify(service.database_url, history)
     finally:
         await asyncio.to_thread(service.close)
-    return _measured(diary, probes, seconds, [f"{each.promise}: {each.what}" for each in violations])
+    return _measured(history, probes, seconds, [f"{each.promise}: {each.what}" for each in violations])
 
 
 async def _stop_under_load(
-    service: Service, callers: list[Caller], diary: Diary, seconds: float
+    service: Service, callers: list[Caller], history: History, seconds: float
 ) -> list[tuple[float, bool]]:
-    """Answers when /readyz was asked, and whether it said yes."""
+    """Return the instants at which /readyz was polled, and whether it was ready."""
     deadline = time.monotonic() + BEFORE_S + seconds + AFTER_S
     probes: list[tuple[float, bool]] = []
     calling = [asyncio.create_task(caller.call_until(deadline, 0.01)) for caller in callers]
@@ -86,7 +88,7 @@ async def _stop_under_load(
     at = time.time()
     postmaster = service.postmaster
     await stop_for([postmaster, *postmaster.children()], seconds)
-    diary.note(Act(kind="database stopped", killed=0, at=at, back_s=0))
+    history.note(InjectedFault(kind="database stopped", killed=0, at=at, recovery_s=0))
     await asyncio.gather(probing, *calling)
     return probes
 
@@ -100,17 +102,17 @@ async def _probe(service: Service, probes: list[tuple[float, bool]], deadline: f
 
 
 def _measured(
-    diary: Diary, probes: list[tuple[float, bool]], seconds: float, violations: list[str]
+    history: History, probes: list[tuple[float, bool]], seconds: float, violations: list[str]
 ) -> Outage:
-    begun = diary.of(Act)[0].at
+    begun = history.of(InjectedFault)[0].at
     ended = begun + seconds
-    calls = [call for call in diary.of(Call) if not call.told]
-    good = sorted(call.answer.answered_at for call in calls if call.answer.fate is Fate.ACKNOWLEDGED)
+    calls = [call for call in history.of(Call) if not call.looked_up]
+    good = sorted(call.answer.answered_at for call in calls if call.answer.outcome is Outcome.ACKNOWLEDGED)
 
     def rate(since: float, until: float) -> float:
         return sum(since <= at < until for at in good) / (until - since)
 
-    # The first seconds are spent on verifying the credential and on connecting.
+    # The first seconds go to credential verification and connecting.
     before = rate(begun - BEFORE_S / 2, begun)
     steps = [step / 4 for step in range(int(AFTER_S - 3) * 4)]
     full = [step for step in steps if rate(ended + step, ended + step + 1) >= FULL * before]

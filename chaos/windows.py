@@ -1,6 +1,6 @@
-"""Limits as the contract tells them (docs/api/limits.md), for the checker: its own, and shared with nobody.
+"""Limits according to docs/reference/api/limits.md, for the checker. Shares no code with the service.
 
-A limit is checked on a set of events as it lies in the ledger at the end, in whatever order they came.
+A limit is checked on the set of events in the ledger at the end, whatever their order.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ WEEKDAYS = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", 
 
 
 class Limit(Struct, frozen=True):
-    """A limit that can say whether a set of events, in ascending order, exceeds it."""
+    """A limit that can tell whether a set of events, in ascending order, exceeds it."""
 
     says: str
     exceeded: Callable[[list[datetime]], str | None]
-    """What exceeds it, in words, or None."""
+    """Returns a description of the excess, or None."""
 
 
 def limits_of(constraints: Iterable[dict[str, Any]], starts_on: datetime, zone: ZoneInfo) -> list[Limit]:
-    """The limits that the constraints of a badge set, whether per customer or for the badge as a whole."""
+    """Return the limits that the constraints of a badge define, per customer or for the badge as a whole."""
     return [limit for constraint in constraints for limit in _limits(constraint, starts_on, zone)]
 
 
@@ -55,7 +55,7 @@ def _fixed_value(most: int) -> Limit:
 
 
 def _lengths(constraint: dict[str, Any]) -> list[tuple[int, int, str]]:
-    """How many in how many of which unit."""
+    """Return (maximum, length, unit) for each window."""
     if "rollType" in constraint:
         return [(constraint["maxEarnLimit"], constraint["rollValue"], constraint["rollType"])]
     return [
@@ -69,7 +69,7 @@ def _rolling(most: int, length: int, unit: str, zone: ZoneInfo) -> Limit:
     def exceeded(events: list[datetime]) -> str | None:
         for place, event in enumerate(events):
             inside = place + 1 - bisect_right(events, _back(event, length, unit, zone))
-            # Of events at the same instant the last one sees them all.
+            # The last of several events at the same instant counts all of them.
             if inside > most:
                 return f"{inside} in the window that ends at {event.isoformat()}"
         return None
@@ -78,7 +78,7 @@ def _rolling(most: int, length: int, unit: str, zone: ZoneInfo) -> Limit:
 
 
 def _back(at: datetime, length: int, unit: str, zone: ZoneInfo) -> datetime:
-    """The instant before which a window that ends at `at` does not reach."""
+    """Return the instant at which a window that ends at `at` begins."""
     if unit not in MONTHS:
         return at - timedelta(hours=24 * UNITS[unit] * length)
     local = at.astimezone(zone)

@@ -1,4 +1,6 @@
-"""The saboteur: kills, stops and restarts, one act after the other, and times how long it takes to come back."""
+"""The fault injector: kills, stops and restarts processes one after the other, and measures how long recovery
+takes.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +14,35 @@ from contextlib import suppress
 import httpx
 import psutil
 
-from storm.diary import Act, Diary
-from storm.proxy import Wire
+from chaos.history import History, InjectedFault
+from chaos.proxy import Proxy
 from tests.acceptance.service import Service
 
-BACK_S_MAX = 90.0
+RECOVERY_S_MAX = 90.0
 POLL_S = 0.05
-Deed = Callable[[], Awaitable[int]]
-"""Does it, and answers how many processes it killed."""
+Injection = Callable[[], Awaitable[int]]
+"""Injects a fault and returns the number of killed processes."""
 
 
-class Saboteur:
-    """Two services on one database, and the wires between; the first service owns the database."""
+class FaultInjector:
+    """Injects faults into two services on one database and their proxies. The first service owns the
+    database.
+    """
 
     def __init__(
-        self, owner: Service, guest: Service, wires: Sequence[Wire], diary: Diary, chance: random.Random
+        self,
+        owner: Service,
+        guest: Service,
+        proxies: Sequence[Proxy],
+        history: History,
+        chance: random.Random,
     ) -> None:
         self._owner = owner
         self._guest = guest
-        self._wires = wires
-        self._diary = diary
+        self._wires = proxies
+        self._diary = history
         self._chance = chance
-        self._deeds: list[tuple[int, str, Deed]] = [
+        self._deeds: list[tuple[int, str, Injection]] = [
             (10, "worker killed", self._kill_worker),
             (3, "all workers of a service killed", self._kill_workers),
             (2, "service with the database killed", lambda: self._kill_service(self._owner)),
@@ -45,54 +54,58 @@ class Saboteur:
             (2, "worker stopped for seconds", self._stop_worker),
         ]
 
-    async def sabotage_until(self, deadline: float, pause_s: float) -> None:
-        """One act after the other, each once all is well again; the last ends before the deadline, mostly."""
+    async def inject_until(self, deadline: float, pause_s: float) -> None:
+        """Inject one fault after the other, each when both services are ready again, until the deadline."""
         while time.monotonic() < deadline:
             await asyncio.sleep(self._chance.uniform(0.5, 1.5) * pause_s)
-            [(_, kind, deed)] = self._chance.choices(self._deeds, [weight for weight, _, _ in self._deeds])
-            await self._commit(kind, deed)
+            [(_, kind, injection)] = self._chance.choices(
+                self._deeds, [weight for weight, _, _ in self._deeds]
+            )
+            await self._commit(kind, injection)
 
-    async def snipe_until(self, deadline: float) -> None:
-        """Meanwhile single workers, whenever both services could serve just now."""
+    async def kill_workers_until(self, deadline: float) -> None:
+        """Kill single workers whenever both services were ready just now."""
         while time.monotonic() < deadline:
             await asyncio.sleep(self._chance.uniform(1, 5))
             if all([await self._is_ready(service) for service in (self._owner, self._guest)]):
                 with suppress(psutil.NoSuchProcess, IndexError):
                     at, killed = time.time(), await self._kill_worker()
-                    self._diary.note(Act(kind="worker killed in passing", killed=killed, at=at, back_s=0))
+                    self._diary.note(
+                        InjectedFault(kind="worker killed in passing", killed=killed, at=at, recovery_s=0)
+                    )
 
-    async def spoil_until(self, deadline: float) -> None:
-        """Meanwhile the wires: cut, slow, blocked."""
+    async def disturb_proxies_until(self, deadline: float) -> None:
+        """Cut, slow down and block the proxies."""
         while time.monotonic() < deadline:
             await asyncio.sleep(self._chance.uniform(0.5, 3))
-            wire, at = self._chance.choice(self._wires), time.time()
+            proxy, at = self._chance.choice(self._wires), time.time()
             match self._chance.choice(["cut", "slow", "blocked", "commit"]):
                 case "cut":
-                    await wire.cut()
+                    await proxy.cut()
                     kind = "wire cut"
                 case "commit":
                     self._wires[0].commits_to_cut = 2
                     kind = "wire to the database cut at two commits"
                 case "slow":
-                    await wire.slow(self._chance.uniform(0.5, 2), 0.3)
+                    await proxy.slow(self._chance.uniform(0.5, 2), 0.3)
                     kind = "wire slow"
                 case _:
-                    await wire.block(self._chance.uniform(0.5, 2))
+                    await proxy.block(self._chance.uniform(0.5, 2))
                     kind = "wire blocked"
-            self._diary.note(Act(kind=kind, killed=0, at=at, back_s=0))
+            self._diary.note(InjectedFault(kind=kind, killed=0, at=at, recovery_s=0))
 
-    async def _commit(self, kind: str, deed: Deed) -> None:
+    async def _commit(self, kind: str, injection: Injection) -> None:
         at = time.time()
         try:
-            killed = await deed()
-        except (psutil.NoSuchProcess, IndexError):  # who was meant was not there
+            killed = await injection()
+        except (psutil.NoSuchProcess, IndexError):  # the process was gone already
             return
         started = time.monotonic()
-        back_s = await self._come_back(started)
-        self._diary.note(Act(kind=kind, killed=killed, at=at, back_s=back_s))
+        recovery_s = await self._await_recovery(started)
+        self._diary.note(InjectedFault(kind=kind, killed=killed, at=at, recovery_s=recovery_s))
 
-    async def _come_back(self, started: float) -> float | None:
-        while time.monotonic() < started + BACK_S_MAX:
+    async def _await_recovery(self, started: float) -> float | None:
+        while time.monotonic() < started + RECOVERY_S_MAX:
             ready = [await self._is_ready(service) for service in (self._owner, self._guest)]
             if all(ready):
                 return time.monotonic() - started
@@ -101,7 +114,7 @@ class Saboteur:
         return None
 
     async def _start_again(self) -> None:
-        """The guest may not find the database while the owner is away, and ends; somebody starts it again."""
+        """Start the guest again: it exits if it does not find the database while the owner is restarting."""
         for service in (self._owner, self._guest):
             if service.process.poll() is not None:
                 await asyncio.to_thread(service.start, wait=False)
@@ -154,12 +167,12 @@ class Saboteur:
         return 0
 
     def _database(self) -> list[psutil.Process]:
-        """The database server: the postmaster first, then all others."""
+        """Return the processes of the database server, the postmaster first."""
         postmasters = [child for child in self._owner.process.children() if child.name() == "postgres"]
         return [postmasters[0], *postmasters[0].children()]
 
     def _backends(self) -> list[psutil.Process]:
-        """Processes of the database server that work for a service."""
+        """Return the database processes that serve a service."""
         return [child for child in self._database() if _works_for_us(child)]
 
 
@@ -170,7 +183,7 @@ def _works_for_us(child: psutil.Process) -> bool:
 
 
 async def stop_for(processes: Sequence[psutil.Process], seconds: float) -> None:
-    """SIGSTOP and, after a while, SIGCONT."""
+    """Send SIGSTOP and, after a while, SIGCONT."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGSTOP)

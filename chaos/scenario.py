@@ -1,4 +1,4 @@
-"""The badges of a storm: a promise each that could break, and how callers go about them."""
+"""The badges of a run, each for a promise that could break, and how clients use them."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ NEVER = {"expiryType": "NEVER"}
 FOR_A_WEEK = {"expiryType": "RELATIVE", "relativeExpirytype": "DAYS", "value": 7}
 
 
-class Plot(Struct, frozen=True, kw_only=True):
-    """One badge, and who goes for it."""
+class Scenario(Struct, frozen=True, kw_only=True):
+    """A badge and its load."""
 
     name: str
     share: int
-    """How often it is called for, against the others."""
+    """Relative frequency of requests."""
     turnover: float
-    """How often each customer is called for, on average."""
+    """Average number of requests per customer."""
     days_back: int = 0
-    """From how many days back events come; 0: no date is sent."""
+    """Maximum age of events in days. 0: no date is sent."""
     revoked: bool = False
-    """Whether callers take back what was issued."""
+    """Whether clients revoke what they issued."""
     kept: str = ""
-    """Who changes it on the way: `switched off`, `unclaimed` or `changing limit`."""
+    """How an admin client changes the badge: `switched off`, `unclaimed` or `changing limit`."""
     expiry: dict[str, Any] = msgspec.field(default_factory=lambda: NEVER)
     customer: list[dict[str, Any]] = []
-    """Its constraints per customer."""
+    """Constraints per customer."""
     whole: list[dict[str, Any]] = []
-    """Its constraints as a whole."""
+    """Constraints of the badge as a whole."""
     policy: str | None = None
 
     def fields(self, now: datetime, suffix: str) -> dict[str, Any]:
-        """The body that makes it."""
+        """Return the body that creates the badge."""
         body: dict[str, Any] = {
             "name": f"{self.name} {suffix}",
             "startOn": (now - timedelta(days=HISTORY_DAYS)).isoformat(),
@@ -90,11 +90,11 @@ def _whole_cycles(most: int, unit: str) -> dict[str, Any]:
     return {"constraintType": "BADGE_FIXED_WINDOW", "maxEarnLimit": most, "durationType": unit}
 
 
-PLOTS = [
-    Plot(name="plain", share=6, turnover=3, revoked=True),
-    Plot(name="for a week", share=4, turnover=8, days_back=60, expiry=FOR_A_WEEK),
-    Plot(name="three ever", share=3, turnover=5, customer=[_customer_ever(3)], revoked=True),
-    Plot(
+SCENARIOS = [
+    Scenario(name="plain", share=6, turnover=3, revoked=True),
+    Scenario(name="for a week", share=4, turnover=8, days_back=60, expiry=FOR_A_WEEK),
+    Scenario(name="three ever", share=3, turnover=5, customer=[_customer_ever(3)], revoked=True),
+    Scenario(
         name="rolling",
         share=3,
         turnover=10,
@@ -102,14 +102,14 @@ PLOTS = [
         revoked=True,
         customer=[_customer_rolling("Days", 2, 7), _customer_rolling("Months", 4, 1)],
     ),
-    Plot(
+    Scenario(
         name="cycles",
         share=3,
         turnover=10,
         days_back=70,
         customer=[_customer_cycles(1, "WEEKS", startDayOfTheWeek="WEDNESDAY"), _customer_cycles(3, "MONTHS")],
     ),
-    Plot(
+    Scenario(
         name="cycles of days",
         share=2,
         turnover=8,
@@ -118,9 +118,11 @@ PLOTS = [
         policy="REJECT",
         customer=[_customer_cycles(1, "DAYS", refreshRate=3)],
     ),
-    Plot(name="so many as a whole", share=3, turnover=2, whole=[_whole_ever(4000)], revoked=True),
-    Plot(name="rolling as a whole", share=3, turnover=2, days_back=90, whole=[_whole_rolling(60, "DAYS", 1)]),
-    Plot(
+    Scenario(name="so many as a whole", share=3, turnover=2, whole=[_whole_ever(4000)], revoked=True),
+    Scenario(
+        name="rolling as a whole", share=3, turnover=2, days_back=90, whole=[_whole_rolling(60, "DAYS", 1)]
+    ),
+    Scenario(
         name="cycles as a whole",
         share=2,
         turnover=2,
@@ -128,7 +130,7 @@ PLOTS = [
         whole=[_whole_cycles(40, "DAYS"), _whole_rolling(900, "MONTHS", 1)],
         customer=[_customer_ever(2)],
     ),
-    Plot(name="switched", share=3, turnover=2, kept="switched off"),
-    Plot(name="claimed", share=3, turnover=2, kept="unclaimed"),
-    Plot(name="changing", share=3, turnover=1, kept="changing limit", whole=[_whole_ever(100)]),
+    Scenario(name="switched", share=3, turnover=2, kept="switched off"),
+    Scenario(name="claimed", share=3, turnover=2, kept="unclaimed"),
+    Scenario(name="changing", share=3, turnover=1, kept="changing limit", whole=[_whole_ever(100)]),
 ]

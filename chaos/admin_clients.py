@@ -1,4 +1,6 @@
-"""Those who change badges while others issue them, and note from when until when what held."""
+"""Clients that change badges while others issue them, and record from when until when each change was in
+effect.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +11,39 @@ from typing import Any
 
 import asyncpg
 
-from storm.callers import Line
-from storm.diary import Answer, Badge, Cap, Diary, Fate, Pause
-from storm.plan import TRIGGER
+from chaos.clients import ApiClient
+from chaos.history import Answer, Badge, History, InactiveInterval, LimitInterval, Outcome
+from chaos.scenario import TRIGGER
 
 DOUBT_S = 20.0
-"""A call of unknown outcome may still be under way for so long."""
+"""Seconds for which a request of unknown outcome may still be running."""
 WITNESS_S_MAX = 2.0
 PAUSE_S = 0.3
 ROWS = "select count(*) from earned_badge join badge using (badge_key) where badge_id = $1"
 
 
-class Keeper:
-    """Changes one badge, again and again."""
+class AdminClient:
+    """Changes one badge repeatedly."""
 
     def __init__(
-        self, line: Line, diary: Diary, badge: Badge, kept: str, chance: random.Random, database_url: str
+        self,
+        line: ApiClient,
+        history: History,
+        badge: Badge,
+        kept: str,
+        chance: random.Random,
+        database_url: str,
     ) -> None:
         self._line = line
-        self._diary = diary
+        self._diary = history
         self._badge = badge
         self._kept = kept
         self._chance = chance
         self._database_url = database_url
         self._doubtful_until = 0.0
 
-    async def keep_until(self, deadline: float) -> None:
-        """Change it until the deadline, and leave it so that it can be earned."""
+    async def change_until(self, deadline: float) -> None:
+        """Change the badge until the deadline, then make it available again."""
         while time.monotonic() < deadline:
             match self._kept:
                 case "switched off":
@@ -57,14 +65,14 @@ class Keeper:
         )
 
     async def _pause(self, why: str, begin: tuple[str, str, Any], end: tuple[str, str, Any]) -> None:
-        begun = await self._insist(*begin)
+        begun = await self._send_until_success(*begin)
         sound = begun.answered_at > self._doubtful_until
-        first = await self._witness()
+        first = await self._count_rows()
         await asyncio.sleep(self._chance.uniform(0.2, 1.5))
-        last, ended_at = await self._witness(), time.time()
-        await self._insist(*end, doubtful=True)
+        last, ended_at = await self._count_rows(), time.time()
+        await self._send_until_success(*end, doubtful=True)
         self._diary.note(
-            Pause(
+            InactiveInterval(
                 badge_id=self._badge.badge_id,
                 why=why,
                 begun_at=begun.answered_at,
@@ -76,8 +84,8 @@ class Keeper:
         )
 
     async def _change_limit(self) -> None:
-        """Raise the limit, or lower it to less than was issued, and see it hold for a while."""
-        issued = await self._witness()
+        """Set the limit above or below the number of issued badges, and check that it holds for a while."""
+        issued = await self._count_rows()
         if issued is None:
             await asyncio.sleep(PAUSE_S)
             return
@@ -87,12 +95,12 @@ class Keeper:
             "badgeConstraints": [{"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": limit}],
         }
         sound = time.time() > self._doubtful_until
-        await self._insist("PUT", "/badgeMeta", body, doubtful=True)
-        first = await self._witness()
+        await self._send_until_success("PUT", "/badgeMeta", body, doubtful=True)
+        first = await self._count_rows()
         await asyncio.sleep(self._chance.uniform(0.5, 2))
-        last = await self._witness()
+        last = await self._count_rows()
         self._diary.note(
-            Cap(
+            LimitInterval(
                 badge_id=self._badge.badge_id,
                 limit=limit,
                 rows_at_first=first,
@@ -101,20 +109,24 @@ class Keeper:
             )
         )
 
-    async def _insist(self, method: str, path: str, body: Any, *, doubtful: bool = False) -> Answer:
-        """Send it until it is answered with success; a doubtful one that was not answered may come through late."""
+    async def _send_until_success(
+        self, method: str, path: str, body: Any, *, doubtful: bool = False
+    ) -> Answer:
+        """Send the request until it succeeds. An unacknowledged one may still take effect later, which is
+        recorded as doubtful.
+        """
         while True:
             received = await self._line.send(method, path, json=body)
             if received is not None:
                 answer, _ = received
-                if answer.fate is Fate.ACKNOWLEDGED or answer.code == 737:
+                if answer.outcome is Outcome.ACKNOWLEDGED or answer.code == 737:
                     return answer
-                if answer.fate is Fate.UNKNOWN and doubtful:
+                if answer.outcome is Outcome.UNKNOWN and doubtful:
                     self._doubtful_until = time.time() + DOUBT_S
             await asyncio.sleep(PAUSE_S)
 
-    async def _witness(self) -> int | None:
-        """How many rows of the badge the ledger has; None where the database does not answer."""
+    async def _count_rows(self) -> int | None:
+        """Return the number of ledger rows of the badge, or None if the database does not respond."""
         try:
             async with asyncio.timeout(WITNESS_S_MAX):
                 connection = await asyncpg.connect(self._database_url)

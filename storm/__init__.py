@@ -1,1 +1,0 @@
-"""The storm test: many callers, a saboteur, and a checker that believes nobody. docs/storm.md tells all."""
