@@ -121,7 +121,7 @@ def _embedded_only(command: str, program: str) -> Config:
     if settings.database_url is not None:
         raise SetupError(
             f"`cockade db {command}` is for the embedded database, and COCKADE_DATABASE_URL names another one."
-            f" Use {program} or what your database's provider offers; docs/howto/operate.md says how."
+            f" Use {program} or what your database's provider offers; docs/how-to/backup.md says how."
         )
     # Asked to stop, it tidies up as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
