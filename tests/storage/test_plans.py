@@ -47,12 +47,16 @@ def hot(count: int) -> dict[str, Asked]:
     one_each = {"badge_key", "customer_id"}
     audience = customers(count)
     badges = "'{" + ",".join([str(BADGE)] * count) + "}'"
+    froms, untils = (f"array_fill(timestamptz {at}, array[{count}])" for at in (FROM, UNTIL))
     return {
         "find_holders": Asked(
             EARNING["find_holders"], f"{BADGE}, {audience}, {FROM}, {UNTIL}, null, null", one_each
         ),
         "find_last_ordinals": Asked(
             EARNING["find_last_ordinals"], f"{BADGE}, {audience}, {FROM}, {UNTIL}", one_each
+        ),
+        "find_holders_of_many": Asked(
+            EARNING["find_holders_of_many"], f"{badges}, {audience}, {froms}, {untils}, {badges}", one_each
         ),
         "find_last_ordinals_of_many": Asked(
             EARNING["find_last_ordinals_of_many"], f"{badges}, {audience}", one_each
@@ -181,6 +185,6 @@ async def test_ends_are_found_by_their_time_and_their_requests_by_key(connection
             for node in nodes(plan)
             if "Scan" in node["Node Type"]
         }
-        assert ("request", "request_by_key") in scans
+        assert "request_by_key" in {index for _, index in scans}  # as an index scan or a bitmap
         assert (asked is place) is (("pending_expiry", "pending_expiry_by_time") not in scans)
         assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}
