@@ -1,6 +1,6 @@
 """`python -m cockade`"""
 
-if __name__ == "__main__":  # a worker that is spawned runs this module too, and needs no commands
+if __name__ == "__main__":  # spawned worker processes run this module too, and need no commands
     from cockade.cli import main
 
     main()

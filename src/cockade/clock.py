@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Answers the present instant, in UTC, to the microsecond."""
+"""Returns the current instant in UTC, to the microsecond."""
 
 
 def now() -> datetime:
-    """The present instant, in UTC."""
+    """Return the current instant in UTC."""
     return datetime.now(UTC)

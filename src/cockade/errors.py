@@ -1,32 +1,32 @@
-"""Every error that a whole request can end in; none of them knows HTTP.
+"""Errors that reject a request. They know nothing of HTTP.
 
-A refusal of a single customer is not an error but a value: `cockade.request.model.Refusal`.
+The failure of a single customer is not an error but a value: `cockade.request.model.CustomerFailure`.
 
 CockadeError
-├── InvalidInput              the request is malformed; carries every fault found
-├── Refused                   the request is well formed, and the rules refuse it as a whole
+├── InvalidInput              the request is malformed; contains all errors found
+├── RequestRejected           the request is well formed, but the rules reject it
 │   ├── BadgeNotFound 404 · RequestNotFound 404 · OrgNotFound 404 · CredentialNotFound 404 · CustomerNotFound 404
 │   ├── GroupNotFound 404 · CustomFieldNotFound 404 · OrgMetaNotFound 404
 │   ├── WebhookNotFound 404 · TooManyWebhooks 409
 │   ├── SigningKeyNotFound 404 · SigningKeyInUse 409
 │   ├── NameTaken 725 · BadgeIdTaken 400 · ClaimNotFound 737 · UsernameTaken 409
-│   ├── JobNotFound 404 · JobEnded 409 · NotEnded 409 · AudienceStopped 409 · FilesGone 410
+│   ├── JobNotFound 404 · JobEnded 409 · JobNotEnded 409 · UploadSuperseded 409 · JobFilesDeleted 410
 │   ├── BadgeChanged 409 · CustomFieldNameTaken 409 · OrgMetaExists 409
-│   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · NotToBeIssued 400
+│   ├── RequestIdUsed 809 · NotClaimed 810 · OwnerNotAllowed 714 · EnrolmentNotSupported 400
 │   ├── NotEnrolled 811 · AlreadyHeld 1040 · CustomerLimitReached 817 · BadgeLimitReached 818 · NotEarned 814
 │   └── NotLive 815 · EventOutsideBadge 816 · EventInFuture 750
-├── NotAuthenticated 401 · NotAllowed 403 · BodyTooSlow 408 · BodyTooLarge 413 · KeyReused 422
-├── BodyEncoded 415 · ParquetNotInstalled 415
-├── TooMany                   not now; carries when again
-│   └── TooManyGuesses 429 · TooManyCalls 429 · KeyInUse 409
-├── Unavailable 503           the database cannot answer now; nothing was changed
-│   ├── Busy 503              another request holds what this one needs, and did not finish in time
-│   ├── OutcomeUnknown 503    it stopped answering during a commit; the caller is told how to find out
-│   └── Unfinished 503        it stopped answering half way through what may be done in steps
-├── Unexpected 999999         a bug; the caller learns nothing of it
+├── NotAuthenticated 401 · PermissionDenied 403 · BodyTimeout 408 · BodyTooLarge 413 · IdempotencyKeyReused 422
+├── UnsupportedContentEncoding 415 · ParquetNotInstalled 415
+├── RetryLater                contains the time to wait
+│   └── TooManyFailedLogins 429 · RateLimitExceeded 429 · IdempotencyKeyInUse 409
+├── Unavailable 503           the database does not respond; nothing was changed
+│   ├── ServiceBusy 503           another request holds a lock or all connections for too long
+│   ├── OutcomeUnknown 503        a commit was not acknowledged; the message says how to find out
+│   └── PartiallyCompleted 503    some steps are done; a retry continues
+├── Unexpected 999999         a bug; the response has no details
 └── SetupError                an operator has to do something first; the message says what
 
-Codes are those of the contract (`docs/api/contract.md`, "Error codes").
+Codes are those of the contract (docs/reference/errors.md).
 """
 
 from __future__ import annotations
@@ -38,37 +38,37 @@ from msgspec import Struct
 
 MALFORMED = 400
 FIELD_ERRORS_MAX = 100
-"""A request never reports more faults than this."""
+"""Maximum number of errors in a response."""
 
 
 class ExceededLimit(Struct, frozen=True, array_like=True):
-    """A limit that has no room left for one more."""
+    """A limit that would be exceeded."""
 
     reference: str
     """The constraint's path: `customerConstraints[1].rollForDays`."""
     limit: int
-    """How many earned badges it allows."""
+    """Number of earned badges that it allows."""
     used: int
-    """How many count towards it already, in the window that has no room."""
+    """Number of earned badges that count towards it, in the window that is full."""
     available_from: datetime | None
-    """The earliest event date that it would let pass, by what is counted now; None: never again."""
+    """The earliest event date that it would allow, by what is counted now. None: never."""
 
 
 class FieldError(Struct, frozen=True):
-    """One thing that is wrong with a request."""
+    """An error in a request."""
 
     code: int
     """The contract's error code."""
     message: str
-    """A sentence for the person who reads it."""
+    """A sentence for the reader."""
     reference: str | None = None
     """The field's path (`customerIds[3]`), or None for the request as a whole."""
     exceeded: ExceededLimit | None = None
-    """On 817 and 818 the limit."""
+    """The limit, for 817 and 818."""
 
 
 class CockadeError(Exception):
-    """The root; `code` is the contract's, `message` is for people."""
+    """Base class. `code` is the contract's, `message` is the default text."""
 
     code: ClassVar[int]
     message: ClassVar[str]
@@ -79,7 +79,7 @@ class CockadeError(Exception):
         super().__init__(self.text)
 
     def field_errors(self) -> list[FieldError]:
-        """The error as the list that the envelope carries."""
+        """Return the error as the list of the response envelope."""
         return [FieldError(self.code, self.text, self.reference)]
 
 
@@ -94,12 +94,12 @@ class InvalidInput(CockadeError):
         self._field_errors = field_errors[:FIELD_ERRORS_MAX]
 
     def field_errors(self) -> list[FieldError]:
-        """Every fault found, the first hundred at most."""
+        """Return all errors found, at most FIELD_ERRORS_MAX."""
         return self._field_errors
 
 
 class RequestRejected(CockadeError):
-    """The request is well formed, and the rules refuse it as a whole."""
+    """The request is well formed, but the rules reject it."""
 
 
 class BadgeNotFound(RequestRejected):
@@ -110,10 +110,10 @@ class BadgeNotFound(RequestRejected):
 
 
 class RequestNotFound(RequestRejected):
-    """The request id was never used, or its request was refused as a whole."""
+    """The request id was never used, or its request was rejected."""
 
     code = 404
-    message = "No request with this requestId was carried out."
+    message = "No request with this requestId was executed."
 
 
 class OrgNotFound(RequestRejected):
@@ -138,10 +138,10 @@ class SigningKeyNotFound(RequestRejected):
 
 
 class SigningKeyInUse(RequestRejected):
-    """The newest key signs; without it there would be none."""
+    """The newest key signs tokens, so it cannot be removed."""
 
     code = 409
-    message = "This is the key that signs; make a new one first, with `cockade signing-key rotate`."
+    message = "This key signs tokens; create a new one first, with `cockade signing-key rotate`."
 
 
 class GroupNotFound(RequestRejected):
@@ -173,31 +173,33 @@ class JobNotFound(RequestRejected):
 
 
 class JobEnded(RequestRejected):
-    """A job cannot be paused, resumed or cancelled as it stands."""
+    """The state of the job does not allow pause, resume or cancel."""
 
     code = 409
-    message = "The job's state does not allow that."
+    message = "The state of the job does not allow this."
 
 
 class JobNotEnded(RequestRejected):
-    """What a job gave cannot be taken back while it may give more."""
+    """A job that may still issue cannot be undone."""
 
     code = 409
     message = "The job has not ended."
 
 
 class JobFilesDeleted(RequestRejected):
-    """The files of a job are kept for some time only."""
+    """The files of a job are kept for a limited time."""
 
     code = 410
-    message = "The files of this job are no longer kept; its counts are."
+    message = "The files of this job have been deleted; its counts are still available."
 
 
 class UploadSuperseded(RequestRejected):
-    """Somebody began to send the audience anew, or cancelled the job, before all of it was there."""
+    """A new upload was started, or the job was cancelled, before the upload was complete."""
 
     code = 409
-    message = "The audience was not taken: the job was cancelled, or its audience is being sent anew."
+    message = (
+        "The upload was stopped: the job was cancelled, or a new upload with the same request id was started."
+    )
 
 
 class CustomerNotFound(RequestRejected):
@@ -208,10 +210,10 @@ class CustomerNotFound(RequestRejected):
 
 
 class BadgeChanged(RequestRejected):
-    """Somebody has changed the badge since the caller read it."""
+    """The badge was changed after the caller read it."""
 
     code = 409
-    message = "The badge has been changed since; read it again and repeat the change."
+    message = "The badge was changed after you read it; read it again and repeat the change."
 
 
 class CustomFieldNameTaken(RequestRejected):
@@ -222,10 +224,10 @@ class CustomFieldNameTaken(RequestRejected):
 
 
 class OrgMetaExists(RequestRejected):
-    """The org has its org meta already."""
+    """The org already has an org meta."""
 
     code = 409
-    message = "The org has its org meta already; change it with PUT /orgMeta."
+    message = "The org already has an org meta; change it with PUT /orgMeta."
 
 
 class WebhookNotFound(RequestRejected):
@@ -236,17 +238,17 @@ class WebhookNotFound(RequestRejected):
 
 
 class TooManyWebhooks(RequestRejected):
-    """The org has as many webhooks as an org may have."""
+    """The org has reached the maximum number of webhooks."""
 
     code = 409
-    message = "The org has as many webhooks as it may have; delete one first."
+    message = "The org has reached the maximum of 100 webhooks; delete one first."
 
 
 class EnrolmentNotSupported(RequestRejected):
-    """Enrolling in a badge that is earned directly."""
+    """The badge has earn type EARN."""
 
     code = MALFORMED
-    message = "The badge is earned directly (EARN): nobody is enrolled in it."
+    message = "The badge has earn type EARN; enrolment is not supported."
 
 
 class NameTaken(RequestRejected):
@@ -257,28 +259,28 @@ class NameTaken(RequestRejected):
 
 
 class BadgeIdTaken(RequestRejected):
-    """A migrated badge's id is in use."""
+    """The id of a migrated badge is used."""
 
     code = MALFORMED
     message = "This id is already used by another badge."
 
 
 class ClaimNotFound(RequestRejected):
-    """Unclaiming what is not claimed."""
+    """The claim does not exist or is not active."""
 
     code = 737
     message = "Claim not found in existing claims."
 
 
 class UsernameTaken(RequestRejected):
-    """Another credential has this name."""
+    """Another credential has this username."""
 
     code = 409
     message = "This name is already used by another credential."
 
 
 class RequestIdUsed(RequestRejected):
-    """The request id was used in this org before."""
+    """The request id was used in this org."""
 
     code = 809
     message = "Request with the same requestId is not allowed."
@@ -292,35 +294,35 @@ class NotClaimed(RequestRejected):
 
 
 class OwnerNotAllowed(RequestRejected):
-    """The owner is not among the badge's owners."""
+    """The owner is not among the owners of the badge."""
 
     code = 714
     message = "Owner type is not allowed."
 
 
 class NotEnrolled(RequestRejected):
-    """The one customer has no enrolment whose window holds the event."""
+    """The customer has no enrolment whose window contains the event."""
 
     code = 811
     message = "Badge issue is mandatory before earn."
 
 
 class AlreadyHeld(RequestRejected):
-    """The one customer has an earned badge that would be valid at the same time."""
+    """The customer has an earned badge that would be valid at the same time."""
 
     code = 1040
     message = "An active issue for the badge already exists."
 
 
 class LimitReached(RequestRejected):
-    """The one customer would exceed a limit; the fault carries which."""
+    """The customer would exceed a limit, which the error contains."""
 
     def __init__(self, exceeded: ExceededLimit) -> None:
         super().__init__(reference=exceeded.reference)
         self._exceeded = exceeded
 
     def field_errors(self) -> list[FieldError]:
-        """The error with the limit."""
+        """Return the error with the limit."""
         return [FieldError(self.code, self.text, self.reference, self._exceeded)]
 
 
@@ -339,56 +341,56 @@ class BadgeLimitReached(LimitReached):
 
 
 class NotEarned(RequestRejected):
-    """There is no such earned badge, or it is revoked, or its validity has ended."""
+    """The earned badge does not exist, is revoked, or has expired."""
 
     code = 814
     message = "Active earn instance is not present."
 
 
 class NotLive(RequestRejected):
-    """The badge is switched off, or not live now where no event date was given."""
+    """The badge is not active, or not live now and no event date was given."""
 
     code = 815
     message = "Badge is not live."
 
 
 class EventOutsideBadge(RequestRejected):
-    """The earn event lies outside the badge's window, or the validity would end before it begins."""
+    """The earn event is outside the badge's window, or the validity would end before it begins."""
 
     code = 816
     message = "Event date is not in duration of badge meta."
 
 
 class EventInFuture(RequestRejected):
-    """The earn event is more than 24 hours ahead."""
+    """The earn event is more than 24 hours in the future."""
 
     code = 750
     message = "Earn event date should not be in future."
 
 
 class NotAuthenticated(CockadeError):
-    """No credential, a wrong one, or two different ones."""
+    """The credential is missing or wrong, or there are two different ones."""
 
     code = 401
     message = "Authentication is required: send Basic credentials or an OAuth token."
 
 
 class PermissionDenied(CockadeError):
-    """The access group lacks the right."""
+    """The access group does not allow the operation."""
 
     code = 403
-    message = "The access group of this credential may only read."
+    message = "The access group of this credential only allows reading."
 
 
 class BodyTimeout(CockadeError):
-    """The request's body did not arrive in time. Nothing was changed."""
+    """The request body did not arrive in time."""
 
     code = 408
     message = "The request body did not arrive in time (COCKADE_BODY_TIMEOUT_S). Nothing was changed."
 
 
 class RetryLater(CockadeError):
-    """Not now: the caller has to wait; the error carries for how long."""
+    """The caller has to wait."""
 
     def __init__(self, *, retry_after_s: int) -> None:
         super().__init__()
@@ -396,102 +398,92 @@ class RetryLater(CockadeError):
 
 
 class TooManyFailedLogins(RetryLater):
-    """Wrong credentials came too often under this name or from this address; the secret was not even looked at."""
+    """Too many failed sign-ins for this username or from this address. The secret was not checked."""
 
     code = 429
-    message = "Wrong credentials came too often under this name or from this address. Try again later."
+    message = "Too many failed sign-ins for this username or from this address. Try again later."
 
 
 class RateLimitExceeded(RetryLater):
-    """The credential has made all calls that it may make in this minute."""
+    """The credential has used its requests of this minute."""
 
     code = 429
-    message = "This credential has made all calls that it may make in this minute. Nothing was changed."
+    message = "The rate limit of this credential is reached for this minute. Nothing was changed."
 
 
 class IdempotencyKeyInUse(RetryLater):
-    """A call with the same idempotency key is still running."""
+    """A request with the same idempotency key is running."""
 
     code = 409
     message = (
-        "A call with this idempotency key is still running. Send it again in a moment to learn its outcome."
+        "A request with this idempotency key is still running. Send it again in a moment to get its result."
     )
 
 
 class IdempotencyKeyReused(CockadeError):
-    """The idempotency key was used for a call that asked for something else."""
+    """The idempotency key was used for a different request."""
 
     code = 422
-    message = "This idempotency key was used for another call. Use a new one for each; nothing was changed."
+    message = "This idempotency key was used for a different request. Use a new key for each request; nothing was changed."
 
 
 class BodyTooLarge(CockadeError):
-    """The request has more bytes than one may have."""
+    """The request body is too large."""
 
     code = 413
-    message = "The request body is too large (COCKADE_MAX_BODY_BYTES); send it in several calls."
+    message = "The request body is too large (COCKADE_MAX_BODY_BYTES); send several smaller requests."
 
 
 class UnsupportedContentEncoding(CockadeError):
-    """The request's body is compressed, or encoded in another way."""
+    """The request body has a Content-Encoding."""
 
     code = 415
-    message = "The request body has a Content-Encoding; send it as it is, without compression."
+    message = "The request body has a Content-Encoding; send it without compression."
 
 
 class ParquetNotInstalled(CockadeError):
-    """An audience in Parquet was sent to a service that cannot read it."""
+    """The server cannot read Parquet."""
 
     code = 415
-    message = (
-        "This service reads no Parquet: its operator has not installed the extra cockade[parquet]. "
-        "Send the audience as text/csv or application/x-ndjson."
-    )
+    message = "This server cannot read Parquet, because the extra cockade[parquet] is not installed. Send the audience as text/csv or application/x-ndjson."
 
 
 class Unavailable(CockadeError):
-    """The database cannot answer now. Nothing was changed; the same call may be sent again."""
+    """The database does not respond. Nothing was changed; the request can be sent again."""
 
     code = 503
     message = "The database is unavailable. Nothing was changed; send the same request again."
 
 
 class ServiceBusy(Unavailable):
-    """Another request holds the request id or the badge, or all connections are in use, for longer than is waited."""
+    """Another request holds the request id or the badge, or all connections are in use, for too long."""
 
     message = (
-        "Other requests hold what this one needs, and did not finish in time. "
-        "Nothing was changed; send the same request again."
+        "The request timed out waiting for other requests. Nothing was changed; send the same request again."
     )
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection broke during a commit and the database could not be asked what became of it."""
+    """A commit was not acknowledged, and the database could not be asked for its outcome."""
 
-    message = (
-        "The database stopped answering during the commit, so the outcome is unknown. "
-        "Ask for it with GET /api_gateway/v1/badges/requests?requestId=… before sending anything again."
-    )
+    message = "The database stopped responding during the commit, so the outcome is unknown. Look it up with GET /api_gateway/v1/badges/requests?requestId=… before sending anything again."
 
 
 class PartiallyCompleted(Unavailable):
-    """The database stopped answering when some of what was asked for had been done; the rest may follow."""
+    """The database stopped responding when some steps were done. The rest may follow."""
 
-    message = (
-        "The database stopped answering when some of it had been done. "
-        "Send the same request again: it goes on with what is left."
-    )
+    message = "The database stopped responding when the request was partly done. Send the same request again to continue."
 
 
 class Unexpected(CockadeError):
-    """A bug of ours."""
+    """A bug."""
 
     code = 999999
     message = "Unexpected error."
 
 
 class SetupError(CockadeError):
-    """An operator has to do something first; the message says what."""
+    """An operator has to do something first. The message says what."""
 
     code = 503
     message = "The service is not set up."

@@ -1,4 +1,4 @@
-"""Structured logs on standard error: one JSON object, or one line for people, per event."""
+"""Structured logs on standard error: one JSON object or one readable line per event."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from cockade.config import Config
 _CONTEXT = "context"
 
 
-class RequestContext(Protocol):
-    """A request in progress, to the log."""
+class LogContext(Protocol):
+    """A request that is being processed, as far as the log is concerned."""
 
     def log_fields(self) -> Mapping[str, object]:
-        """What every line of the request carries; asked for anew by each line, for more is known as time goes by."""
+        """Return the fields of all log lines of the request. Called for each line, because values become
+        known over time.
+        """
         ...
 
 
-def follow(context: RequestContext) -> None:
-    """From here on, log lines of this task belong to this exchange."""
+def follow(context: LogContext) -> None:
+    """Attach this context to all log lines of the current task."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**{_CONTEXT: context})
 
 
 def _add_context(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor; what the line says itself stands."""
-    context: RequestContext | None = line.pop(_CONTEXT, None)
+    """A structlog processor. Fields of the line itself take precedence."""
+    context: LogContext | None = line.pop(_CONTEXT, None)
     return line if context is None else {**context.log_fields(), **line}
 
 
 def _encode(event: Any, **_: Any) -> str:
-    """One line of ASCII: beyond it are characters that end lines for some readers, and that command terminals."""
+    """Encode a line as ASCII. Other characters can end lines for some readers, or control terminals."""
     with suppress(UnicodeEncodeError):
         line = msgspec.json.encode(event, enc_hook=repr)
         if line.isascii():
@@ -47,7 +49,7 @@ def _encode(event: Any, **_: Any) -> str:
 
 
 def configure(config: Config) -> None:
-    """Send structlog's and the standard library's events the same way."""
+    """Configure structlog and the standard library's logging alike."""
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -59,7 +61,7 @@ def configure(config: Config) -> None:
         shared.append(structlog.processors.format_exc_info)
         renderer: Any = structlog.processors.JSONRenderer(serializer=_encode)
     else:
-        # Plain tracebacks: the prettier ones show local variables, and so secrets.
+        # Plain tracebacks: the prettier ones show local variables, including secrets.
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(

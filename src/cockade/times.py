@@ -1,7 +1,7 @@
-"""Instants as callers write and read them (`docs/api/contract.md`, "Time").
+"""Conversion of instants from and to the API (docs/reference/api/contract.md, "Time").
 
-In: ISO 8601 with an offset or `Z`, or epoch seconds or milliseconds as a number or numeric string.
-Out: epoch seconds as a number with fraction, and ISO 8601 in UTC to the second.
+Input: ISO 8601 with an offset or `Z`, or epoch seconds or milliseconds as a number or numeric string. Output:
+epoch seconds as a number with fraction, and ISO 8601 in UTC to the second.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
 MILLISECONDS_FROM = 10**11
-"""Numbers from here on are milliseconds."""
+"""Numbers from this on are milliseconds."""
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
-"""Times outside [1970, 3000) are refused: no badge needs them, and sums with them could overflow."""
+"""Times outside [1970, 3000) are rejected: no badge needs them, and sums could overflow."""
 
 _COUNTED_FROM = datetime(2000, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -27,7 +27,7 @@ _WITHOUT_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.,]+)?")
 
 
 def read_instant(value: float | str) -> datetime:
-    """The instant written in `value`, in UTC, cut to microseconds. Raises ValueError with a sentence for people."""
+    """Return the instant in UTC, cut to microseconds. Raises ValueError with a message for the caller."""
     if not isinstance(value, str):
         instant = _from_number(repr(value))
     elif _NUMBER.fullmatch(value.strip()):
@@ -35,27 +35,29 @@ def read_instant(value: float | str) -> datetime:
     else:
         instant = _from_iso(value.strip())
     if not EARLIEST <= instant < LATEST:
-        raise ValueError("The time lies outside the years 1970 to 2999.")
+        raise ValueError("The time must be between the years 1970 and 2999.")
     return instant
 
 
 def epoch(instant: datetime) -> float:
-    """Epoch seconds with the fraction, exact to the microsecond (until the year 2242, and to two of them after)."""
+    """Return epoch seconds with the fraction, exact to the microsecond until the year 2242, and to two
+    microseconds after.
+    """
     return instant.timestamp()
 
 
 def iso(instant: datetime) -> str:
-    """UTC to the second, as in `2026-12-03T15:19:37Z`."""
+    """Return ISO 8601 in UTC to the second: `2026-12-03T15:19:37Z`."""
     return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def microseconds(instant: datetime) -> int:
-    """The instant as PostgreSQL counts it: from the beginning of the year 2000."""
+    """Return PostgreSQL's representation: microseconds since the year 2000."""
     return (instant - _COUNTED_FROM) // MICROSECOND
 
 
 def from_microseconds(count: int) -> datetime:
-    """The instant that `microseconds` makes this count of."""
+    """The inverse of `microseconds`."""
     return _COUNTED_FROM + timedelta(microseconds=count)
 
 
@@ -67,22 +69,22 @@ def _from_number(text: str) -> datetime:
         microseconds = int((number * 1_000_000).to_integral_value(ROUND_DOWN))
         return EARLIEST + timedelta(microseconds=microseconds)
     except (InvalidOperation, OverflowError, ValueError):
-        raise ValueError("The time lies outside the years 1970 to 2999.") from None
+        raise ValueError("The time must be between the years 1970 and 2999.") from None
 
 
 def _from_iso(text: str) -> datetime:
     match = _ISO.fullmatch(text)
     if match is None:
         if _WITHOUT_OFFSET.fullmatch(text):
-            raise ValueError("The time has no offset; write it with Z or an offset such as +02:00.")
-        raise ValueError("Not a time: send ISO 8601 with an offset, or epoch seconds or milliseconds.")
+            raise ValueError("The time has no offset; add Z or an offset such as +02:00.")
+        raise ValueError("Not a valid time: send ISO 8601 with an offset, or epoch seconds or milliseconds.")
     date, clock, fraction, offset = match.groups()
     try:
         return datetime.fromisoformat(f"{date}T{clock}{_microseconds(fraction)}{offset.upper()}").astimezone(
             UTC
         )
     except (ValueError, OverflowError):
-        raise ValueError("There is no such date or time of day.") from None
+        raise ValueError("This date or time of day does not exist.") from None
 
 
 def _microseconds(fraction: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What runs in the background: services that are started again when they fail, until they are asked to stop."""
+"""Background services: restarted when they fail, until they are stopped. Fair scheduling of their tasks."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import structlog
 from cockade.errors import Unavailable
 
 BackgroundService = Callable[[asyncio.Event], Awaitable[None]]
-"""Works until the event is set; then it finishes what it has begun, and returns."""
+"""Runs until the event is set, then finishes its current work and returns."""
 
 TaskHandler = Callable[[int, asyncio.Event], Awaitable[None]]
-"""Does the task of the queue with this number. When the event is set, it stops soon, and raises Unfinished."""
+"""Runs the task with this number. When the event is set, it stops soon and raises TaskInterrupted."""
 
 RESTART_DELAY_S_MIN = 0.5
 RESTART_DELAY_S_MAX = 30.0
-"""The pause before a service is started again doubles from one failure to the next, up to this."""
+"""The delay before a restart doubles with each failure, up to this value."""
 HEALTHY_AFTER_S = 60.0
-"""A service that has run for so long begins with the shortest pause again."""
+"""A service that ran this long restarts with the minimum delay."""
 
 FAILURES_MAX = 3
-"""So often one step of a task is tried where the reason is none that passes."""
+"""Attempts for a step of a task, unless the error is temporary."""
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 5.0
 CLEANUP_INTERVAL_S = 30.0
 
@@ -32,11 +32,11 @@ log = structlog.get_logger()
 
 
 class TaskInterrupted(Exception):
-    """The task goes back to the queue, for any worker."""
+    """The task returns to the queue, for any worker."""
 
 
 async def work(services: Mapping[str, BackgroundService], stop: asyncio.Event) -> None:
-    """Run all services side by side; returns when `stop` is set and all of them have finished."""
+    """Run all services concurrently. Returns when `stop` is set and all have finished."""
     async with asyncio.TaskGroup() as group:
         for name, run in services.items():
             group.create_task(_keep_running(name, run, stop))
@@ -58,40 +58,40 @@ async def _keep_running(name: str, run: BackgroundService, stop: asyncio.Event) 
 
 
 async def sleep_or_stop(stop: asyncio.Event, seconds: float) -> None:
-    """Wait so long, or until `stop` is set."""
+    """Sleep, but return early if `stop` is set."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
 
 
 class FairScheduler:
-    """Tasks that are done step by step take turns: each step waits for one, in the order in which they ask."""
+    """Runs tasks step by step: each step waits for a slot, first come, first served."""
 
-    def __init__(self, at_a_time: int, gap_ms: int) -> None:
-        self._slots = asyncio.Semaphore(max(1, at_a_time))
-        self._gap_s = gap_ms / 1000
-        """How long a task rests between two steps."""
+    def __init__(self, concurrency: int, delay_ms: int) -> None:
+        self._slots = asyncio.Semaphore(max(1, concurrency))
+        self._delay_s = delay_ms / 1000
+        """Pause of a task between two steps."""
 
     async def run(
         self,
         action: str,
         job: str,
-        ending: asyncio.Event,
+        stopping: asyncio.Event,
         step: Callable[[], Awaitable[bool]],
         fail: Callable[[], Awaitable[None]],
     ) -> None:
-        """One task, from where it is to its end: `step` answers whether there is another one.
+        """Run a task to its end. `step` returns whether there is another one.
 
-        A database that is away is waited for; after FAILURES_MAX other failures in a row it is `fail`. Raises Unfinished
-        when `ending` is set. The log calls it `action` and `job`.
+        Retries while the database is unavailable. After FAILURES_MAX other errors in a row it calls `fail`.
+        Raises TaskInterrupted when `ending` is set. `action` and `job` are log fields.
         """
         failures, wait_s = 0, RETRY_S_MIN
-        while not ending.is_set():
+        while not stopping.is_set():
             try:
                 async with self._slots:
-                    if ending.is_set():
+                    if stopping.is_set():
                         break
-                    goes_on = await step()
+                    has_more = await step()
             except Unavailable as error:
                 log.warning("retry", action=action, job=job, cause=repr(error.__cause__))
             except Exception as error:
@@ -102,29 +102,29 @@ class FairScheduler:
                         await fail()
                     return
             else:
-                if not goes_on:
+                if not has_more:
                     return
                 failures, wait_s = 0, RETRY_S_MIN
-                if self._gap_s:
-                    await sleep_or_stop(ending, self._gap_s)
+                if self._delay_s:
+                    await sleep_or_stop(stopping, self._delay_s)
                 continue
-            await sleep_or_stop(ending, wait_s)
+            await sleep_or_stop(stopping, wait_s)
             wait_s = min(wait_s * 2, RETRY_S_MAX)
         raise TaskInterrupted
 
 
 async def with_periodic_cleanup(cleanup: Callable[[], Awaitable[None]], work: Awaitable[None]) -> None:
-    """Work, and sweep every now and then meanwhile; where the database is away, the next time."""
+    """Await `work`, and call `cleanup` periodically meanwhile. Skips it while the database is unavailable."""
 
-    async def sweep_often() -> None:
+    async def cleanup_periodically() -> None:
         while True:
             with suppress(Unavailable):
                 await cleanup()
             await asyncio.sleep(CLEANUP_INTERVAL_S)
 
     async with asyncio.TaskGroup() as group:
-        often = group.create_task(sweep_often())
+        periodic = group.create_task(cleanup_periodically())
         try:
             await work
         finally:
-            often.cancel()
+            periodic.cancel()

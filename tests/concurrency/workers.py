@@ -177,7 +177,7 @@ def _receive(pipe: Connection) -> Any:
 
 
 def _collisions() -> float:
-    return REGISTRY.get_sample_value("cockade_earning_collisions_total") or 0
+    return REGISTRY.get_sample_value("cockade_issue_conflicts_total") or 0
 
 
 def _retried() -> dict[str, float]:
