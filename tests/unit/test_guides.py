@@ -61,9 +61,11 @@ def test_every_command_of_a_guide_exists_with_its_options(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=_page_id)
 def test_every_log_event_of_a_guide_exists(page: Path) -> None:
-    """Check the first cells of tables whose header is `event`."""
+    """Check the first cells of tables whose header is `event` or `action`."""
     for table in re.findall(
-        r"^\| `?event`? \|.*\n\|.*\n((?:\|.*\n?)*)", page.read_text(encoding="utf-8"), re.MULTILINE
+        r"^\| `?(?:event|action)`? \|.*\n\| ---.*\n((?:\|.*\n?)*)",
+        page.read_text(encoding="utf-8"),
+        re.MULTILINE,
     ):
         for row in table.splitlines():
             for event in re.findall(r"`([^`]+)`", row.split(" | ")[0]):
