@@ -49,7 +49,7 @@ def _layer(nodeid: str) -> str:
 
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """The migrated database that all tests share."""
+    """The migrated database that all tests of this process share."""
     given = os.environ.get("COCKADE_TEST_DATABASE_URL")
     if given:
         asyncio.run(_migrate(given))
@@ -61,7 +61,7 @@ def database_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
 
 
 def reachable(directory: Path) -> Path:
-    """Let the system user of the embedded server walk down to `directory`, where we are root."""
+    """If we are root, let the system user of the embedded server enter `directory`."""
     if os.geteuid() == 0:
         for place in (directory, *directory.parents):
             if place.stat().st_uid == 0 and not place.stat().st_mode & 0o001:
@@ -77,7 +77,7 @@ async def _migrate(url: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_hashes() -> Generator[None]:
-    """Hashing a secret is slow on purpose, and every test has an org; services that are processes hash as always."""
+    """Use cheap password hashes in this process. Services in other processes hash as in production."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "cockade.auth.service.PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=64)
@@ -88,7 +88,7 @@ def quick_hashes() -> Generator[None]:
 @pytest_asyncio.fixture(scope="session")
 async def services(database_url: str) -> AsyncGenerator[Services]:
     """All services on the shared database, in this process."""
-    # All tests call from one address, and many of them with wrong secrets.
+    # All tests sign in from one address, and many of them with wrong secrets.
     settings = Config(pool_size=20, login_failures_per_username=100_000, login_failures_per_ip=100_000)
     async with app.running_services(database_url, settings) as composed:
         yield composed
@@ -96,7 +96,7 @@ async def services(database_url: str) -> AsyncGenerator[Services]:
 
 @pytest_asyncio.fixture
 async def org(services: Services) -> AsyncGenerator[Org]:
-    """A new org with a caller, and a client whose requests go through the whole app."""
+    """A new org with a caller, and a client whose requests pass through the whole app."""
     made = await make_org(services, f"test-{time.time_ns()}")
     async with made.client:
         yield made
@@ -104,7 +104,7 @@ async def org(services: Services) -> AsyncGenerator[Org]:
 
 @pytest_asyncio.fixture
 async def other_org(services: Services) -> AsyncGenerator[Org]:
-    """A second org, whose business the first one is not."""
+    """A second org, for isolation tests."""
     made = await make_org(services, f"other-{time.time_ns()}")
     async with made.client:
         yield made

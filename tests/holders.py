@@ -1,4 +1,4 @@
-"""Holders as tests write them, one by one, and as rules take them, column by column."""
+"""Builders: holders written one by one, converted to columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cockade.ids import CustomerId, RequestKey
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """An earned badge that may stand in the way of another."""
+    """An earned badge that may conflict with another."""
 
     request_key: RequestKey
     line: int
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 
 def holders_of(held: Mapping[CustomerId, Holder]) -> Holders:
-    """The same, column by column."""
+    """Convert holders to columns."""
 
     def column(values: Sequence[int]) -> np.ndarray:
         return np.array(values, dtype=np.int64)
@@ -63,7 +63,7 @@ def holders_of(held: Mapping[CustomerId, Holder]) -> Holders:
 
 
 def entries_of(decision: Decision) -> list[Entry]:
-    """Who earns, one by one."""
+    """Return the customers who earn, one by one."""
     entries = decision.earned
     columns = (column.tolist() for column in (entries.customers, entries.ordinals, entries.lines))
     return [

@@ -1,6 +1,6 @@
-"""What the contract says of limits, in the slowest and plainest words: for tests that compare.
+"""The contract's limits as a slow and simple model, to compare with the implementation.
 
-Nothing here comes from cockade but what a constraint looks like on the wire.
+Only the JSON form of a constraint comes from cockade.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ UNITS = {"DAILY": "DAYS", "WEEKLY": "WEEKS", "MONTHLY": "MONTHS"}
 
 
 def back(end: datetime, unit: str, length: int, zone: ZoneInfo) -> datetime:
-    """So long before `end`: days of 24 hours, weeks of seven such, calendar months at the same wall time, clamped."""
+    """Return the instant a length before `end`: days of 24 hours, weeks of 7 such days, calendar months at
+    the same wall time, clamped.
+    """
     if unit == "DAYS":
         return end - timedelta(hours=24 * length)
     if unit == "WEEKS":
@@ -30,7 +32,9 @@ def back(end: datetime, unit: str, length: int, zone: ZoneInfo) -> datetime:
 
 
 def cycle_days(constraint: dict[str, Any], first: date, upto: date) -> list[tuple[date, date]]:
-    """The cycles from the badge's first day on, walked day by day; the last one holds `upto` or ends before it."""
+    """Return the cycles from the badge's first day on, day by day. The last one contains `upto` or ends
+    before it.
+    """
     unit = UNITS.get(constraint["durationType"], constraint["durationType"])
     given = constraint.get("startDayOfTheWeek") or "MONDAY"
     begins = WEEKDAYS.index(given) if given in WEEKDAYS else int(given) - 1
@@ -52,12 +56,12 @@ def cycle_days(constraint: dict[str, Any], first: date, upto: date) -> list[tupl
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The instant at which the day begins."""
+    """Return the instant at which the day begins."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 def limits(field: str, constraints: Sequence[dict[str, Any]]) -> list[tuple[str, int, Any]]:
-    """Path, limit and window of every limit, in the order in which they are met."""
+    """Return path, limit and window of every limit, in the order in which they are checked."""
     found: list[tuple[str, int, Any]] = []
     for place, constraint in enumerate(constraints):
         kind, path = constraint["constraintType"], f"{field}[{place}]"
@@ -78,7 +82,7 @@ def limits(field: str, constraints: Sequence[dict[str, Any]]) -> list[tuple[str,
 
 
 def used(window: Any, events: Sequence[datetime], at: datetime, starts_at: datetime, zone: ZoneInfo) -> int:
-    """How many of the events count in the fullest window that an event at `at` falls into."""
+    """Return how many events count in the fullest window that contains an event at `at`."""
     if window is None:
         return len(events)
     if isinstance(window, tuple):
@@ -104,7 +108,7 @@ def first_full(
     starts_at: datetime,
     zone: ZoneInfo,
 ) -> tuple[str, int, int] | None:
-    """Path, limit and use of the first limit that would hold too many with one more event at `at`."""
+    """Return path, limit and use of the first limit that one more event at `at` would exceed."""
     for path, limit, window in found:
         count = used(window, events, at, starts_at, zone)
         if count + 1 > limit:
@@ -115,7 +119,7 @@ def first_full(
 def overrun(
     found: Sequence[tuple[str, int, Any]], events: Sequence[datetime], starts_at: datetime, zone: ZoneInfo
 ) -> list[str]:
-    """The limits that some window of theirs exceeds: looked at from every event."""
+    """Return the limits that some window exceeds, checked for every event."""
     return [
         path
         for path, limit, window in found

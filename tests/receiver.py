@@ -1,4 +1,4 @@
-"""A receiver of webhooks on the loopback interface: it writes down what it gets, and behaves as badly as it is told to."""
+"""A webhook receiver on loopback. It records requests and responds as configured."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from msgspec import Struct
 
 
 class Received(Struct, frozen=True):
-    """One POST."""
+    """A received POST."""
 
     headers: Mapping[str, str]
     body: bytes
     status: int | None
-    """How it was answered; None: not at all."""
+    """The status it got. None: no response."""
 
     @property
     def event(self) -> dict[str, Any]:
-        """What it told."""
+        """The event in its body."""
         return msgspec.json.decode(self.body)
 
     def verify(self, secret: str) -> None:
-        """Raises where the signature is not of this secret."""
+        """Verify the signature. Raises if it does not match the secret."""
         standardwebhooks.Webhook(secret).verify(self.body, dict(self.headers))
 
 
 class Reply(Struct, frozen=True):
-    """How a POST is answered."""
+    """The response to a POST."""
 
     status: int | None = 204
-    """None: the connection is closed without an answer."""
+    """None: the connection is closed without a response."""
     headers: Mapping[str, str] = {}
     after_s: float = 0.0
 
 
 TAKEN = Reply()
 Behaviour = Callable[[int, dict[str, Any]], Reply]
-"""How the POST of this number, from 0, that tells this event is answered."""
+"""Maps the number of the POST, from 0, and its event to the response."""
 
 
 class Receiver:
-    """Listens from `start` to `stop`, and may be started again on its port."""
+    """Listens from `start` to `stop`, and can be restarted on the same port."""
 
     def __init__(self, behave: Behaviour = lambda _number, _event: TAKEN) -> None:
         self._behave = behave
@@ -58,26 +58,26 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the receiver."""
         return f"http://127.0.0.1:{self.port}/hooks"
 
     def taken(self) -> list[dict[str, Any]]:
-        """The events that it has taken, in order, each where it came first."""
+        """The accepted events, in order, without repetitions."""
         events = [each.event for each in list(self.received) if each.status is not None and each.status < 300]
         return list({event["id"]: event for event in events}.values())
 
     def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:  # the library's name
+            def do_POST(self) -> None:  # the name that the library requires
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.answer(self, body)
 
-            def log_message(self, format: str, *args: Any) -> None:  # the library's name
+            def log_message(self, format: str, *args: Any) -> None:  # the name that the library requires
                 del format, args
 
         class Server(ThreadingHTTPServer):
@@ -89,20 +89,20 @@ class Receiver:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
 
     def answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        """Behave."""
+        """Respond as configured."""
         with self._lock:
             reply, self._seen = self._behave(self._seen, msgspec.json.decode(body)), self._seen + 1
         time.sleep(reply.after_s)
-        if self._server is None:  # it has been stopped meanwhile
+        if self._server is None:  # it was stopped in the meantime
             reply = Reply(status=None)
-        # Written down before it is answered: so in the order in which each customer's events were taken.
+        # Record before responding, so that the order per customer is kept.
         self.received.append(Received(dict(handler.headers.items()), body, reply.status))
         if reply.status is None:
             handler.close_connection = True

@@ -1,4 +1,4 @@
-"""What tests share: an org with its caller, badges, and earnBulk bodies."""
+"""Shared fixtures: an org with its caller, badges, and earnBulk bodies."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ TRIGGER = {"ownerType": "Loyalty", "referenceId": REFERENCE}
 
 
 class Org(Struct, kw_only=True):
-    """A tenant of one test."""
+    """The tenant of a test."""
 
     services: Services
     caller: Caller
     credential: NewCredential
     client: httpx.AsyncClient
-    """Authenticated, based at the badges API."""
+    """Authenticated, with the base path of the badges API."""
 
     async def make_badge(self, *, claim: bool = True, **fields: Any) -> str:
-        """A badge's id: live since yesterday, for a year, NEVER expiring when earned, claimed by Loyalty."""
+        """Create a badge and return its id: live since yesterday for a year, NEVER expiring when earned,
+        claimed by Loyalty.
+        """
         body = badge_body(**fields)
         answer = await self.client.post(
             "/badgeMeta", json=body, headers={"X-CAP-BADGES-MIGRATION": "migration"}
@@ -54,7 +56,7 @@ class Org(Struct, kw_only=True):
 
 
 async def make_org(services: Services, name: str, *, access_group: AccessGroup = AccessGroup.DEFAULT) -> Org:
-    """An org in the database, and a client that goes through the whole app without a socket."""
+    """Create an org, and a client that calls the app without a socket."""
     org = await services.auth.create_org(name, "Europe/Berlin")
     credential = await services.auth.create_credential(org.org_id, name, access_group=access_group)
     caller = await services.auth.authenticate_basic(credential.username, credential.secret)
@@ -65,7 +67,7 @@ async def make_org(services: Services, name: str, *, access_group: AccessGroup =
 
 @asynccontextmanager
 async def migrated_database(database_url: str) -> AsyncGenerator[str]:
-    """The URL of a database for one test, on the server of this one."""
+    """The URL of a database for one test, on the same server."""
     name = f"cockade_test_{secrets.token_hex(6)}"
     url = urlunsplit(urlsplit(database_url)._replace(path=f"/{name}"))
     outside = await connect(database_url)
@@ -81,22 +83,22 @@ async def migrated_database(database_url: str) -> AsyncGenerator[str]:
 
 
 def client_for(services: Services, credential: NewCredential | None) -> httpx.AsyncClient:
-    """A client of the badges API with these credentials, or with none."""
+    """Return a client of the badges API with these credentials, or without any."""
     auth = None if credential is None else (credential.username, credential.secret)
-    # The app's own lifespan would open the pool that the services fixture has opened; httpx does not run it.
+    # httpx does not run the app's lifespan, which would open the pool that the services fixture has opened.
     transport = httpx.ASGITransport(_app_of(services))  # pyright: ignore[reportArgumentType]
     return httpx.AsyncClient(transport=transport, base_url=f"http://test{BASE_PATH}", auth=auth, timeout=60)
 
 
 def _app_of(services: Services) -> Any:
-    """The services' app; made once, as that takes a moment and every test has a client."""
+    """Return the app of the services. Cached, because it takes a moment and every test has a client."""
     if id(services) not in _apps:
         _apps[id(services)] = (services, create_app(services))
     return _apps[id(services)][1]
 
 
 def badge_body(**fields: Any) -> dict[str, Any]:
-    """The body of a badge that is live now; `fields` are added or replace."""
+    """Return the body of a badge that is live now. `fields` are added or replaced."""
     now = datetime.now(UTC)
     return {
         "name": f"Badge {now.timestamp()}",
@@ -110,5 +112,5 @@ def badge_body(**fields: Any) -> dict[str, Any]:
 
 
 def earn_bulk_body(badge_id: str, customers: list[Any], **fields: Any) -> dict[str, Any]:
-    """The body of an earnBulk on behalf of Loyalty; `fields` are added or replace."""
+    """Return the body of an earnBulk for Loyalty. `fields` are added or replaced."""
     return {"badgeMetaId": badge_id, "customerIds": customers, "triggeredBy": TRIGGER, **fields}

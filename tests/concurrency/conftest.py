@@ -1,4 +1,4 @@
-"""Eight processes for the races."""
+"""Eight processes for race tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROCESSES = 8
 
 @pytest.fixture(scope="session")
 def crew(database_url: str) -> Generator[Crew]:
-    """Processes with services of their own on the shared database."""
+    """Start processes with their own services on the shared database."""
     made = Crew(database_url, PROCESSES)
     yield made
     made.end()

@@ -1,4 +1,4 @@
-"""What the database itself says: read by SQL, past everything that is tested."""
+"""Read the database by SQL, independently of the code under test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAIT_S_MAX = 20.0
 
 
 class Earned(Struct, frozen=True):
-    """One row of the ledger."""
+    """A row of the ledger."""
 
     customer_id: int
     ordinal: int
@@ -32,7 +32,7 @@ class Earned(Struct, frozen=True):
 
 @asynccontextmanager
 async def connection(url: str) -> AsyncGenerator[Connection]:
-    """A connection that knows nothing of cockade."""
+    """A plain connection, without cockade."""
     opened = await connect(url)
     try:
         yield opened
@@ -41,7 +41,7 @@ async def connection(url: str) -> AsyncGenerator[Connection]:
 
 
 async def earned_badges(url: str, org: Org, badge_id: str) -> list[Earned]:
-    """All that was ever earned of the badge, by customer and ordinal."""
+    """Return all rows of the badge, by customer and ordinal."""
     async with connection(url) as opened:
         rows = await opened.fetch(
             "select e.customer_id, e.ordinal, e.request_key, e.line, r.request_id,"
@@ -60,7 +60,7 @@ async def earned_badges(url: str, org: Org, badge_id: str) -> list[Earned]:
 
 
 async def count_earned(url: str, org: Org, badge_id: str) -> int:
-    """How many rows there are for the badge at this moment."""
+    """Return the number of rows of the badge."""
     async with connection(url) as opened:
         return await opened.fetchval(
             "select count(*) from earned_badge e join badge b using (badge_key)"
@@ -71,7 +71,7 @@ async def count_earned(url: str, org: Org, badge_id: str) -> int:
 
 
 async def await_blocked(opened: Connection, by: int) -> int:
-    """The process id of a backend that waits for a lock of the backend `by`, once there is one."""
+    """Wait for a backend that is blocked by the backend `by`, and return its process id."""
     async with asyncio.timeout(WAIT_S_MAX):
         while True:
             pid = await opened.fetchval(
@@ -83,7 +83,7 @@ async def await_blocked(opened: Connection, by: int) -> int:
 
 
 async def await_earned(url: str, org: Org, badge_id: str) -> None:
-    """Wait until somebody has earned the badge."""
+    """Wait until the badge has been issued."""
     async with asyncio.timeout(WAIT_S_MAX):
         while True:
             if await count_earned(url, org, badge_id):

@@ -1,4 +1,6 @@
-"""Nobody who reads the feed in order ever misses anything, whoever commits when; and no two workers deliver at once."""
+"""Readers of the feed never miss an event, whatever the order of commits, and two workers never deliver
+concurrently.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ def command(badge_id: str, customers: list[int]) -> IssueCommand:
 
 
 async def read_on(events: EventService, org: Org, after: Cursor) -> tuple[list[int | None], Cursor]:
-    """The customers of all events behind `after`, and where they end."""
+    """Return the customers of all events after the cursor, and the new cursor."""
     customers: list[int | None] = []
     while True:
         page = await events.read(org.caller.org_id, after, 1000)
@@ -42,8 +44,8 @@ async def read_on(events: EventService, org: Org, after: Cursor) -> tuple[list[i
             return customers, after
 
 
-async def test_what_commits_late_comes_behind_all_that_was_read(org: Org) -> None:
-    """The older transaction has written its row of the outbox before the newer one begins."""
+async def test_late_commit_gets_a_position_after_everything_already_read(org: Org) -> None:
+    """The older transaction writes its outbox row before the newer one begins."""
     badge_id = await org.make_badge()
     events, database = org.services.events, org.services.database
     written, gate = asyncio.Event(), asyncio.Event()
@@ -72,8 +74,8 @@ async def test_what_commits_late_comes_behind_all_that_was_read(org: Org) -> Non
     assert (await read_on(events, org, START))[0] == [2, None, 1, None]
 
 
-async def test_who_earns_again_after_a_revocation_is_told_of_in_that_order(org: Org) -> None:
-    """Though the request that she earns it by began, and took its id, before she earned it the first time."""
+async def test_revocation_and_reissue_appear_in_that_order(org: Org) -> None:
+    """Although the request that issues again began before the first one, and got its id earlier."""
     badge_id = await org.make_badge()
     begun, gate = asyncio.Event(), asyncio.Event()
 
@@ -103,8 +105,8 @@ async def test_who_earns_again_after_a_revocation_is_told_of_in_that_order(org: 
     ]
 
 
-async def test_while_one_gives_places_nobody_else_does(org: Org) -> None:
-    """And nobody waits for it: it may take as long as it likes."""
+async def test_only_one_transaction_assigns_positions_and_others_do_not_wait(org: Org) -> None:
+    """The others skip it, however long it takes."""
     badge_id = await org.make_badge()
     events, database = org.services.events, org.services.database
     given, gate = asyncio.Event(), asyncio.Event()
@@ -130,7 +132,7 @@ async def test_while_one_gives_places_nobody_else_does(org: Org) -> None:
     assert (await read_on(events, org, START))[0] == [1, None, 2, None]
 
 
-async def test_readers_see_everything_once_while_many_write_and_several_give_places(org: Org) -> None:
+async def test_readers_see_every_event_once_while_many_write_and_several_assign_positions(org: Org) -> None:
     badge_id = await org.make_badge()
     events, is_done = org.services.events, asyncio.Event()
 
@@ -165,12 +167,12 @@ async def test_readers_see_everything_once_while_many_write_and_several_give_pla
         assert seen.count(None) == len(expected)
 
 
-async def test_a_webhook_is_one_workers_until_its_lease_ends(org: Org) -> None:
+async def test_webhook_belongs_to_one_worker_until_its_lease_expires(org: Org) -> None:
     made = await org.client.post("/webhooks", json={"url": "https://hooks.example.org"})
     webhook_id = made.json()["data"]["id"]
     await org.earn_bulk(await org.make_badge(), [1])
     await org.services.events.assign_positions()
-    now = clock.now() + timedelta(days=1)  # what other tests have left behind is all due
+    now = clock.now() + timedelta(days=1)  # includes what other tests have left behind
 
     async def claim(lease: str, after_s: float) -> bool:
         at = now + timedelta(seconds=after_s)

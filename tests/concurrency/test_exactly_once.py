@@ -1,4 +1,4 @@
-"""Many processes issue one badge to the same customers at the same moment: nobody gets it twice, nobody goes without."""
+"""Many processes issue one badge to the same customers at the same time: each customer gets it exactly once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_eight_processes_issue_to_the_same_customers_exactly_once(
     record_property("collisions", f"{issue_conflicts:.0f} in {rounds} rounds of {len(crew)} processes")
 
 
-async def test_where_overlap_is_allowed_every_process_issues_to_everybody(
+async def test_badges_that_allow_overlap_are_issued_by_every_process(
     crew: Crew, org: Org, database_url: str
 ) -> None:
     customers = 500
@@ -59,10 +59,10 @@ async def test_where_overlap_is_allowed_every_process_issues_to_everybody(
         assert by_request == {f"allow-{number}-{place}": customers for place in range(len(crew))}
 
 
-async def test_of_two_validities_that_do_not_meet_every_customer_gets_each_once(
+async def test_disjoint_validities_are_each_issued_once_per_customer(
     crew: Crew, org: Org, database_url: str
 ) -> None:
-    """Whoever loses a collision decides again, and may find that nothing stands in the way after all."""
+    """A request that loses a conflict decides again, and may succeed then."""
     customers, now = 500, datetime.now(UTC)
     events = [now - timedelta(days=5), now - timedelta(days=2)]
     for number in range(5):
@@ -86,7 +86,8 @@ async def test_overlapping_audiences_in_opposite_orders_never_deadlock(
     customers, rounds = 200, 40
     badge_ids = [await org.make_badge() for _ in range(rounds)]
     for number, badge_id in enumerate(badge_ids):
-        # Process n takes all but the first n × 20, the odd ones backwards: all overlap, none are the same.
+        # Process n takes all but the first n × 20 customers, odd ones in reverse order: all audiences
+        # overlap, none are equal.
         jobs = [
             _job(
                 org, badge_id, f"order-{number}-{place}", customers, first=1 + 20 * place, step=(-1) ** place
@@ -99,7 +100,7 @@ async def test_overlapping_audiences_in_opposite_orders_never_deadlock(
 
 
 async def _race(crew: Crew, jobs: list[EarnOnce]) -> list[Answer]:
-    """The answers: every process got an outcome, and no transaction ran into a deadlock or a lost connection."""
+    """Return the answers. Every process must get an outcome, without deadlocks or lost connections."""
     answers: list[Answer] = await asyncio.to_thread(crew.run, jobs)
     assert [answer.refusal for answer in answers] == [None] * len(jobs)
     assert [cause for answer in answers for cause in answer.retried] == []
@@ -107,7 +108,7 @@ async def _race(crew: Crew, jobs: list[EarnOnce]) -> list[Answer]:
 
 
 def _jobs(crew: Crew, org: Org, badge_id: str, name: str, customers: int) -> list[EarnOnce]:
-    """The same customers for every process, each in an order of its own."""
+    """Return jobs with the same customers for every process, each in its own order."""
     return [_job(org, badge_id, f"{name}-{place}", customers) for place in range(len(crew))]
 
 
@@ -121,7 +122,7 @@ def _job(
     step: int = 0,
     event_at: datetime | None = None,
 ) -> EarnOnce:
-    """One earnBulk; `step` 1 or -1 orders the customers, else they are shuffled as the request id has it."""
+    """Return an earnBulk. With `step` 1 or -1 customers are ordered, otherwise shuffled by the request id."""
     audience = [CustomerId(customer) for customer in range(first, first + customers)][:: step or 1]
     if not step:
         random.Random(f"{SEED}-{request_id}").shuffle(audience)
@@ -141,7 +142,7 @@ def _outcomes(answers: list[Answer]) -> list[RequestOutcome]:
 
 
 def _winners(outcome: RequestOutcome) -> dict[int, str]:
-    """Whoever earned by this request, with the id that she was told."""
+    """Return the earned badge id of each customer who earned."""
     refused = {refusal.line for refusal in outcome.failures}
     return {
         customer: ids.earned_badge_id(outcome.request_key, line)
@@ -151,7 +152,7 @@ def _winners(outcome: RequestOutcome) -> dict[int, str]:
 
 
 def _refused(outcome: RequestOutcome) -> dict[int, str | None]:
-    """Whoever got 1040 by this request, with the id that she was told stands in the way."""
+    """Return the conflicting earned badge id of each customer who got 1040."""
     assert {refusal.reason for refusal in outcome.failures} <= {FailureReason.ALREADY_HELD}
     return {outcome.customer_ids[refusal.line]: refusal.conflicting_id for refusal in outcome.failures}
 

@@ -1,4 +1,4 @@
-"""A request id is used once, whoever comes at the same moment; whoever waits for it goes on when the first one fails."""
+"""A request id is used once under concurrency. A waiting request continues if the first one fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TAKE_ID = (
 )
 
 
-async def test_twenty_at_once_with_one_id_make_one_set_of_issuances(org: Org, database_url: str) -> None:
+async def test_twenty_concurrent_requests_with_one_id_issue_once(org: Org, database_url: str) -> None:
     badge_id = await org.make_badge()
     customers = list(range(1, 1_001))
     answers = await asyncio.gather(
@@ -38,7 +38,7 @@ async def test_twenty_at_once_with_one_id_make_one_set_of_issuances(org: Org, da
     assert [earned.earned_badge_id for earned in held] == [entry["issuedId"] for entry in won["issuedBadges"]]
 
 
-async def test_of_eight_processes_with_one_id_one_wins(crew: Crew, org: Org, database_url: str) -> None:
+async def test_eight_processes_with_one_id_have_one_winner(crew: Crew, org: Org, database_url: str) -> None:
     for number in range(5):
         badge_id = await org.make_badge()
         command = IssueCommand(
@@ -68,9 +68,7 @@ async def test_same_id_in_two_orgs_is_two_requests(org: Org, other_org: Org) -> 
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-async def test_id_of_a_request_that_is_refused_passes_to_the_one_that_waits(
-    org: Org, database_url: str
-) -> None:
+async def test_id_of_a_rejected_request_passes_to_the_waiting_one(org: Org, database_url: str) -> None:
     inactive, active = await org.make_badge(), await org.make_badge()
     switched = await org.client.put(f"/badgeMeta/{inactive}/deactivate")
     assert switched.status_code == 200, switched.text
@@ -88,9 +86,7 @@ async def test_id_of_a_request_that_is_refused_passes_to_the_one_that_waits(
     assert await ledger.count_earned(database_url, org, active) == 1
 
 
-async def test_id_is_refused_to_the_one_that_waits_when_the_first_commits(
-    org: Org, database_url: str
-) -> None:
+async def test_waiting_request_is_rejected_when_the_first_commits(org: Org, database_url: str) -> None:
     slow, other = await org.make_badge(), await org.make_badge()
     async with ledger.connection(database_url) as holder:
         await holder.execute("begin")
@@ -106,7 +102,7 @@ async def test_id_is_refused_to_the_one_that_waits_when_the_first_commits(
     assert await ledger.count_earned(database_url, org, other) == 0
 
 
-async def test_id_that_is_held_beyond_the_lock_timeout_is_answered_503(org: Org, database_url: str) -> None:
+async def test_id_locked_beyond_the_lock_timeout_gets_503(org: Org, database_url: str) -> None:
     badge_id = await org.make_badge()
     body = earn_bulk_body(badge_id, [1, 2], requestId="held")
     async with (
@@ -129,9 +125,7 @@ async def test_id_that_is_held_beyond_the_lock_timeout_is_answered_503(org: Org,
     assert await ledger.count_earned(database_url, org, badge_id) == 2
 
 
-async def test_badge_that_is_held_beyond_the_lock_timeout_is_answered_503(
-    org: Org, database_url: str
-) -> None:
+async def test_badge_locked_beyond_the_lock_timeout_gets_503(org: Org, database_url: str) -> None:
     badge_id = await org.make_badge()
     body = earn_bulk_body(badge_id, [1, 2], requestId="badge held")
     async with (
@@ -148,9 +142,9 @@ async def test_badge_that_is_held_beyond_the_lock_timeout_is_answered_503(
     assert again.status_code == 200, again.text
 
 
-async def test_request_tells_again_what_was_answered_to_each_of_many_at_once(org: Org) -> None:
+async def test_lookup_returns_the_response_of_each_of_many_concurrent_requests(org: Org) -> None:
     badge_id = await org.make_badge()
-    # Ten requests, of which neighbours share half of their customers.
+    # Ten requests; neighbours share half of their customers.
     answers = await asyncio.gather(
         *(
             org.earn_bulk(badge_id, list(range(first, first + 100)), requestId=f"told-{first}")
@@ -165,7 +159,7 @@ async def test_request_tells_again_what_was_answered_to_each_of_many_at_once(org
         assert (told.status_code, told.json()["data"]) == (200, data)
 
 
-async def test_request_that_was_refused_is_not_told(org: Org) -> None:
+async def test_rejected_request_cannot_be_looked_up(org: Org) -> None:
     badge_id = await org.make_badge(claim=False)
     answers = await asyncio.gather(*(org.earn_bulk(badge_id, [1], requestId="unclaimed") for _ in range(5)))
     assert {(answer.status_code, _code(answer)) for answer in answers} == {(409, 810)}

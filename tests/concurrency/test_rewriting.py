@@ -1,4 +1,4 @@
-"""A customer is erased, and others are merged, while eight processes issue to them: nothing is left by halves."""
+"""Customers are erased and merged while eight processes issue to them: nothing is left half done."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support import REFERENCE, Org
 
 SEED = 20231103
 CALLS = 24
-"""By each process."""
+"""Per process."""
 ERASED, SOURCE, INTO, BYSTANDERS = 1, 2, 3, range(4, 8)
 CAPPED: dict[str, Any] = {
     "badgeConstraints": [{"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": 1_000_000}]
 }
 
-# Each row of the ledger has its place in the audience of its request, and each place of those who earned has its row.
+# Each ledger row has its customer at its line in the request, and each customer who earned has a ledger row.
 STRAY_ROWS = """
     select e.customer_id, r.request_id, e.line, r.customer_ids[e.line + 1]
     from earned_badge e join badge b using (badge_key)
@@ -52,7 +52,7 @@ NAMED = """
            (select count(*) from request where org_id = $1 and $2 = any(customer_ids))"""
 
 
-async def test_rewriting_beside_those_who_issue_leaves_nothing_by_halves(
+async def test_erasing_and_merging_while_issuing_leaves_nothing_half_done(
     crew: Crew, org: Org, database_url: str
 ) -> None:
     badges = [BadgeId(await org.make_badge(overlapPolicy="ALLOW")) for _ in range(3)]
@@ -80,11 +80,12 @@ async def test_rewriting_beside_those_who_issue_leaves_nothing_by_halves(
             assert (await _named(opened, org, somebody))[0] > 0
 
 
-async def test_whatever_she_gets_while_she_is_looked_for_is_erased_too(org: Org, database_url: str) -> None:
+async def test_badges_issued_during_an_erasure_are_erased_too(org: Org, database_url: str) -> None:
     held, gained = await org.make_badge(), await org.make_badge()
     assert (await org.earn_bulk(held, [ERASED])).status_code == 200
     async with ledger.connection(database_url) as opened, opened.transaction():
-        # As whoever issues the badge that she has: erasing, which has found just that one, waits for us.
+        # Lock the badge like a request that issues it: the erasure, which has found only this badge, waits
+        # for us.
         badge_key = await opened.fetchval(
             "select badge_key from badge where org_id = $1 and badge_id = $2", org.caller.org_id, held
         )
@@ -99,13 +100,13 @@ async def test_whatever_she_gets_while_she_is_looked_for_is_erased_too(org: Org,
 
 
 async def _named(opened: Connection, org: Org, customer: int) -> tuple[int, int]:
-    """How often the ledger and audiences name her."""
+    """Return how often the ledger and the requests contain the customer."""
     [row] = await opened.fetch(NAMED, org.caller.org_id, customer)
     return row[0], row[1]
 
 
 def _jobs(crew: Crew, org: Org, badges: list[BadgeId]) -> list[EarnAll]:
-    """Calls in random order, each for some of the customers; `badges` become known to them one after the other."""
+    """Requests in random order for some of the customers; the badges are introduced one after the other."""
     chance = random.Random(SEED)
 
     def command(process: int, number: int) -> IssueCommand:

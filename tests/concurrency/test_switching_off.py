@@ -1,4 +1,4 @@
-"""Once a badge was switched off, or a claim ended, and that was answered, nothing more is issued."""
+"""After the response to a deactivation or unclaim, nothing more is issued."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _unclaim(org: Org, badge_id: str) -> Coroutine[Any, Any, httpx.Response]:
 
 
 def _job(org: Org, badge_id: str, place: int) -> EarnUntilRefused:
-    """Customers of its own, so that the processes run side by side."""
+    """Each job has its own customers, so that the processes run concurrently."""
     command = IssueCommand(
         request_id=f"{badge_id}-{place}",
         badge_id=BadgeId(badge_id),
@@ -52,7 +52,7 @@ BOTH = pytest.mark.parametrize(
 
 
 @BOTH
-async def test_nothing_is_issued_after_the_answer(
+async def test_nothing_is_issued_after_the_response(
     crew: Crew, org: Org, database_url: str, switch: Switch, refusal: type[RequestRejected]
 ) -> None:
     for _ in range(10):
@@ -70,7 +70,7 @@ async def test_nothing_is_issued_after_the_answer(
 
 
 @BOTH
-async def test_answer_waits_for_whoever_is_issuing(
+async def test_deactivation_waits_for_running_requests(
     org: Org, database_url: str, switch: Switch, refusal: type[RequestRejected]
 ) -> None:
     badge_id = await org.make_badge()
@@ -89,8 +89,10 @@ async def test_answer_waits_for_whoever_is_issuing(
     assert refused.json()["errors"][0]["code"] == refusal.code
 
 
-async def test_switching_on_and_off_under_load_loses_nothing(org: Org, database_url: str) -> None:
-    """Whoever was refused while the badge was off has issued nothing; whoever was answered has issued it all."""
+async def test_activating_and_deactivating_under_load_loses_nothing(org: Org, database_url: str) -> None:
+    """Requests rejected while the badge was inactive have issued nothing; acknowledged ones have issued
+    everything.
+    """
     badge_id = await org.make_badge()
 
     async def earn(number: int) -> int:

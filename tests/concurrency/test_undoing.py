@@ -1,4 +1,4 @@
-"""A request is undone while others revoke and issue the same: each is revoked once, and counted once."""
+"""A request is undone while others revoke and issue: each row is revoked once and counted once."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ async def _require_counts(org: Org, database_url: str) -> None:
         assert await opened.fetch(MISCOUNTED, org.caller.org_id) == []
 
 
-async def test_of_eight_who_undo_one_request_each_row_is_revoked_by_one(
-    crew: Crew, org: Org, database_url: str
-) -> None:
+async def test_concurrent_undo_revokes_each_row_once(crew: Crew, org: Org, database_url: str) -> None:
     for number, limits in enumerate(({}, CAPPED)):
         badge_id = await org.make_badge(**limits)
         await _issue(org, badge_id, f"undone {number}")
@@ -42,7 +40,7 @@ async def test_of_eight_who_undo_one_request_each_row_is_revoked_by_one(
         await _require_counts(org, database_url)
 
 
-async def test_undoing_beside_revoking_single_ones_counts_each_once(org: Org, database_url: str) -> None:
+async def test_undo_and_single_revocations_count_each_row_once(org: Org, database_url: str) -> None:
     badge_id = await org.make_badge(**CAPPED)
     issued = await _issue(org, badge_id, "contested")
 
@@ -63,10 +61,10 @@ async def test_undoing_beside_revoking_single_ones_counts_each_once(org: Org, da
     await _require_counts(org, database_url)
 
 
-async def test_undoing_beside_those_who_issue_the_same_leaves_each_customer_with_one_at_most(
+async def test_undo_while_issuing_leaves_each_customer_at_most_one_badge(
     crew: Crew, org: Org, database_url: str
 ) -> None:
-    """Whoever issues finds her holding it, or free; never both."""
+    """A concurrent request finds the customer with the badge or without it, never both."""
     for number in range(3):
         badge_id = await org.make_badge()
         await _issue(org, badge_id, f"first {number}")

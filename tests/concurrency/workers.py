@@ -1,4 +1,4 @@
-"""Processes that issue at the same moment, each with services of its own; what they do is sent to them."""
+"""Processes that run jobs at the same time, each with its own services."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ ANSWER_S_MAX = 120
 
 
 class Job(Protocol):
-    """What a process is to do; it travels there by pickle, as its answer does on the way back."""
+    """A job for a process. Jobs and results are pickled."""
 
     async def run(self, services: Services) -> Any:
-        """Do it and answer."""
+        """Run the job and return its result."""
         ...
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What one call came to, and what had to be done again on the way."""
+    """The result of one request, and what was retried."""
 
     outcome: RequestOutcome | None = None
     refusal: str | None = None
-    """The name of the error that refused the whole request."""
+    """Name of the error that rejected the request."""
     issue_conflicts: float = 0
-    """By how much the process's counter of collisions went up."""
+    """Increase of the process's conflict counter."""
     retried: list[str] = []
-    """The causes for which a transaction ran again."""
+    """Causes of transaction retries."""
 
 
 class EarnOnce(Struct, frozen=True, kw_only=True):
-    """One call. Whatever is no refusal by the rules is not caught: it ends the process, and so the test."""
+    """One request. Other errors than rejections are not caught: they end the process and fail the test."""
 
     caller: Caller
     command: IssueCommand
 
     async def run(self, services: Services) -> Answer:
-        """Answers an Answer."""
+        """Return an Answer."""
         issue_conflicts, retried = _collisions(), _retried()
         outcome = refusal = None
         try:
@@ -73,32 +73,32 @@ class UndoOnce(Struct, frozen=True, kw_only=True):
     request_id: str
 
     async def run(self, services: Services) -> tuple[int, int]:
-        """Answers how many it revoked, and how many had been revoked before."""
+        """Return how many rows were revoked, and how many had been revoked before."""
         undone = await services.undo.undo(self.caller, self.request_id)
         return undone.revoked, undone.already_revoked
 
 
 class EarnAll(Struct, frozen=True, kw_only=True):
-    """Call after call, in the order given."""
+    """Several requests, in the given order."""
 
     caller: Caller
     commands: list[IssueCommand]
 
     async def run(self, services: Services) -> int:
-        """Answers how many customers earned."""
+        """Return how many customers earned."""
         outcomes = [await services.earning.earn_bulk(self.caller, command) for command in self.commands]
         return sum(len(outcome.customer_ids) - len(outcome.failures) for outcome in outcomes)
 
 
 class EarnUntilRefused(Struct, frozen=True, kw_only=True):
-    """Call after call, each for the next customers, until one is refused as a whole."""
+    """Requests for successive customers until one is rejected."""
 
     caller: Caller
     command: IssueCommand
-    """The first call; the others add its size to its customers and a number to its request id."""
+    """The first request. Later ones shift its customers and number its request id."""
 
     async def run(self, services: Services) -> tuple[int, str]:
-        """Answers how many customers earned, and the name of the refusal."""
+        """Return how many customers earned, and the name of the rejection."""
         earned, size = 0, len(self.command.customers)
         for number in range(100_000):
             command = structs.replace(
@@ -115,11 +115,11 @@ class EarnUntilRefused(Struct, frozen=True, kw_only=True):
 
 
 class Crew:
-    """So many processes, kept for any number of rounds."""
+    """Processes that run any number of rounds."""
 
     def __init__(self, url: str, size: int) -> None:
         context = multiprocessing.get_context("spawn")
-        # Kept, for what is behind it would be gone with it before the processes have found it.
+        # Keep a reference: otherwise it is destroyed before the processes have opened it.
         self._barrier = context.Barrier(size)
         self._pipes: list[Connection] = []
         self._processes: list[SpawnProcess] = []
@@ -127,7 +127,7 @@ class Crew:
             ours, theirs = cast("tuple[Connection, Connection]", context.Pipe())
             process = context.Process(target=work, args=(url, self._barrier, theirs), daemon=True)
             process.start()
-            theirs.close()  # so that its end is seen as the end of the pipe
+            theirs.close()  # so that their exit is visible as the end of the pipe
             self._pipes.append(ours)
             self._processes.append(process)
 
@@ -135,13 +135,13 @@ class Crew:
         return len(self._processes)
 
     def run(self, jobs: Sequence[Job]) -> list[Any]:
-        """One job for each process, begun at the same moment; their answers in that order."""
+        """Run one job per process, all at the same time, and return their results in that order."""
         for pipe, job in zip(self._pipes, jobs, strict=True):
             pipe.send(job)
         return [_receive(pipe) for pipe in self._pipes]
 
     def end(self) -> None:
-        """End the processes, kindly first."""
+        """Stop the processes, gracefully first."""
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
@@ -153,14 +153,14 @@ class Crew:
 
 
 def work(url: str, barrier: Barrier, jobs: Connection) -> None:
-    """The life of one process."""
+    """The main loop of a process."""
     logs.configure(Config(log_level="error"))
     asyncio.run(_work(url, barrier, jobs))
 
 
 async def _work(url: str, barrier: Barrier, jobs: Connection) -> None:
     async with app.running_services(url, Config(pool_size=2)) as services:
-        await services.auth.list_orgs()  # the connection is made before the first race, not in it
+        await services.auth.list_orgs()  # connect before the first race, not during it
         while True:
             try:
                 job: Job = jobs.recv()

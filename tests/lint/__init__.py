@@ -1,1 +1,1 @@
-"""House rules as tests: each rule finds its own violations, in the house and in a bad sample."""
+"""Conventions as tests. Each test checks the repository, and a sample that violates the convention."""

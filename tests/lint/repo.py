@@ -1,4 +1,4 @@
-"""What the house rules look at: the files of the house, their trees, and the names that they use."""
+"""The files of the repository, their syntax trees, and the names that they use."""
 
 import ast
 import subprocess
@@ -11,27 +11,27 @@ UNWALKED = {".git", ".venv", "build", "dist", "__pycache__"}
 
 
 def modules() -> list[Path]:
-    """Every Python module of cockade."""
+    """Return every Python module of cockade."""
     return sorted(SOURCE.rglob("*.py"))
 
 
 def sql_files() -> list[Path]:
-    """Every SQL file of cockade: queries and migrations."""
+    """Return every SQL file of cockade: queries and migrations."""
     return sorted(SOURCE.rglob("*.sql"))
 
 
 def parse(path: Path) -> ast.Module:
-    """The syntax tree of a module."""
+    """Return the syntax tree of a module."""
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 def short(path: Path) -> str:
-    """The path as the reader of a failure wants it."""
+    """Return the path for failure messages."""
     return path.relative_to(ROOT).as_posix()
 
 
 def committed() -> list[Path]:
-    """Every file that git has or would take; without git, every file outside of what tools make."""
+    """Return every file that git tracks or would add; without git, every file that is not generated."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -46,7 +46,9 @@ def _is_made(path: Path) -> bool:
 
 
 def used_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and full dotted name of all that is used, whatever it is called here: `dt.now` is `datetime.datetime.now`."""
+    """Yield line and full dotted name of everything that is used: with `import datetime as dt`, `dt.now` is
+    `datetime.now`.
+    """
     called = dict(_imported(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.Name | ast.Attribute):

@@ -1,4 +1,4 @@
-"""Only `clock.py` reads the time: everywhere else it is an argument, so that a test can say what day it is."""
+"""Only `clock.py` reads the time. Everywhere else it is an argument, so that tests can set it."""
 
 import ast
 
@@ -13,7 +13,7 @@ READS_THE_TIME = {
 
 
 def violations(tree: ast.Module) -> list[str]:
-    """Every place that reads the wall clock; how long something took may be measured anywhere."""
+    """Return every use of the wall clock. Measuring durations is allowed."""
     return [f"line {line}: uses {name}" for line, name in repo.used_names(tree) if name in READS_THE_TIME]
 
 

@@ -1,4 +1,4 @@
-"""A reader sees what a module is about, what a function returns, and the whole function without scrolling."""
+"""Modules have a docstring. Functions have a return type and fit on a screen."""
 
 import ast
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def violations(tree: ast.Module) -> list[str]:
-    """A missing docstring of the module, missing return annotations, and functions that are too long."""
+    """Return a missing module docstring, missing return types, and functions that are too long."""
     field_errors = ["has no docstring"] if tree.body and not ast.get_docstring(tree) else []
     field_errors += [
         f"line {function.lineno}: {function.name} does not say what it returns"
@@ -37,7 +37,7 @@ def _lines(function: Function) -> int:
     return (function.end_lineno or function.lineno) - function.lineno + 1
 
 
-def test_functions_are_short_and_say_what_they_return() -> None:
+def test_functions_are_short_and_have_return_types() -> None:
     found = [
         f"{repo.short(path)} {field_error}"
         for path in repo.modules()
@@ -50,7 +50,7 @@ def test_module_without_docstring_is_caught() -> None:
     assert violations(ast.parse("x = 1")) == ["has no docstring"]
 
 
-def test_empty_module_is_left_alone() -> None:
+def test_empty_module_is_allowed() -> None:
     assert violations(ast.parse("")) == []
 
 

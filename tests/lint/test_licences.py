@@ -1,4 +1,4 @@
-"""Whoever installs cockade can read under which licences, and meets none that nobody has looked at."""
+"""The licence page is complete, and every licence has been accepted."""
 
 import importlib.util
 import re
@@ -27,7 +27,7 @@ ACCEPTED = {
     "PSF-2.0",
     "Zlib",
 }
-"""All let us run and pass on what we use; a new one is read before it is added here."""
+"""Licences that allow use and distribution. Read a new licence before you add it."""
 
 
 def _tool() -> ModuleType:
@@ -40,7 +40,7 @@ def _tool() -> ModuleType:
 
 
 def violations(page: str) -> list[str]:
-    """Lines with a licence that is not accepted; of several to choose from, one has to be."""
+    """Return lines whose licence is not accepted. If there is a choice, one accepted licence is enough."""
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)[2:]
     return [f"{name}: {said}" for name, said in rows if not _is_accepted(said)]
 
@@ -50,7 +50,7 @@ def _is_accepted(said: str) -> bool:
     return any(ACCEPTED.issuperset(choice) for choice in choices)
 
 
-def test_the_page_of_licences_is_up_to_date() -> None:
+def test_licence_page_is_up_to_date() -> None:
     written = (repo.ROOT / "docs" / "reference" / "licences.md").read_text(encoding="utf-8")
     assert written == _tool().page(), "run `make licences`"
 
@@ -59,7 +59,7 @@ def test_every_licence_is_accepted() -> None:
     assert violations(_tool().page()) == []
 
 
-def test_licence_that_nobody_has_looked_at_is_caught() -> None:
+def test_unknown_licence_is_caught() -> None:
     page = "| package | licence |\n| --- | --- |\n| a | MIT |\n| b | AGPL-3.0 |\n| c | GPL OR MIT |\n| d | not named |\n| e | MIT AND X |\n"
     assert violations(page) == ["b: AGPL-3.0", "d: not named", "e: MIT AND X"]
 
@@ -77,7 +77,7 @@ def test_licence_that_nobody_has_looked_at_is_caught() -> None:
         ([], "not named"),
     ],
 )
-def test_a_licence_is_read_from_where_a_package_names_it(
+def test_licence_is_read_from_where_the_package_declares_it(
     fields: list[tuple[str, str]], expected: str
 ) -> None:
     about: Any = Message()

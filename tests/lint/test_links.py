@@ -1,4 +1,4 @@
-"""A reader who follows a link arrives: every relative link in the documentation leads to a file that is there."""
+"""Every relative link in the documentation leads to an existing file."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ UNKNOWN_OPERATION = re.compile(r"[a-z][a-z0-9+.-]*:|#", re.IGNORECASE)
 
 
 def violations(text: str, folder: Path, root: Path) -> list[str]:
-    """Targets of relative links, seen from the folder, that are not there or outside of the root."""
+    """Return targets of relative links that do not exist or are outside the root."""
     targets = [found[1] or found[2] for found in LINK.finditer(CODE.sub("", text))]
     return [
         target
@@ -32,7 +32,7 @@ def _pages() -> list[Path]:
     return [page for page in top if page.exists()] + sorted((repo.ROOT / "docs").rglob("*.md"))
 
 
-def test_every_relative_link_leads_somewhere() -> None:
+def test_every_relative_link_has_a_target() -> None:
     found = [
         f"{repo.short(page)}: {target}"
         for page in _pages()
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "text", ["[a](gone.md)", "![a](gone.png 'title')", "[a]: gone.md", "[a](../../README.md)"]
 )
-def test_link_to_nowhere_is_caught(folder: Path, text: str) -> None:
+def test_broken_link_is_caught(folder: Path, text: str) -> None:
     assert len(violations(text, folder, folder.parent)) == 1
 
 
@@ -69,5 +69,5 @@ def test_link_to_nowhere_is_caught(folder: Path, text: str) -> None:
         "```\n[a](gone.md)\n```",
     ],
 )
-def test_link_that_leads_somewhere_is_left_alone(folder: Path, text: str) -> None:
+def test_working_link_is_allowed(folder: Path, text: str) -> None:
     assert violations(text, folder, folder.parent) == []

@@ -1,4 +1,4 @@
-"""Who adds a dependency also pins it: what is installed is what the lock files say, nothing more."""
+"""Every dependency is pinned with hashes in the lock files."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ ENTRY = re.compile(
 
 
 def violations(requirements: Iterable[str], lock: str) -> list[str]:
-    """Names of required packages that the lock does not pin."""
+    """Return required packages that the lock does not pin."""
     pinned = {_name(line) for line in lock.splitlines() if "==" in line}
     return [name for name in map(_name, requirements) if name not in pinned]
 
@@ -26,7 +26,7 @@ def _name(requirement: str) -> str:
 
 
 def unhashed(lock: str) -> list[str]:
-    """Entries of a lock that are not one exact version with at least one SHA-256; comments and blanks are no entries."""
+    """Return entries of a lock that are not one exact version with at least one SHA-256."""
     bare = re.sub(r"^\s*#.*$", "", lock, flags=re.MULTILINE)
     entries = re.sub(r"\\\n", " ", bare).splitlines()
     return [entry.split()[0] for entry in entries if entry.strip() and not ENTRY.fullmatch(entry.strip())]
@@ -39,7 +39,7 @@ def test_every_locked_version_has_its_hashes() -> None:
         assert unhashed(text) == []
 
 
-def test_what_is_locked_to_run_is_locked_alike_to_develop() -> None:
+def test_development_uses_the_same_versions_as_production() -> None:
     """So that tests run on what is deployed."""
     pinned = [
         set(

@@ -1,4 +1,4 @@
-"""No room for odds and ends: a module is called by what it is about, never utils, helpers, common, core or manager."""
+"""Module names say what the module is about: never utils, helpers, common, core or manager."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +11,11 @@ SHUNNED = {"util", "utils", "helper", "helpers", "common", "core", "manager", "m
 
 
 def violations(paths: Iterable[Path]) -> list[str]:
-    """Modules and folders, given relative to the root, with a name that says nothing."""
+    """Return modules and folders, relative to the root, with such a name."""
     return [path.as_posix() for path in paths if SHUNNED & {Path(part).stem.lower() for part in path.parts}]
 
 
-def test_every_module_has_a_name_that_says_something() -> None:
+def test_every_module_has_a_specific_name() -> None:
     folders = [repo.ROOT / name for name in ("src", "tests", "bench", "chaos")]
     paths = [path.relative_to(repo.ROOT) for folder in folders for path in folder.rglob("*.py")]
     assert violations(paths) == []
@@ -24,5 +24,5 @@ def test_every_module_has_a_name_that_says_something() -> None:
 @pytest.mark.parametrize(
     "name", ["src/cockade/utils.py", "src/cockade/core/badge.py", "tests/helpers/__init__.py"]
 )
-def test_name_that_says_nothing_is_caught(name: str) -> None:
+def test_generic_name_is_caught(name: str) -> None:
     assert violations([Path(name)]) == [name]

@@ -1,4 +1,4 @@
-"""cockade is built and read anywhere: no file names a place of the machine or the registry that it came from."""
+"""No file contains a path of a machine or the host of a package registry."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import pytest
 
 from tests.lint import repo
 
-# Written in halves, for this file is searched too.
+# Split, because this file is searched too.
 REGISTRIES = ["py" + "pi.org", "python" + "hosted.org"]
 HOME_OF_ROOT = "/ro" + "ot"
 ANYBODYS = {
@@ -18,13 +18,15 @@ HOST = re.compile(r"://|\bfile:|--(?:extra-)?index-url|--find-links|--trusted-ho
 
 
 def machine_words(root: Path, home: Path) -> list[str]:
-    """What must not be written down: registries, homes, this checkout and the folder it is in, unless all machines have it."""
+    """Return what files must not contain: registries, home directories, this checkout and its parent, unless
+    every machine has them.
+    """
     own = {place for place in (root, root.parent, home, Path(HOME_OF_ROOT)) if place not in ANYBODYS}
     return REGISTRIES + sorted(f"{place}/" for place in own)
 
 
 def violations(text: str, words: Iterable[str]) -> list[str]:
-    """The forbidden words that a text contains; a path inside of a longer path is another path."""
+    """Return the forbidden words in a text. A path inside a longer path does not count."""
     return [word for word in words if re.search(_pattern(word), text)]
 
 
@@ -33,7 +35,7 @@ def _pattern(word: str) -> str:
 
 
 def lock_violations(lock: str) -> list[str]:
-    """Lines of a lock file that say where packages come from: that is for each machine to decide."""
+    """Return lines of a lock file that name a package source, which each machine configures itself."""
     return [line for line in lock.splitlines() if HOST.search(line)]
 
 
@@ -44,7 +46,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def test_no_file_names_a_place_of_the_machine() -> None:
+def test_no_file_contains_a_path_of_a_machine() -> None:
     words = machine_words(repo.ROOT, Path.home())
     found = [
         f"{repo.short(path)}: {word}" for path in repo.committed() for word in violations(_text(path), words)
@@ -69,12 +71,12 @@ def test_no_lock_names_a_host() -> None:
         "in /people/ada/notes",
     ],
 )
-def test_place_of_a_machine_is_caught(text: str) -> None:
+def test_path_of_a_machine_is_caught(text: str) -> None:
     assert violations(text, machine_words(Path("/build/agent7/cockade"), Path("/people/ada")))
 
 
 @pytest.mark.parametrize("text", ["/tmp/cockade.sock", "src/tmp/x/y.py", "/var/lib/cockade/data"])
-def test_place_that_every_machine_has_is_left_alone(text: str) -> None:
+def test_common_path_is_allowed(text: str) -> None:
     assert violations(text, machine_words(Path("/tmp/x"), Path("/"))) == []
 
 

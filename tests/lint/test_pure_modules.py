@@ -1,4 +1,4 @@
-"""`model.py` and `rules.py` decide from their arguments alone, so that every decision can be tested as a table."""
+"""`model.py` and `rules.py` depend only on their arguments, so that every decision can be tested as a table."""
 
 import ast
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ IMPURE_CALLS = {
 
 
 def violations(tree: ast.Module) -> list[str]:
-    """Imports beyond the allow-list, and calls that reach outside."""
+    """Return imports that are not allowed, and calls with side effects."""
     imports = [f"line {line}: imports {name}" for line, name in _imports(tree) if not _is_pure(name)]
     calls = [f"line {line}: uses {name}" for line, name in repo.used_names(tree) if _is_impure(name)]
     return imports + calls
@@ -95,5 +95,5 @@ def test_impure_line_is_caught(line: str) -> None:
         "from datetime import UTC, datetime\nx = datetime(2026, 1, 1, tzinfo=UTC)",
     ],
 )
-def test_pure_line_is_left_alone(line: str) -> None:
+def test_pure_line_is_allowed(line: str) -> None:
     assert violations(ast.parse(line)) == []

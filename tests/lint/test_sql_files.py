@@ -1,4 +1,4 @@
-"""SQL is given the time and chance as parameters, and each table is written by the one feature that owns it."""
+"""SQL gets time and randomness as parameters, and each table is written by one feature."""
 
 import ast
 import re
@@ -41,7 +41,7 @@ OWNERS = {
 ALSO_WRITES = {("request", "outbox")}
 """The outbox row of a request is written by the statement that completes it, which saves a round trip."""
 LIBRARY = re.compile(r"^-- pgqueuer \d.*\Z", re.DOTALL | re.MULTILINE)
-"""What a migration holds of the queue's library, word for word, from this line to its end."""
+"""DDL of the queue library in the migration: from this line to the end."""
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 UNGIVEN = re.compile(
     r"\b(?:current_timestamp|current_date|current_time|localtimestamp|localtime)\b"
@@ -61,28 +61,28 @@ REWRITE = re.compile(
     re.IGNORECASE,
 )
 UPSERT = re.compile(r'\binsert\s+into\s+(?:"?\w+"?\.)?"?(\w+)"?[^;]*\bdo\s+update\b', re.IGNORECASE)
-NOT_A_TABLE = {"set", "of", "skip", "nowait", "cascade", "restrict", "no", "or"}  # as in: do update set
+NOT_A_TABLE = {"set", "of", "skip", "nowait", "cascade", "restrict", "no", "or"}  # as in "do update set"
 
 
 def violations(sql: str) -> list[str]:
-    """Calls that read the time or chance on the server."""
+    """Return calls that read time or randomness on the server."""
     bare = COMMENT.sub(" ", LIBRARY.sub("", sql))
     return [f"line {sql_line(bare, found)}: {found[0]}" for found in UNGIVEN.finditer(bare)]
 
 
 def sql_line(sql: str, found: re.Match[str]) -> int:
-    """The line on which a match begins."""
+    """Return the line of a match."""
     return sql.count("\n", 0, found.start()) + 1
 
 
 def writes(sql: str) -> set[str]:
-    """Names of the tables that these statements write."""
+    """Return the tables that these statements write."""
     found = {match[1].lower() for match in WRITE.finditer(COMMENT.sub(" ", sql))}
     return found - NOT_A_TABLE
 
 
 def copies(tree: ast.Module) -> set[str]:
-    """Names of the tables that a module fills by COPY: the first argument of a method called copy…."""
+    """Return the tables that a module fills by COPY: the first argument of methods called copy…."""
     return {
         node.args[0].value
         for node in ast.walk(tree)
@@ -96,7 +96,9 @@ def copies(tree: ast.Module) -> set[str]:
 
 
 def ownership_violations(written: Mapping[str, Iterable[str]]) -> list[str]:
-    """Feature → tables it writes; a table without an entry in OWNERS still has at most one writer."""
+    """Return violations for tables written per feature. A table that is not in OWNERS still has at most one
+    writer.
+    """
     owners = dict(OWNERS)
     return [
         f"{feature} writes {table}, which belongs to {owners[table]}"
@@ -121,13 +123,13 @@ def _feature(path: Path) -> str:
 
 
 def rewrites(sql: str) -> set[str]:
-    """Names of the tables of which these statements change or delete rows that are there."""
+    """Return the tables whose existing rows these statements change or delete."""
     bare = COMMENT.sub(" ", sql)
     upserts = {match[1].lower() for match in UPSERT.finditer(bare)}
     return {match[1].lower() for match in REWRITE.finditer(bare)} - NOT_A_TABLE | upserts
 
 
-def test_nothing_is_taken_from_the_audit_trail_or_changed_in_it() -> None:
+def test_audit_entries_are_never_changed_or_deleted() -> None:
     found = [
         repo.short(path)
         for path in repo.sql_files()
@@ -146,11 +148,11 @@ def test_nothing_is_taken_from_the_audit_trail_or_changed_in_it() -> None:
         "insert into audit_entry (entry_id) values (1) on conflict (entry_id) do update set at = $1",
     ],
 )
-def test_rewriting_the_audit_trail_is_caught(sql: str) -> None:
+def test_change_of_the_audit_trail_is_caught(sql: str) -> None:
     assert rewrites(sql) == {"audit_entry"}
 
 
-def test_sql_is_given_time_and_chance() -> None:
+def test_sql_gets_time_and_randomness_as_parameters() -> None:
     found = [
         f"{repo.short(path)} {field_error}"
         for path in repo.sql_files()
@@ -175,11 +177,11 @@ def test_each_table_is_written_by_its_owner() -> None:
         "select 'now'::timestamptz",
     ],
 )
-def test_sql_that_asks_the_server_is_caught(sql: str) -> None:
+def test_server_time_and_randomness_are_caught(sql: str) -> None:
     assert violations(sql)
 
 
-def test_what_a_comment_says_is_left_alone() -> None:
+def test_comments_are_ignored() -> None:
     assert (
         violations("-- never now()\nselect $1::timestamptz /* not random() */, known, nowhere from org") == []
     )
@@ -206,7 +208,7 @@ def test_copied_tables_are_found() -> None:
     assert copies(tree) == {"earned_badge"}
 
 
-def test_foreign_writer_is_caught() -> None:
+def test_write_by_another_feature_is_caught() -> None:
     assert ownership_violations({"badge": ["badge"], "holding": ["earned_badge"]}) == [
         "holding writes earned_badge, which belongs to earning"
     ]

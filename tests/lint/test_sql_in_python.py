@@ -1,4 +1,4 @@
-"""SQL lives in `.sql` files, where it can be run in psql, prepared by a test and searched by table."""
+"""SQL is in `.sql` files, where it can be run in psql, prepared by a test, and searched by table."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ SQL = re.compile(
 
 
 def violations(tree: ast.Module) -> list[str]:
-    """String constants that read like the beginning of a statement; docstrings are prose."""
+    """Return string constants that look like the beginning of a statement. Docstrings are ignored."""
     prose = {id(docstring) for node in ast.walk(tree) for docstring in _docstrings(node)}
     return [
         f"line {node.lineno}: {node.value.strip()[:40]!r}"
@@ -60,6 +60,6 @@ def test_sql_is_caught(sql: str) -> None:
 @pytest.mark.parametrize(
     "text", ["Update the badge", "With a limit", "select an org first", "Delete a credential", "Insert coin"]
 )
-def test_prose_is_left_alone(text: str) -> None:
+def test_prose_is_allowed(text: str) -> None:
     assert violations(ast.parse(f"x = {text!r}")) == []
     assert violations(ast.parse(f'def f():\n    """{text}: select 1 from x."""')) == []

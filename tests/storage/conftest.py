@@ -1,4 +1,4 @@
-"""Databases of one test: one with settings of its own, and one that nobody has migrated."""
+"""Databases for single tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OpenDatabase = Callable[..., Coroutine[Any, Any, Database]]
 
 @pytest_asyncio.fixture
 async def open_database(database_url: str) -> AsyncGenerator[OpenDatabase]:
-    """Opens databases on the shared schema (or at `url`), with any configuration."""
+    """Open databases on the shared schema, or at `url`, with any configuration."""
     async with AsyncExitStack() as stack:
 
         async def open_one(*, url: str | None = None, **settings: Any) -> Database:
@@ -36,20 +36,20 @@ async def open_database(database_url: str) -> AsyncGenerator[OpenDatabase]:
 
 @pytest_asyncio.fixture
 async def database(open_database: OpenDatabase) -> Database:
-    """A database with the defaults."""
+    """A database with the default configuration."""
     return await open_database()
 
 
 @pytest_asyncio.fixture
 async def proxy(database_url: str) -> AsyncGenerator[Proxy]:
-    """A proxy that so far lets everything through."""
+    """A proxy that forwards everything so far."""
     async with Proxy(database_url).running() as running:
         yield running
 
 
 @pytest_asyncio.fixture
 async def connection(database_url: str) -> AsyncGenerator[Connection]:
-    """A plain connection beside all services."""
+    """A plain connection."""
     plain = await connect(database_url)
     yield plain
     await plain.close()
@@ -57,7 +57,7 @@ async def connection(database_url: str) -> AsyncGenerator[Connection]:
 
 @pytest_asyncio.fixture
 async def empty_database_url(database_url: str, connection: Connection) -> AsyncGenerator[str]:
-    """A new database without any table."""
+    """A new, empty database."""
     name = f"cockade_test_{secrets.token_hex(6)}"
     try:
         await connection.execute(f"create database {name}")

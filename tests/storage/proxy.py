@@ -1,4 +1,4 @@
-"""A proxy before the database that can break a connection at its COMMIT: just before, just after, or far too early."""
+"""A proxy to the database that breaks a connection at its COMMIT: before, after, or while it is running."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ LATE_S = 0.3
 
 
 class Cut(Enum):
-    """What happens at the next COMMIT."""
+    """When to break the connection at the next COMMIT."""
 
     BEFORE_COMMIT = auto()
-    """The connection breaks; the server never hears of the COMMIT."""
+    """The connection breaks before the server receives the COMMIT."""
     BEFORE_ANSWER = auto()
-    """The server commits; the connection breaks before the client hears of it."""
+    """The server commits; the connection breaks before the client receives the response."""
     WHILE_COMMITTING = auto()
-    """The connection breaks, and the server commits a while later."""
+    """The connection breaks, and the server commits later."""
 
 
 class Proxy:
@@ -31,33 +31,33 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._port = 0
         self.cut: Cut | None = None
-        """Done to the next COMMIT, once."""
+        """Applied to the next COMMIT, once."""
         self.gone_after_cut = False
-        """Whether the database cannot be reached any more once a connection was cut."""
+        """Whether the database is unreachable after a connection was cut."""
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
-        """Done once a COMMIT was cut, before its client hears that its connection is gone."""
+        """Run after a COMMIT was cut, before the client notices."""
         self.commits_cut = 0
         self._hearing = asyncio.Event()
         self._hearing.set()
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """The URL for clients."""
         user, password = self._upstream.username or "", self._upstream.password
         name = f"{quote(user)}:{quote(password)}" if password else quote(user)
         return f"postgresql://{name}@127.0.0.1:{self._port}{self._upstream.path}?sslmode=disable"
 
     def fall_silent(self) -> None:
-        """From now on what clients send is kept from the server, and nobody is told."""
+        """Stop forwarding what clients send, without closing connections."""
         self._hearing.clear()
 
     def hear_again(self) -> None:
-        """From now on; what was sent meanwhile is lost."""
+        """Forward again. What was sent in the meantime is lost."""
         self._hearing.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Proxy]:
-        """Listening, for the time of the block."""
+        """Listen until the block ends."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self._port = server.sockets[0].getsockname()[1]
         try:
@@ -117,7 +117,7 @@ class Proxy:
             await asyncio.sleep(LATE_S)
         if cut is not Cut.BEFORE_COMMIT:
             to_server.write(commit)
-            await server.readexactly(1)  # the server answers once it has committed
+            await server.readexactly(1)  # the server responds after it has committed
         to_server.close()
         if self.meanwhile is not None:
             await self.meanwhile()

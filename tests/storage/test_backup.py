@@ -1,4 +1,4 @@
-"""What a backup and a restore refuse, and that they overwrite nothing."""
+"""Inputs that backup and restore reject; they never overwrite anything."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def _orgs(data_dir: Path) -> int:
         return asyncio.run(count(url))
 
 
-def test_backup_is_for_its_owner_alone_and_leaves_nothing_beside_it(kept: Kept) -> None:
+def test_backup_is_readable_only_by_its_owner_and_leaves_no_other_files(kept: Kept) -> None:
     assert kept.file.stat().st_mode & 0o777 == 0o600
     assert {path.name for path in kept.file.parent.iterdir()} == {"data", "backup"}
     assert kept.steps[-1] == ProgressStep("reading it again", kept.steps[-1].total, kept.steps[-1].total)
 
 
-def test_file_that_exists_is_replaced_only_by_force(kept: Kept) -> None:
+def test_existing_file_is_replaced_only_with_force(kept: Kept) -> None:
     file = kept.file.with_name("again")
     file.write_text("something else")
     with pytest.raises(SetupError, match=r"again exists.*--force"):
@@ -79,12 +79,12 @@ def test_file_that_exists_is_replaced_only_by_force(kept: Kept) -> None:
     assert (made.size_bytes, made.last_migration) == (file.stat().st_size, f"{last.version:04d}_{last.name}")
 
 
-def test_where_nothing_can_be_written_nothing_is(kept: Kept) -> None:
+def test_unwritable_target_leaves_no_file(kept: Kept) -> None:
     with pytest.raises(SetupError, match="nowhere cannot be written to"):
         back_up(kept.data_dir, kept.file.parent / "nowhere" / "file", force=False, tell=lambda _: None)
 
 
-def test_without_a_database_there_is_no_backup_and_none_is_made(tmp_path: Path) -> None:
+def test_backup_without_a_database_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"no database in.*COCKADE_DATA_DIR"):
         back_up(tmp_path / "data", tmp_path / "file", force=False, tell=lambda _: None)
     assert list(tmp_path.iterdir()) == []
@@ -95,7 +95,7 @@ def _cut(whole: bytes) -> bytes:
 
 
 def _spoilt(whole: bytes) -> bytes:
-    """The list of contents comes first and is sound; a block of data at the end is not."""
+    """The table of contents at the beginning is valid; a data block at the end is damaged."""
     return whole[:-40] + b"spoilt" * 5 + whole[-10:]
 
 
@@ -110,7 +110,7 @@ def _spoilt(whole: bytes) -> bytes:
     ],
     ids=["cut off", "spoilt", "foreign", "empty", "absent"],
 )
-def test_file_that_is_no_backup_is_refused_before_anything_is_touched(
+def test_file_that_is_not_a_backup_is_rejected_before_anything_changes(
     kept: Kept, tmp_path: Path, spoil, message: str
 ) -> None:
     file = tmp_path / "file"
@@ -121,7 +121,7 @@ def test_file_that_is_no_backup_is_refused_before_anything_is_touched(
     assert not (tmp_path / "data").exists()
 
 
-def test_database_that_is_there_is_put_aside_only_by_force(kept: Kept) -> None:
+def test_existing_database_is_moved_away_only_with_force(kept: Kept) -> None:
     with pytest.raises(SetupError, match=r"There is a database in.*--force"):
         _restore(kept.data_dir, kept.file)
     done = _restore(kept.data_dir, kept.file, force=True)
@@ -134,10 +134,10 @@ def test_database_that_is_there_is_put_aside_only_by_force(kept: Kept) -> None:
     assert _orgs(kept.data_dir) == 1, "what was put aside is whole"
 
 
-def test_interrupted_restore_is_no_empty_database(
+def test_interrupted_restore_does_not_leave_an_empty_database(
     kept: Kept, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Else the service would issue again what was issued already."""
+    """An empty database would issue badges again that had been issued."""
     data_dir = reachable(tmp_path_factory.mktemp("interrupted"))
     (data_dir / RESTORING).mkdir()
     (data_dir / RESTORING / "PG_VERSION").write_text("18")

@@ -1,4 +1,4 @@
-"""A connection that breaks around its COMMIT: the caller learns what became of it, and nobody is issued twice."""
+"""A connection breaks around its COMMIT: the caller learns the outcome, and nothing is issued twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def command(badge_id: str, customers: list[CustomerId] | None = None, **changes:
 
 
 def ticking(start: datetime) -> Clock:
-    """A clock that is an hour later each time it is asked: every attempt asks once."""
+    """A clock that advances an hour per call. Every attempt calls it once."""
     hours = count()
     return lambda: start + timedelta(hours=next(hours))
 
@@ -56,7 +56,7 @@ async def stored_outcome(org: Org, wanted: IssueCommand) -> RequestOutcome:
 @pytest.mark.parametrize(
     ("cut", "expected"), [(Cut.BEFORE_COMMIT, 0), (Cut.BEFORE_ANSWER, 1), (Cut.WHILE_COMMITTING, 1)]
 )
-async def test_a_transaction_that_loses_its_commit_is_of_unknown_outcome_and_not_run_again(
+async def test_transaction_with_lost_commit_is_unknown_and_not_retried(
     open_database: OpenDatabase, database: Database, proxy: Proxy, cut: Cut, expected: int
 ) -> None:
     name, lock_number, runs = secrets.token_hex(8), secrets.randbits(62), []
@@ -83,7 +83,7 @@ async def test_a_transaction_that_loses_its_commit_is_of_unknown_outcome_and_not
 @pytest.mark.parametrize(
     ("cut", "attempt"), [(Cut.BEFORE_COMMIT, 1), (Cut.BEFORE_ANSWER, 0), (Cut.WHILE_COMMITTING, 0)]
 )
-async def test_an_earn_bulk_that_loses_its_commit_is_issued_once_and_answered_by_the_attempt_that_was_committed(
+async def test_earn_bulk_with_lost_commit_is_issued_once_and_returns_the_committed_outcome(
     open_database: OpenDatabase, org: Org, proxy: Proxy, cut: Cut, attempt: int
 ) -> None:
     badge_id, start = await org.make_badge(), datetime.now(UTC)
@@ -100,7 +100,7 @@ async def test_an_earn_bulk_that_loses_its_commit_is_issued_once_and_answered_by
         await earning.earn_bulk(org.caller, wanted)
 
 
-async def test_refusals_of_an_attempt_whose_commit_was_lost_are_answered_as_they_were_decided(
+async def test_failures_of_a_lost_commit_are_returned_as_decided(
     open_database: OpenDatabase, org: Org, proxy: Proxy
 ) -> None:
     badge_id = await org.make_badge()
@@ -114,7 +114,7 @@ async def test_refusals_of_an_attempt_whose_commit_was_lost_are_answered_as_they
 
 
 @pytest.mark.parametrize("cut", [Cut.BEFORE_COMMIT, Cut.BEFORE_ANSWER])
-async def test_an_earn_bulk_whose_outcome_cannot_be_asked_for_is_of_unknown_outcome(
+async def test_earn_bulk_whose_outcome_cannot_be_looked_up_is_unknown(
     open_database: OpenDatabase, org: Org, proxy: Proxy, cut: Cut
 ) -> None:
     badge_id = await org.make_badge()
@@ -132,7 +132,7 @@ async def test_an_earn_bulk_whose_outcome_cannot_be_asked_for_is_of_unknown_outc
         assert await earned_count(org, badge_id) == 0
 
 
-async def test_an_unknown_outcome_is_answered_503_with_the_way_to_find_out(
+async def test_unknown_outcome_gets_503_with_the_way_to_look_it_up(
     open_database: OpenDatabase, org: Org, proxy: Proxy
 ) -> None:
     badge_id = await org.make_badge()
@@ -152,10 +152,10 @@ async def test_an_unknown_outcome_is_answered_503_with_the_way_to_find_out(
     assert found.json()["data"]["earnedCount"] == 1
 
 
-async def test_an_id_of_somebody_else_is_not_taken_for_ours_that_was_lost(
+async def test_request_id_of_another_caller_is_not_mistaken_for_our_lost_commit(
     open_database: OpenDatabase, org: Org, proxy: Proxy
 ) -> None:
-    """Between a commit that never arrived and the question what became of it, another call may have taken the id."""
+    """Another request may have used the id between the lost commit and the lookup."""
     badge_id = await org.make_badge()
     earning = EarningService(await open_database(url=proxy.url), clock.now)
     wanted = command(badge_id)
@@ -168,7 +168,7 @@ async def test_an_id_of_somebody_else_is_not_taken_for_ours_that_was_lost(
     assert await earned_count(org, badge_id) == 1
 
 
-async def test_a_refused_request_has_no_commit_to_lose(
+async def test_rejected_request_has_no_commit_to_lose(
     open_database: OpenDatabase, org: Org, proxy: Proxy
 ) -> None:
     badge_id = await org.make_badge(claim=False)

@@ -1,4 +1,4 @@
-"""Transactions on a real server: what is run again, what is given up, and that nothing is kept by halves."""
+"""Transactions on a real server: what is retried, what is given up, and that nothing is kept partially."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from tests.storage.proxy import Proxy
 from tests.support import Org
 
 GUARD_S = 30
-"""No test waits longer: a hang is a failure, not a pause."""
+"""Upper bound for each test: a hang is a failure."""
 
 
 def lock_number() -> int:
-    """An advisory lock that no other test holds."""
+    """An advisory lock that no other test uses."""
     return secrets.randbits(62)
 
 
@@ -44,7 +44,7 @@ async def lock(tx: Tx, number: int) -> None:
 
 
 async def kill(database: Database, pid: int) -> None:
-    """End a server process, as an operator or a crash would."""
+    """Terminate a server process."""
     await database.transaction("test.kill", lambda tx: tx.value("select pg_terminate_backend($1, 5000)", pid))
 
 
@@ -62,7 +62,7 @@ def retried(name: str, cause: type[Exception]) -> float:
     return retries.labels(name, cause.__name__)._value.get()
 
 
-async def test_a_deadlock_is_resolved_by_running_one_of_the_two_again(database: Database) -> None:
+async def test_deadlock_is_resolved_by_retrying_one_transaction(database: Database) -> None:
     first, second = lock_number(), lock_number()
     held = {first: asyncio.Event(), second: asyncio.Event()}
     runs: list[int] = []
@@ -86,7 +86,7 @@ async def test_a_deadlock_is_resolved_by_running_one_of_the_two_again(database: 
     assert retried("test.deadlock", pg.DeadlockDetectedError) == before + 1
 
 
-async def test_a_serialization_failure_is_run_again(database: Database, org: Org) -> None:
+async def test_serialization_failure_is_retried(database: Database, org: Org) -> None:
     runs: list[str] = []
 
     async def rename(tx: Tx) -> None:
@@ -105,7 +105,7 @@ async def test_a_serialization_failure_is_run_again(database: Database, org: Org
     assert await orgs_named(database, "bc") >= 1
 
 
-async def test_a_lock_that_is_not_given_up_is_unavailable_and_not_waited_for_again(
+async def test_lock_timeout_is_unavailable_and_not_retried(
     database: Database, open_database: OpenDatabase
 ) -> None:
     number = lock_number()
@@ -128,7 +128,7 @@ async def test_a_lock_that_is_not_given_up_is_unavailable_and_not_waited_for_aga
     await impatient.transaction("test.wait", wait_for_it)
 
 
-async def test_a_statement_that_takes_too_long_is_unavailable(open_database: OpenDatabase) -> None:
+async def test_statement_timeout_is_unavailable(open_database: OpenDatabase) -> None:
     impatient = await open_database(statement_timeout_s=1, pool_size=1)
     with pytest.raises(Unavailable) as caught:
         await impatient.transaction("test.slow", lambda tx: tx.execute("select pg_sleep(30)"))
@@ -136,7 +136,7 @@ async def test_a_statement_that_takes_too_long_is_unavailable(open_database: Ope
     assert await impatient.transaction("test.quick", lambda tx: tx.value("select 1")) == 1
 
 
-async def test_a_transaction_whose_connection_is_killed_is_run_again_and_kept_once(
+async def test_transaction_of_a_killed_connection_is_retried_and_kept_once(
     database: Database,
 ) -> None:
     name, runs = secrets.token_hex(8), []
@@ -153,16 +153,14 @@ async def test_a_transaction_whose_connection_is_killed_is_run_again_and_kept_on
     assert await orgs_named(database, name) == 1
 
 
-async def test_an_idle_connection_that_was_killed_is_replaced(
-    database: Database, open_database: OpenDatabase
-) -> None:
+async def test_killed_idle_connection_is_replaced(database: Database, open_database: OpenDatabase) -> None:
     single = await open_database(pool_size=1)
     for _ in range(3):
         await kill(database, await single.transaction("test.pid", pid_of))
         assert await single.transaction("test.next", lambda tx: tx.value("select 1")) == 1
 
 
-async def test_a_connection_that_is_killed_every_time_is_unavailable_in_the_end(database: Database) -> None:
+async def test_connection_killed_at_every_attempt_is_unavailable(database: Database) -> None:
     runs: list[int] = []
 
     async def body(tx: Tx) -> None:
@@ -176,7 +174,7 @@ async def test_a_connection_that_is_killed_every_time_is_unavailable_in_the_end(
     assert len(runs) == ATTEMPTS_MAX
 
 
-async def test_an_error_in_the_body_is_passed_on_and_nothing_is_kept(open_database: OpenDatabase) -> None:
+async def test_error_in_the_body_is_raised_and_rolled_back(open_database: OpenDatabase) -> None:
     single, name = await open_database(pool_size=1), secrets.token_hex(8)
 
     async def body(tx: Tx) -> None:
@@ -188,7 +186,7 @@ async def test_an_error_in_the_body_is_passed_on_and_nothing_is_kept(open_databa
     assert await orgs_named(single, name) == 0
 
 
-async def test_an_error_in_the_body_is_passed_on_also_when_the_connection_is_gone(
+async def test_error_in_the_body_is_raised_if_the_connection_is_lost_too(
     database: Database, open_database: OpenDatabase
 ) -> None:
     single = await open_database(pool_size=1)
@@ -204,7 +202,7 @@ async def test_an_error_in_the_body_is_passed_on_also_when_the_connection_is_gon
     assert await single.transaction("test.next", lambda tx: tx.value("select 1")) == 1
 
 
-async def test_a_statement_that_is_wrong_is_not_run_again(database: Database) -> None:
+async def test_invalid_statement_is_not_retried(database: Database) -> None:
     runs: list[int] = []
 
     async def body(tx: Tx) -> None:
@@ -216,7 +214,7 @@ async def test_a_statement_that_is_wrong_is_not_run_again(database: Database) ->
     assert runs == [1]
 
 
-async def test_a_value_that_cannot_be_sent_is_not_run_again(database: Database) -> None:
+async def test_value_that_cannot_be_encoded_is_not_retried(database: Database) -> None:
     runs: list[int] = []
 
     async def body(tx: Tx) -> None:
@@ -228,7 +226,7 @@ async def test_a_value_that_cannot_be_sent_is_not_run_again(database: Database) 
     assert runs == [1]
 
 
-async def test_a_call_that_is_cancelled_keeps_nothing_and_gives_its_connection_back(
+async def test_cancelled_request_keeps_nothing_and_returns_its_connection(
     database: Database, open_database: OpenDatabase
 ) -> None:
     single, name = await open_database(pool_size=1), secrets.token_hex(8)
@@ -249,7 +247,7 @@ async def test_a_call_that_is_cancelled_keeps_nothing_and_gives_its_connection_b
     assert await orgs_named(database, name) == 0
 
 
-async def test_a_pool_without_a_free_connection_is_unavailable(open_database: OpenDatabase) -> None:
+async def test_exhausted_pool_is_unavailable(open_database: OpenDatabase) -> None:
     single = await open_database(pool_size=1, pool_timeout_s=1)
 
     async def hold(_: Tx) -> None:
@@ -261,10 +259,8 @@ async def test_a_pool_without_a_free_connection_is_unavailable(open_database: Op
     assert await single.transaction("test.third", lambda tx: tx.value("select 1")) == 1
 
 
-async def test_a_database_that_falls_silent_is_given_up_in_time(
-    open_database: OpenDatabase, proxy: Proxy
-) -> None:
-    """Its connections stay open and nothing is answered any more, as by a server that is stopped."""
+async def test_unresponsive_database_times_out(open_database: OpenDatabase, proxy: Proxy) -> None:
+    """Connections stay open without a response, as with a stopped server."""
     quiet = await open_database(url=proxy.url, request_timeout_s=3)
     clock_s = asyncio.get_running_loop().time
 
@@ -287,7 +283,7 @@ async def test_a_database_that_falls_silent_is_given_up_in_time(
     await quiet.require_ready()
 
 
-async def test_a_database_that_falls_silent_does_not_keep_us_from_leaving(
+async def test_unresponsive_database_does_not_prevent_closing(
     open_database: OpenDatabase, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cockade.storage.database.CLOSE_S_MAX", 1)
@@ -298,7 +294,7 @@ async def test_a_database_that_falls_silent_does_not_keep_us_from_leaving(
         await quiet.close()
 
 
-async def test_a_commit_that_is_not_answered_in_time_is_of_unknown_outcome(
+async def test_unacknowledged_commit_times_out_with_unknown_outcome(
     open_database: OpenDatabase, proxy: Proxy
 ) -> None:
     quiet = await open_database(url=proxy.url, request_timeout_s=3)
@@ -314,7 +310,7 @@ async def test_a_commit_that_is_not_answered_in_time_is_of_unknown_outcome(
     assert await quiet.transaction("test.again", lambda tx: tx.value("select 1")) == 1
 
 
-async def test_transactions_of_one_call_share_its_time(open_database: OpenDatabase) -> None:
+async def test_transactions_of_one_request_share_its_time(open_database: OpenDatabase) -> None:
     database = await open_database(request_timeout_s=4)
     async with asyncio.timeout(GUARD_S):
         with database.request_time_budget():
@@ -328,7 +324,7 @@ async def test_transactions_of_one_call_share_its_time(open_database: OpenDataba
     "url",
     ["postgresql://nobody@127.0.0.1:1/none", "postgresql:///none?host=/nowhere"],
 )
-async def test_a_database_that_is_not_there_is_unavailable(open_database: OpenDatabase, url: str) -> None:
+async def test_unreachable_database_is_unavailable(open_database: OpenDatabase, url: str) -> None:
     absent = await open_database(url=url)
     with pytest.raises(Unavailable):
         await absent.transaction("test.absent", lambda tx: tx.value("select 1"))
@@ -338,9 +334,7 @@ async def test_a_database_that_is_not_there_is_unavailable(open_database: OpenDa
         await connect(url)
 
 
-async def test_a_database_of_another_name_is_unavailable(
-    open_database: OpenDatabase, database_url: str
-) -> None:
+async def test_missing_database_is_unavailable(open_database: OpenDatabase, database_url: str) -> None:
     base, _, query = database_url.partition("?")
     absent = await open_database(url=f"{base.rpartition('/')[0]}/{secrets.token_hex(6)}?{query}")
     with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""Small requests that wait for each other: none longer than its own bound, and whoever has gone gets nothing."""
+"""Micro-batching: no request waits longer than its timeout, and a cancelled request issues nothing."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ CALL_S_MAX = 4
 async def fate(
     earning: EarningService, database: Database, org: Org, wanted: IssueCommand
 ) -> tuple[bool, float]:
-    """Whether it is certain that nothing was changed, and how long it took to say so."""
+    """Return whether it is certain that nothing was changed, and the duration in seconds."""
     started_s = asyncio.get_running_loop().time()
     with database.request_time_budget(), pytest.raises(Unavailable) as caught:
         await earning.earn_bulk(org.caller, wanted)
     return type(caught.value) is not OutcomeUnknown, asyncio.get_running_loop().time() - started_s
 
 
-async def test_nobody_waits_longer_than_her_own_bound_while_the_database_says_nothing(
+async def test_no_request_waits_longer_than_its_timeout_while_the_database_is_silent(
     open_database: OpenDatabase, org: Org, proxy: Proxy
 ) -> None:
     badge_id = await org.make_badge()
@@ -48,13 +48,13 @@ async def test_nobody_waits_longer_than_her_own_bound_while_the_database_says_no
     assert max(call.result()[1] for call in calls) < CALL_S_MAX + 0.5
 
 
-async def test_whoever_has_gone_before_it_was_her_turn_gets_nothing(
+async def test_request_cancelled_before_its_batch_is_written_issues_nothing(
     open_database: OpenDatabase, org: Org
 ) -> None:
     badge_id = await org.make_badge()
     database, hurried = await open_database(pool_size=1), await open_database(request_timeout_s=1)
     earning = EarningService(database, clock.now)
-    # Both are in the lot that waits for the only connection; one of them has gone when it is free.
+    # Both are in the batch that waits for the only connection; one of them is cancelled before it is free.
     occupied = asyncio.create_task(
         database.transaction("test.occupy", lambda tx: tx.execute("select pg_sleep(1.5)"))
     )

@@ -1,4 +1,4 @@
-"""Migrations: all are recorded, each is applied once however many try, and who is behind is told."""
+"""Migrations are recorded, each is applied once under concurrency, and a database that is behind is reported."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ async def test_several_processes_that_migrate_at_once_apply_each_migration_once(
     ]
 
 
-async def test_a_migrated_database_is_left_alone(empty_database_url: str) -> None:
+async def test_migrated_database_is_left_alone(empty_database_url: str) -> None:
     assert [migration.version for migration in await migrate_at(empty_database_url)] == VERSIONS
     assert await migrate_at(empty_database_url) == []
 
 
-async def test_a_failed_migration_leaves_nothing_behind_and_the_next_try_succeeds(
+async def test_failed_migration_leaves_nothing_and_can_be_repeated(
     empty_database_url: str,
 ) -> None:
     connection = await connect(empty_database_url)
@@ -70,7 +70,7 @@ async def test_a_failed_migration_leaves_nothing_behind_and_the_next_try_succeed
     await connection.close()
 
 
-async def test_whoever_is_behind_is_told_what_to_do(
+async def test_database_that_is_behind_is_reported_with_the_remedy(
     empty_database_url: str, open_database: OpenDatabase
 ) -> None:
     database = await open_database(url=empty_database_url)
@@ -80,7 +80,7 @@ async def test_whoever_is_behind_is_told_what_to_do(
     await database.require_ready()
 
 
-async def test_a_new_migration_is_required_and_applied_once(
+async def test_new_migration_is_required_and_applied_once(
     empty_database_url: str, open_database: OpenDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await migrate_at(empty_database_url)

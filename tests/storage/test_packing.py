@@ -1,4 +1,4 @@
-"""What we pack is what the server reads, and what it puts end to end is what we read."""
+"""The server reads what we encode, and we decode what it returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LISTS = [[], [7], [SMALLEST, -1, 0, 1, LARGEST], list(range(1000))]
 
 
 @pytest.mark.parametrize("numbers", LISTS)
-async def test_the_server_reads_a_list_as_we_pack_it_and_answers_what_we_unpack(
+async def test_server_decodes_an_encoded_array_and_we_decode_its_result(
     database: Database, numbers: list[int]
 ) -> None:
     async def body(tx: Tx) -> None:
@@ -28,8 +28,8 @@ async def test_the_server_reads_a_list_as_we_pack_it_and_answers_what_we_unpack(
     assert unpack_array(pack_array(numbers)) == numbers
 
 
-async def test_lists_go_through_our_packing(database: Database) -> None:
-    """The driver's own encoder takes what we cannot pack for a mistake of its own kind."""
+async def test_arrays_use_our_encoder(database: Database) -> None:
+    """The driver's own encoder would report a different error for invalid values."""
 
     async def body(tx: Tx) -> None:
         with pytest.raises(Exception, match="invalid literal"):
@@ -39,7 +39,7 @@ async def test_lists_go_through_our_packing(database: Database) -> None:
 
 
 @pytest.mark.parametrize("numbers", LISTS)
-async def test_numbers_end_to_end_are_read_in_their_order(database: Database, numbers: list[int]) -> None:
+async def test_concatenated_numbers_are_decoded_in_order(database: Database, numbers: list[int]) -> None:
     sql = "select string_agg(int8send(n), '' order by place) from unnest($1::bigint[]) with ordinality as x (n, place)"
     data = await database.transaction("test.numbers", lambda tx: tx.value(sql, numbers))
     assert unpack_numbers(data).tolist() == numbers
@@ -54,7 +54,7 @@ async def test_numbers_end_to_end_are_read_in_their_order(database: Database, nu
         datetime(2999, 12, 31, 23, 59, 59, 1, tzinfo=UTC),
     ],
 )
-async def test_an_instant_is_counted_as_the_server_does(database: Database, instant: datetime) -> None:
+async def test_instants_are_counted_like_the_server_does(database: Database, instant: datetime) -> None:
     data = await database.transaction(
         "test.instant", lambda tx: tx.value("select timestamptz_send($1)", instant)
     )
@@ -62,8 +62,8 @@ async def test_an_instant_is_counted_as_the_server_does(database: Database, inst
     assert times.from_microseconds(times.microseconds(instant)) == instant
 
 
-async def test_rows_are_written_as_they_are_packed(database: Database) -> None:
-    """Columns with a value for each row, with one for all, and without any, of both sizes."""
+async def test_copied_rows_are_stored_as_encoded(database: Database) -> None:
+    """Columns with a value per row, one value for all rows, and null, of both sizes."""
     now = datetime(2026, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
     customers = np.array([LARGEST, 1, 2], dtype=np.int64)
     columns = [

@@ -1,4 +1,4 @@
-"""Every named statement fits the migrated schema."""
+"""Every named statement can be prepared on the migrated schema."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ async def test_every_statement_can_be_prepared(connection: Connection, package: 
     await connection.prepare(load(package)[name])
 
 
-def test_every_feature_that_has_statements_is_among_them() -> None:
+def test_all_features_with_statements_are_covered() -> None:
     assert {"cockade.auth", "cockade.badge", "cockade.earning", "cockade.request"} <= set(PACKAGES)

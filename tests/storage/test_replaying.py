@@ -1,4 +1,6 @@
-"""A call with an idempotency key whose connection to the database breaks at its COMMIT: it is done once and answered once."""
+"""A request with an idempotency key loses its connection at COMMIT: it is executed once, and retries return
+its response.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,16 @@ from tests.support import Org, client_for, earn_bulk_body
 
 
 async def call(proxy: Proxy, org: Org, body: Any, key: str) -> httpx.Response:
-    """An earnBulk by a service that reaches its database through the proxy."""
+    """Send an earnBulk to a service that reaches its database through the proxy."""
     async with app.running_services(proxy.url, Config(pool_size=2)) as proxied:
-        # Who calls is known without asking, so that the call's own COMMIT is the first.
+        # The caller is known already, so that the COMMIT of the request itself is the first one.
         services = msgspec.structs.replace(proxied, auth=org.services.auth)
         async with client_for(services, org.credential) as client:
             return await client.post("/customer/earnBulk", json=body, headers={"Idempotency-Key": key})
 
 
 @pytest.mark.parametrize("cut", list(Cut))
-async def test_a_lost_commit_is_found_out_by_the_key(org: Org, proxy: Proxy, cut: Cut) -> None:
+async def test_lost_commit_is_recovered_by_the_key(org: Org, proxy: Proxy, cut: Cut) -> None:
     badge_id, key = await org.make_badge(), secrets.token_hex(8)
     body = earn_bulk_body(badge_id, [3, 1, 2])
     proxy.cut = cut
@@ -40,9 +42,7 @@ async def test_a_lost_commit_is_found_out_by_the_key(org: Org, proxy: Proxy, cut
 
 
 @pytest.mark.parametrize("cut", [Cut.BEFORE_COMMIT, Cut.BEFORE_ANSWER])
-async def test_what_cannot_be_found_out_is_503_and_the_same_call_tells_later(
-    org: Org, proxy: Proxy, cut: Cut
-) -> None:
+async def test_unknown_outcome_gets_503_and_a_retry_returns_it(org: Org, proxy: Proxy, cut: Cut) -> None:
     badge_id, key = await org.make_badge(), secrets.token_hex(8)
     body = earn_bulk_body(badge_id, [3, 1, 2])
     proxy.cut, proxy.gone_after_cut = cut, True

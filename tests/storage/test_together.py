@@ -1,4 +1,4 @@
-"""Transactions that are parts of one: each can be undone alone, none is kept alone, and what undoes one may undo all."""
+"""Nested transactions: each can be rolled back alone, none is committed alone, and some errors roll back all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.storage.test_database import GUARD_S, kill, lock, lock_number, orgs_n
 
 
 async def insert(database: Database, name: str, *, error: Exception | None = None) -> None:
-    """A transaction of its own, or a part."""
+    """Insert a row in a transaction, nested or not."""
 
     async def body(tx: Tx) -> None:
         await store.insert_org(tx, name, "UTC", clock.now())
@@ -27,7 +27,7 @@ async def insert(database: Database, name: str, *, error: Exception | None = Non
     await database.transaction("test.insert", body)
 
 
-async def test_all_parts_are_kept_together(database: Database) -> None:
+async def test_nested_transactions_are_committed_together(database: Database) -> None:
     name = secrets.token_hex(8)
 
     async def body(tx: Tx) -> int:
@@ -41,7 +41,7 @@ async def test_all_parts_are_kept_together(database: Database) -> None:
     assert await orgs_named(database, name) == 2
 
 
-async def test_none_is_kept_where_the_whole_fails(database: Database) -> None:
+async def test_nothing_is_committed_if_the_outer_transaction_fails(database: Database) -> None:
     name = secrets.token_hex(8)
 
     async def body(_: Tx) -> None:
@@ -53,7 +53,9 @@ async def test_none_is_kept_where_the_whole_fails(database: Database) -> None:
     assert await orgs_named(database, name) == 0
 
 
-async def test_a_part_that_fails_is_undone_alone_and_gives_up_its_locks(database: Database) -> None:
+async def test_failed_nested_transaction_is_rolled_back_alone_and_releases_its_locks(
+    database: Database,
+) -> None:
     name, number = secrets.token_hex(8), lock_number()
 
     async def locking(tx: Tx) -> None:
@@ -74,14 +76,14 @@ async def test_a_part_that_fails_is_undone_alone_and_gives_up_its_locks(database
 
 
 async def _is_free(database: Database, number: int) -> bool:
-    """Whether somebody else could have the lock, asked on another connection."""
+    """Whether another connection could take the lock."""
     asking = database.transaction(
         "test.try", lambda tx: tx.value("select pg_try_advisory_xact_lock($1)", number)
     )
     return await asyncio.get_running_loop().create_task(asking, context=Context())
 
 
-async def test_a_deadlock_in_a_part_runs_the_whole_again(database: Database) -> None:
+async def test_deadlock_in_a_nested_transaction_retries_the_outer_one(database: Database) -> None:
     name, first, second = secrets.token_hex(8), lock_number(), lock_number()
     held = {first: asyncio.Event(), second: asyncio.Event()}
     runs: list[int] = []
@@ -106,10 +108,10 @@ async def test_a_deadlock_in_a_part_runs_the_whole_again(database: Database) -> 
     assert await orgs_named(database, name) == 2, "once each"
 
 
-async def test_a_connection_that_is_lost_in_a_part_runs_the_whole_again_even_if_that_is_caught(
+async def test_lost_connection_in_a_nested_transaction_retries_the_outer_one_even_if_caught(
     database: Database,
 ) -> None:
-    """As the layer of HTTP does, which makes an answer of every error."""
+    """The HTTP layer catches every error to make a response of it."""
     name, runs = secrets.token_hex(8), list[int]()
 
     async def body(tx: Tx) -> str:
@@ -129,7 +131,7 @@ async def test_a_connection_that_is_lost_in_a_part_runs_the_whole_again_even_if_
     assert await orgs_named(database, name) == 2
 
 
-async def test_a_lock_that_a_part_does_not_get_is_busy(
+async def test_lock_timeout_in_a_nested_transaction_is_busy(
     database: Database, open_database: OpenDatabase
 ) -> None:
     number, hasty = lock_number(), await open_database(lock_timeout_s=1)

@@ -52,7 +52,7 @@ def _folder(version: int) -> Path:
 
 
 async def _migrate_to(connection: Connection, version: int) -> None:
-    """As `migrate` of that time did."""
+    """Migrate as this version did."""
     await connection.execute(
         "create table schema_migration (version integer primary key, name text not null, applied_at timestamptz not null)"
     )
@@ -64,7 +64,7 @@ async def _migrate_to(connection: Connection, version: int) -> None:
 
 
 async def _write(connection: Connection, version: int) -> None:
-    """All that the code of that version writes."""
+    """Insert the rows of all versions up to this one."""
     for number in range(1, version + 1):
         await connection.execute((_folder(number) / "rows.sql").read_text())
 
@@ -74,7 +74,7 @@ async def _columns(connection: Connection) -> Columns:
 
 
 async def _contents(connection: Connection, columns: Columns) -> Contents:
-    """The rows of each table, as far as these columns go."""
+    """Return the rows of each table, as far as these columns are concerned."""
     found = {
         table: await connection.fetch(f"select row({names})::text from {table} order by 1")
         for table, names in columns.items()
@@ -84,9 +84,7 @@ async def _contents(connection: Connection, columns: Columns) -> Contents:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_data_of_every_version_is_carried_over_and_served(
-    empty_database_url: str, version: int
-) -> None:
+async def test_data_of_every_version_is_kept_and_served(empty_database_url: str, version: int) -> None:
     connection = await connect(empty_database_url)
     try:
         await _migrate_to(connection, version)
@@ -102,9 +100,7 @@ async def test_data_of_every_version_is_carried_over_and_served(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_code_of_every_version_writes_to_the_newest_schema(
-    empty_database_url: str, version: int
-) -> None:
+async def test_rows_of_every_version_fit_the_newest_schema(empty_database_url: str, version: int) -> None:
     connection = await connect(empty_database_url)
     try:
         await migrate(connection, NOW)
@@ -120,15 +116,15 @@ async def test_statements_of_every_version_fit_the_newest_schema(connection: Con
             await connection.prepare(sql)
 
 
-def test_every_migration_says_what_its_code_did() -> None:
-    """CONTRIBUTING.md, "Adding a migration", says how these files are made."""
+def test_every_migration_has_a_snapshot() -> None:
+    """See CONTRIBUTING.md, "Add a migration"."""
     assert [version for version in VERSIONS if not (_folder(version) / "rows.sql").exists()] == []
     saved = {feature[:4] for feature, statements in STATEMENTS.items() if statements}
     assert [f"{version:04d}" for version in VERSIONS[:-1] if f"{version:04d}" not in saved] == []
 
 
 async def _require_served(url: str) -> None:
-    """The service issues, refuses, revokes and reads what the foundation's code has written."""
+    """Check that the service issues, rejects, revokes and reads on this data."""
     async with (
         app.running_services(url, Config(pool_size=2)) as services,
         client_for(services, CREDENTIAL) as client,
@@ -144,7 +140,9 @@ async def _require_served(url: str) -> None:
 
 
 async def _require_issued(client: httpx.AsyncClient) -> None:
-    """To whoever has none or had hers taken back; the request ids of old are used, and their outcomes told."""
+    """Issue to customers without a valid badge. Old request ids are used, and their outcomes can be looked
+    up.
+    """
     again = await client.post("/customer/earnBulk", json=earn_bulk_body(BADGE_ID, [1, 5], requestId="old"))
     assert again.json()["errors"][0]["code"] == 809, again.text
     told = await client.get("/requests", params={"requestId": "old-2"})
@@ -156,7 +154,7 @@ async def _require_issued(client: httpx.AsyncClient) -> None:
 
 
 async def _require_revoked(client: httpx.AsyncClient) -> None:
-    """What was earned of old can be taken back, and earned again."""
+    """Revoke an old badge, and issue it again."""
     told = await client.get("/requests", params={"requestId": "old"})
     issued = {entry["customerId"]: entry["issuedId"] for entry in told.json()["data"]["issuedBadges"]}
     body = {"badgeMetaId": BADGE_ID, "customerId": 4, "earnedBadgeId": issued[4]}
