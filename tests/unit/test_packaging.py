@@ -1,4 +1,4 @@
-"""The units for systemd fit the service that they run."""
+"""The systemd units match the commands and timeouts of the service."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def _service(name: str) -> dict[str, str]:
     return dict(parser["Service"])
 
 
-def test_systemd_waits_longer_than_stopping_takes() -> None:
+def test_stop_timeout_of_systemd_is_longer_than_a_shutdown() -> None:
     unit = _service("cockade.service")
     assert int(unit["TimeoutStopSec"]) > Config().shutdown_timeout_s + embedded.STOP_S_MAX
-    assert unit["KillMode"] == "mixed", "the parent stops its workers, then its database"
+    assert unit["KillMode"] == "mixed", "the parent must stop its workers before the embedded database"
     assert unit["Restart"] == "always"
 
 
 @pytest.mark.parametrize("name", ["cockade.service", "cockade-backup.service", "cockade-worker.service"])
-def test_unit_runs_a_command_that_there_is_and_gives_no_more_rights_than_it_needs(name: str) -> None:
+def test_unit_runs_an_existing_command_without_privileges(name: str) -> None:
     unit = _service(name)
     found = COMMAND.search(unit["ExecStart"])
     assert found is not None
