@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ import psutil
 import uvloop
 from msgspec import Struct
 
-from bench import reference
 from cockade.storage.database import connect
 from cockade.storage.embedded import packaged_binaries  # pyright: ignore[reportPrivateUsage]
 from cockade.storage.sql import load
@@ -92,6 +92,8 @@ def running_framework_only(home: Path) -> Generator[Server]:
 @contextmanager
 def running_reference(home: Path, url: str) -> Generator[Server]:
     """Run the reference implementation until the block ends, with a new database on the server at `url`."""
+    reference: Any = import_module("bench.reference")  # its packages are installed only by `make bench`
+
     query(url, SQL["create_reference_database"])
     url = url.replace("/cockade?", "/reference?")
     port = free_port()
@@ -100,12 +102,12 @@ def running_reference(home: Path, url: str) -> Generator[Server]:
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
     ]
     variables = {"REFERENCE_DATABASE_URL": url.replace("postgresql:", "postgresql+asyncpg:")}
-    uvloop.run(_create_tables(variables["REFERENCE_DATABASE_URL"]))
+    uvloop.run(_create_tables(reference, variables["REFERENCE_DATABASE_URL"]))
     with _running(list(map(str, command)), port, variables, home / "reference.log") as worker_pids:
         yield Server(port, worker_pids, reference.AUTHORIZATION, url)
 
 
-async def _create_tables(url: str) -> None:
+async def _create_tables(reference: Any, url: str) -> None:
     engine = reference.create_async_engine(url)
     async with engine.begin() as connection:
         await connection.run_sync(reference.Base.metadata.create_all)

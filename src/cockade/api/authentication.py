@@ -1,4 +1,4 @@
-"""Who is asking: Basic credentials or an OAuth token; and whether the access group allows the call."""
+"""Authentication middleware: Basic credentials or an OAuth token, and the access group of the credential."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ READING = {"GET", "HEAD", "OPTIONS"}
 
 
 class AuthenticationMiddleware:
-    """Puts the caller into every request of the routes that it stands before."""
+    """Adds the authenticated caller to the requests of the routes below it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises NotAuthenticated where there is no proof, a wrong one, or there are two different ones.
+        """Raises NotAuthenticated if credentials are missing, wrong or contradictory.
 
-        And NotAllowed where a read-only credential would change something.
+        Raises PermissionDenied if a read-only credential would change something.
         """
         if scope.get("method") != "OPTIONS":
             scope["user"] = await _authenticate(scope)
@@ -50,7 +50,7 @@ async def _authenticate(scope: Scope) -> Caller:
 
 
 async def _count(calls: RateLimiter, caller: Caller, context: RequestContext) -> None:
-    """Tell the caller how many calls are left. Raises TooManyCalls."""
+    """Add rate limit headers. Raises RateLimitExceeded."""
     allowance = await calls.take(caller.credential_id)
     left = max(allowance.left, 0)
     context.headers += (
@@ -64,7 +64,7 @@ async def _count(calls: RateLimiter, caller: Caller, context: RequestContext) ->
 async def _caller(auth: AuthService, scope: Scope, proxies: TrustedProxies) -> Caller:
     proofs = _proofs(scope)
     if len(proofs) > 1:
-        raise NotAuthenticated("The request carries two different credentials; send one.")
+        raise NotAuthenticated("The request has two different credentials; send only one.")
     for scheme, proof in proofs:
         if scheme == "bearer":
             return await auth.authenticate_token(proof)
@@ -74,7 +74,7 @@ async def _caller(auth: AuthService, scope: Scope, proxies: TrustedProxies) -> C
 
 
 def _proofs(scope: Scope) -> set[tuple[str, str]]:
-    """Every credential that the request carries, as (scheme, proof); the same one twice is one."""
+    """Return every distinct credential of the request, as (scheme, value)."""
     found: set[tuple[str, str]] = set()
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -86,11 +86,13 @@ def _proofs(scope: Scope) -> set[tuple[str, str]]:
 
 
 def read_basic(proof: str) -> tuple[str, str]:
-    """Username and secret of a Basic header's value. Raises NotAuthenticated."""
+    """Return username and secret of a Basic header. Raises NotAuthenticated."""
     try:
         username, colon, secret = base64.b64decode(proof, validate=True).decode("utf-8").partition(":")
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise NotAuthenticated("The Basic credentials are not base64 of username:secret.") from None
+        raise NotAuthenticated(
+            "The Basic credentials are not the base64 encoding of username:secret."
+        ) from None
     if not colon or "\0" in username:
-        raise NotAuthenticated("The Basic credentials are not base64 of username:secret.")
+        raise NotAuthenticated("The Basic credentials are not the base64 encoding of username:secret.")
     return username, secret

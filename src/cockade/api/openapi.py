@@ -58,7 +58,7 @@ def swagger_assets() -> Router:
         path=ASSETS_PATH,
         directories=[Path(spec.origin).parent / "static"],
         include_in_schema=False,
-        # A name that no file on this system can have.
+        # A name that is invalid on this file system.
         exception_handlers={ValueError: on_not_found, InternalServerException: on_not_found},
     )
 

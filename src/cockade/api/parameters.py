@@ -21,14 +21,14 @@ PAGE_MAX = 1_000_000_000
 PathId = Annotated[
     str,
     PathParameter(
-        description="The badge's id, 24 hex digits.",
+        description="Badge id, 24 hex digits.",
         examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
     ),
 ]
 Page = Annotated[
     int,
     QueryParameter(
-        ge=0, le=PAGE_MAX, description="From 0.", examples=[Example(summary="The first page", value=0)]
+        ge=0, le=PAGE_MAX, description="From 0.", examples=[Example(summary="Page number, from 0.", value=0)]
     ),
 ]
 Size = Annotated[
@@ -40,7 +40,7 @@ Size = Annotated[
 
 
 def read_badge_id(text: str) -> BadgeId:
-    """The badge that a path or body names. Raises BadgeNotFound where that cannot be a badge id."""
+    """Parse the badge id of a path or body. Raises BadgeNotFound if it is invalid."""
     badge_id = ids.badge_id(text)
     if badge_id is None:
         raise BadgeNotFound
@@ -48,7 +48,7 @@ def read_badge_id(text: str) -> BadgeId:
 
 
 def read_time(name: str, text: str | None) -> datetime | None:
-    """The time that a query parameter holds, if there is one. Raises InvalidInput where it is no time."""
+    """Parse the time of a query parameter. Raises InvalidInput if it is invalid."""
     try:
         return None if text is None else times.read_instant(text)
     except ValueError as error:
@@ -59,7 +59,7 @@ DryRunParameter = Annotated[
     bool,
     QueryParameter(
         name=DRY_RUN,
-        description="Return what would happen now. Nothing is changed, and the request id stays free.",
+        description="Return what would happen now. Nothing is changed, and the request id is not used.",
     ),
 ]
 

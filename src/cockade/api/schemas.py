@@ -23,13 +23,13 @@ CustomerNumber = (
 
 
 class TriggeredBy(Struct, frozen=True, rename="camel"):
-    """On whose behalf a badge is issued."""
+    """The module on whose behalf a badge is issued."""
 
     owner_type: Annotated[OwnerType, Meta(description="The module that issues.", examples=["Loyalty"])]
     reference_id: Annotated[
         str,
         Meta(
-            description="The reference of that owner's claim.",
+            description="The reference id of the owner's claim.",
             examples=["123457"],
             min_length=1,
             pattern=NO_NUL,
@@ -38,7 +38,7 @@ class TriggeredBy(Struct, frozen=True, rename="camel"):
 
 
 class RecordResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Whose it is, who made it, and who changed it last."""
+    """Common fields: org, id, who created it and who changed it last."""
 
     id: Annotated[str, Meta(description="24 hex digits.")]
     org_id: int

@@ -1,4 +1,4 @@
-"""What an entry of the audit trail is."""
+"""Entries of the audit trail."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from msgspec import Struct
 from cockade.ids import BadgeId, OrgId
 
 COMMAND_LINE = "command line"
-"""The username in entries of changes that were made there; no credential is called so."""
+"""The username of changes by the command line. No credential can have it."""
 
 WORKER = "cockade worker"
-"""Likewise of changes that the worker made by itself."""
+"""The username of changes by the worker."""
 
 
 class Action(StrEnum):
-    """The changes that are recorded, by the names of their transactions."""
+    """The recorded changes, named like their transactions."""
 
     ORG_CREATE = "org.create"
     ORG_UPDATE = "org.update"
@@ -51,9 +51,9 @@ class Action(StrEnum):
     WEBHOOK_DELETE = "webhook.delete"
     WEBHOOK_ROTATE_SECRET = "webhook.rotate_secret"
     WEBHOOK_DISABLE = "webhook.disable"
-    """By the worker: its receiver is gone, or has not taken anything for days."""
+    """By the worker: the receiver is gone or has failed for days."""
     REQUEST_REVOKE = "request.revoke"
-    """All that a request gave; of a large one, one entry for each lot."""
+    """Everything that a request issued. A large request has one entry per batch."""
 
 
 class Changer(Protocol):
@@ -61,24 +61,24 @@ class Changer(Protocol):
 
     @property
     def org_id(self) -> OrgId | None:
-        """None where it concerns the service as a whole."""
+        """None if the change concerns the whole service."""
         ...
 
     @property
     def username(self) -> str:
-        """The credential's, or COMMAND_LINE."""
+        """The credential's username, or COMMAND_LINE."""
         ...
 
 
 class Worker(Struct, frozen=True):
-    """The service itself, in the background."""
+    """The background worker."""
 
     org_id: OrgId
     username: str = WORKER
 
 
 class CommandLine(Struct, frozen=True):
-    """Whoever may use the command line."""
+    """A user of the command line."""
 
     org_id: OrgId | None
     username: str = COMMAND_LINE
@@ -88,21 +88,21 @@ class AuditRecord(Struct, frozen=True, kw_only=True):
     """One change."""
 
     entry_id: int
-    """Counts up; of two changes of one thing, the later one has the higher."""
+    """Ascending: of two changes of one thing, the later one has the higher id."""
     org_id: OrgId | None
     at: datetime
     username: str
     action: str
     badge_id: BadgeId | None
-    """The badge, where it was one or concerned one."""
+    """The badge that was changed or concerned."""
     subject: str
-    """The id or username of what was changed."""
+    """Id or username of what was changed."""
     details: Mapping[str, Any]
-    """What else there is to say, by names of the wire."""
+    """Further details, by API name."""
 
 
 class EntryFilter(Struct, frozen=True, kw_only=True):
-    """Which entries are wanted; what is None is not asked."""
+    """Filters of entries. None disables a filter."""
 
     org_id: OrgId | None = None
     actions: list[Action] | None = None
@@ -110,4 +110,4 @@ class EntryFilter(Struct, frozen=True, kw_only=True):
     username: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    """Up to, but without this instant."""
+    """Excludes this instant."""

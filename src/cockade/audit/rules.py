@@ -1,4 +1,4 @@
-"""Pure decisions about the audit trail (`docs/api/audit.md`)."""
+"""Pure rules for the audit trail (`docs/reference/api/audit.md`)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import msgspec
 from cockade.ids import CustomerId
 
 VALUE_BYTES_MAX = 200
-"""Values that take more than this in JSON are not repeated in an entry."""
+"""Values whose JSON is larger than this are left out of an entry."""
 CUSTOMERS_MAX = 100
-"""An entry never names more customers than this."""
+"""Maximum number of customers in an entry."""
 
 
 def changes(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """What is different, by name, with the values before and after where they are small."""
+    """Return the differences by name, with the values before and after if they are small."""
     return {
         name: _told(before.get(name), after.get(name))
         for name in after
@@ -25,7 +25,7 @@ def changes(before: Mapping[str, object], after: Mapping[str, object]) -> dict[s
 
 
 def named(customers: Iterable[CustomerId]) -> dict[str, Any]:
-    """The customers of a change: how many distinct ones, and the first of them in ascending order."""
+    """Return the number of distinct customers of a change, and the first of them in ascending order."""
     distinct_customers = sorted(set(customers))
     return {"customerCount": len(distinct_customers), "customerIds": distinct_customers[:CUSTOMERS_MAX]}
 

@@ -1,4 +1,4 @@
-"""Reading the audit trail; it is written by those who change things."""
+"""Read the audit trail. Entries are written by the services that change things."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class AuditService:
         self._database = database
 
     async def list_entries(self, wanted: EntryFilter, before: int | None, size: int) -> list[AuditRecord]:
-        """So many entries, newest first, the first one being that before the entry `before`."""
+        """Return up to `size` entries before the entry `before`, newest first."""
         return await self._database.transaction(
             "audit.list", lambda tx: store.list_entries(tx, wanted, before, size)
         )

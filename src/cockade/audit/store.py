@@ -1,4 +1,4 @@
-"""One typed function per statement on the audit trail."""
+"""Statements on the audit trail, one function each."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ async def record(
     *,
     badge_id: BadgeId | None = None,
 ) -> None:
-    """Say who changes what, in the transaction that changes it: neither is there without the other.
+    """Insert an entry in the transaction of the change, so that neither exists without the other.
 
-    `details` may hold whatever JSON can say, but no secrets, and of customers nothing but their ids.
+    `details` can hold any JSON, but no secrets, and no customer data except customer ids.
     """
     await tx.execute(
         SQL["record"], by.org_id, now, by.username, action.value, badge_id, subject, _encode(details)
@@ -38,7 +38,7 @@ async def record(
 
 
 async def list_entries(tx: Tx, wanted: EntryFilter, before: int | None, size: int) -> list[AuditRecord]:
-    """Entries, newest first, the first one being that before the entry `before`."""
+    """Return entries before the entry `before`, newest first."""
     rows = await tx.rows(
         SQL["list_entries"],
         wanted.org_id,

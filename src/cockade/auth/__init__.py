@@ -1,1 +1,1 @@
-"""Orgs, credentials, access groups and tokens: who is asking, and what may they do."""
+"""Orgs, credentials, access groups and tokens: authentication and authorization."""

@@ -1,8 +1,7 @@
-"""Bounds on guessing and on calling, shared by all processes through the database.
+"""Limits on failed logins, shared by all processes through the database.
 
-Guesses are written only when a proof has failed, and asked for only where a secret is about to be hashed: whoever is
-remembered as verified pays nothing. Calls are counted only where the setting is on, and taken from the database some
-at a time.
+Failed logins are written when authentication has failed, and read only before a secret is hashed. A caller
+whose credential is cached causes no statement.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from cockade.storage.database import Database, Tx
 from cockade.times import whole_seconds
 
 KNOWN_ADDRESS_TTL = timedelta(days=30)
-"""How long an address is known after a name has proved itself from it."""
+"""How long an address stays known for a username after a successful login."""
 SUCCESS_RECORD_INTERVAL = timedelta(hours=1)
 
 log = structlog.get_logger()
 
 
 class LoginGuard:
-    """How often one may guess, per name and per address."""
+    """Limits failed logins per username and per address."""
 
     def __init__(self, database: Database, clock: Clock, settings: Config) -> None:
         self._database = database
@@ -38,7 +37,7 @@ class LoginGuard:
         self._per_address_max = settings.login_failures_per_ip
 
     async def check(self, name: str, address: str) -> LoginAttempt:
-        """The attempt to prove `name` from `address`. Raises TooManyGuesses."""
+        """Return a login attempt for `name` from `address`. Raises TooManyFailedLogins."""
         now = self._clock()
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
         failed_logins = await self._database.transaction(
@@ -55,12 +54,12 @@ class LoginGuard:
         )
         allowed_from = rules.allowed_from(failed_logins, self._window)
         if allowed_from is not None and allowed_from > now:
-            log.warning("guessing is throttled", action="failed_login.block", address=address)
+            log.warning("login throttled", action="failed_login.block", address=address)
             raise TooManyFailedLogins(retry_after_s=whole_seconds(allowed_from - now))
         return LoginAttempt(username_digest=digest, address=address, failed_logins=failed_logins)
 
     async def record_failure(self, attempt: LoginAttempt) -> None:
-        """The attempt has failed."""
+        """Record a failed login."""
         now = self._clock()
 
         async def body(tx: Tx) -> None:
@@ -68,10 +67,12 @@ class LoginGuard:
             await store.insert_failed_login(tx, attempt, now)
 
         await self._database.transaction("failed_login.record", body)
-        log.warning("a wrong credential", action="failed_login.record", address=attempt.address)
+        log.warning("login failed", action="failed_login.record", address=attempt.address)
 
     async def record_success(self, attempt: LoginAttempt) -> None:
-        """The attempt has succeeded: its name is known from its address, and its guesses from there are forgiven."""
+        """Record a successful login: the address becomes known for the username, and its failed logins are
+        deleted.
+        """
         now = self._clock()
         if not rules.should_record_success(attempt.failed_logins, now, SUCCESS_RECORD_INTERVAL):
             return

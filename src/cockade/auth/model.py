@@ -1,4 +1,4 @@
-"""What a caller is."""
+"""Orgs, callers, credentials, tokens and signing keys."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from msgspec import Struct
 from cockade.ids import CredentialId, OrgId
 
 TOKEN_TTL_MINUTES_MAX = 60
-"""OAuth tokens live at most this long (`docs/api/contract.md`, "Authentication and access")."""
+"""Maximum lifetime of OAuth tokens (`docs/reference/api/contract.md`, "Authentication and access")."""
 
 
 class AccessGroup(StrEnum):
-    """What a credential may do."""
+    """The permissions of a credential."""
 
     DEFAULT = "default"
-    """The whole badges API."""
+    """The whole API."""
     READ_ONLY = "read-only"
-    """Whatever changes nothing."""
+    """Only operations that change nothing."""
 
 
 class Org(Struct, frozen=True, kw_only=True):
-    """A tenant. Everything belongs to one org, and no org sees another's."""
+    """A tenant. Everything belongs to one org, and an org cannot see data of another."""
 
     org_id: OrgId
     name: str
     time_zone: str
-    """IANA name; decides what a month, a midnight and a day are."""
+    """IANA time zone name. It defines where days and months begin."""
     created_at: datetime
     request_id_is_key: bool = False
-    """Whether a repeated request id gets the answer of the first call, and not 809."""
+    """Whether a repeated request id returns the first response instead of error 809."""
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who is asking, once that has been proved."""
+    """An authenticated caller."""
 
     credential_id: CredentialId
     username: str
@@ -43,11 +43,11 @@ class Caller(Struct, frozen=True, kw_only=True):
     time_zone: str
     access_group: AccessGroup
     request_id_is_key: bool = False
-    """As of the org."""
+    """The org's setting."""
 
 
 class Credential(Struct, frozen=True, kw_only=True):
-    """A credential as it is stored: secrets only as argon2 hashes."""
+    """A stored credential. Secrets are stored only as argon2 hashes."""
 
     caller: Caller
     secret_hash: str
@@ -59,7 +59,7 @@ class Credential(Struct, frozen=True, kw_only=True):
 
 
 class NewCredential(Struct, frozen=True, kw_only=True):
-    """What is shown once, when a credential is made."""
+    """The secrets of a new credential, which are shown once."""
 
     org_id: OrgId
     username: str
@@ -71,14 +71,14 @@ class NewCredential(Struct, frozen=True, kw_only=True):
 
 
 class Token(Struct, frozen=True, kw_only=True):
-    """A freshly signed OAuth token."""
+    """A signed OAuth token."""
 
     access_token: str
     ttl_s: int
 
 
 class SigningKey(Struct, frozen=True, kw_only=True):
-    """What tokens are signed with (HS256), shared by all processes through the database."""
+    """A key that signs tokens (HS256), shared by all processes through the database."""
 
     key_id: str
     secret: bytes
@@ -86,33 +86,34 @@ class SigningKey(Struct, frozen=True, kw_only=True):
 
 
 class SigningKeyInfo(Struct, frozen=True, kw_only=True):
-    """A signing key as operators see it: never with its secret."""
+    """A signing key as shown to operators, without its secret."""
 
     key_id: str
     created_at: datetime
     signs: bool
-    """Only the newest does; the others verify what they have signed."""
+    """Only the newest key signs; the others verify existing tokens."""
     last_token_expires_at: datetime | None
-    """From when on nobody misses it; None while it signs."""
+    """When the last token signed with this key expires. None while the key signs."""
 
 
 class FailedLogins(Struct, frozen=True, kw_only=True):
-    """What is remembered of a name and an address; each instant is that of the guess that fills the bound."""
+    """Failed logins of a username and an address. Each instant is that of the failure that reaches the limit."""
 
     username_full_at: datetime | None
-    """Of this name from anywhere; None: there is room."""
+    """For this username from any address. None if the limit is not reached."""
     address_full_at: datetime | None
-    """Of any name from this address."""
+    """For any username from this address."""
     pair_full_at: datetime | None
-    """Of this name from this address."""
+    """For this username from this address."""
     pair_failed: bool
-    """Whether this name was guessed from this address at all."""
+    """Whether a login of this username from this address has failed."""
     last_success_at: datetime | None
-    """When the name last proved itself from this address; None: it is not known there."""
+    """Time of the last recorded login of this username from this address. None if the address is not known.
+    """
 
 
 class LoginAttempt(Struct, frozen=True, kw_only=True):
-    """A proof that is about to be tried."""
+    """A login attempt, before its secret is verified."""
 
     username_digest: bytes
     address: str

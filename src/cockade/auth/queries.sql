@@ -9,11 +9,11 @@ select org_id, name, time_zone, created_at, request_id_is_key from org where org
 select org_id, name, time_zone, created_at, request_id_is_key from org order by org_id;
 
 -- name: set_request_id_is_key
--- No row: there is no such org, or it was so already.
+-- Returns no row if there is no such org or the value is unchanged.
 update org set request_id_is_key = $2 where org_id = $1 and request_id_is_key <> $2 returning org_id;
 
 -- name: insert_credential
--- A name or client key that is taken is reported by the name of its constraint.
+-- A duplicate username or client key is reported by its constraint's name.
 insert into credential
     (org_id, username, access_group, secret_hash, client_key, client_secret_hash, token_ttl_s, created_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8);
@@ -37,7 +37,7 @@ from credential c join org o using (org_id)
 where c.credential_id = $1 and c.revoked_at is null;
 
 -- name: list_credentials
--- All of them, or those of one org; revoked ones too.
+-- All credentials or those of one org, including revoked ones.
 select c.credential_id, c.username, c.org_id, o.time_zone, c.access_group,
        c.secret_hash, c.client_key, c.client_secret_hash, c.token_ttl_s, c.created_at, c.revoked_at, o.request_id_is_key
 from credential c join org o using (org_id)
@@ -45,34 +45,34 @@ where $1::integer is null or c.org_id = $1
 order by c.credential_id;
 
 -- name: revoke_credential
--- Revoking twice keeps the first date.
+-- A second revocation keeps the first date.
 update credential set revoked_at = coalesce(revoked_at, $2) where username = $1 returning org_id, revoked_at = $2;
 
 -- name: insert_first_signing_key
--- Two processes may both find no key; one row of one id is left.
+-- Two processes may both find no key; the fixed id keeps one row.
 insert into signing_key (key_id, secret, created_at) values ($1, $2, $3) on conflict do nothing;
 
 -- name: insert_signing_key
--- Newer than all others, even where another machine's clock is ahead; a number one above theirs.
+-- The new key must sort first, even if the clock of another machine is ahead; its id is one above the highest.
 insert into signing_key (key_id, secret, created_at)
 select (coalesce(max(key_id::bigint), 0) + 1)::text, $1,
        greatest($2::timestamptz, max(created_at) + interval '1 microsecond')
 from signing_key;
 
 -- name: lock_signing_keys
--- Whoever adds or deletes keys does so one at a time; those who read do not wait.
+-- Serializes changes of keys. Reads do not wait.
 lock table signing_key in share row exclusive mode;
 
 -- name: delete_signing_key
 delete from signing_key where key_id = $1;
 
 -- name: list_signing_keys
--- Newest first: it signs, all verify.
+-- Newest first: the newest signs, all verify.
 select key_id, secret, created_at from signing_key order by created_at desc, key_id;
 
 -- name: find_failed_logins
--- $1 name, $2 address, $3 the window's begin, $4 and $5 guesses allowed per name and per address, $6 since when an
--- address is known. A bound of n is full from the n-th newest guess on.
+-- $1 username, $2 address, $3 start of the window, $4 and $5 limits per username and per address, $6 oldest login that
+-- makes an address known. A limit of n is reached at the n-th newest failure.
 select
     (select failed_at from failed_login where username_digest = $1 and failed_at > $3
      order by failed_at desc offset $4::integer - 1 limit 1) as username_full_at,
@@ -87,7 +87,7 @@ select
 insert into failed_login (username_digest, address, failed_at) values ($1, $2, $3);
 
 -- name: delete_old_failed_logins
--- A few at a time, and never those that somebody else is just deleting.
+-- Deletes a limited number of rows and skips those that another process is deleting.
 delete from failed_login where ctid = any(array(
     select ctid from failed_login where failed_at <= $1 order by failed_at limit 1000 for update skip locked));
 

@@ -1,4 +1,4 @@
-"""What keys are for, by their age."""
+"""Rules for signing keys and failed logins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from cockade.auth.model import TOKEN_TTL_MINUTES_MAX, FailedLogins, SigningKey, 
 
 
 def signing_key_infos(keys: list[SigningKey]) -> list[SigningKeyInfo]:
-    """Of keys, the newest first: it signs, and each other one signed until the next came."""
+    """Describe the keys, given newest first. The newest signs; each of the others signed until the next one
+    was created.
+    """
     newer = [None, *(key.created_at for key in keys)]
     return [
         SigningKeyInfo(
@@ -22,10 +24,10 @@ def signing_key_infos(keys: list[SigningKey]) -> list[SigningKeyInfo]:
 
 
 def allowed_from(failed_logins: FailedLogins, window: timedelta) -> datetime | None:
-    """From when a guess is let through again; None: it is now.
+    """Return when the next login attempt is allowed, or None if it is allowed now.
 
-    Where the name is known from this address, only the guesses of this name from here count: strangers cannot lock
-    their victim out, nor can a neighbour behind the same address who has a secret wrong.
+    If the username is known from this address, only its own failures from this address count. So other
+    addresses cannot lock out a user, and neither can a different user behind the same address.
     """
     if failed_logins.last_success_at is not None:
         full = [failed_logins.pair_full_at]
@@ -35,6 +37,6 @@ def allowed_from(failed_logins: FailedLogins, window: timedelta) -> datetime | N
 
 
 def should_record_success(failed_logins: FailedLogins, now: datetime, for_at_least: timedelta) -> bool:
-    """Whether a proof is worth a write: it clears guesses, or was not noted for so long."""
+    """Whether to record a successful login: it deletes failures, or the last record is too old."""
     noted = failed_logins.last_success_at
     return failed_logins.pair_failed or noted is None or noted <= now - for_at_least

@@ -1,8 +1,8 @@
-"""Making orgs and credentials, and proving who calls.
+"""Manage orgs and credentials, and authenticate callers.
 
-Verifying a secret costs argon2 tens of milliseconds and a query, so a verified one is remembered for a minute, under a
-hash keyed by a number that this process alone knows. A revocation therefore takes effect within a minute.
-Whoever is not remembered has to stay within the bounds of `throttle`, before argon2 is run.
+To verify a secret costs a query and tens of milliseconds of argon2, so a verified secret is cached for a
+minute, under a hash with a random key of this process. A revocation therefore takes effect within a minute.
+Before argon2 runs for a secret that is not cached, `LoginGuard` limits the attempts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from cockade.storage.database import Database, Tx
 CACHE_S = 60.0
 CACHE_ENTRIES_MAX = 10_000
 CONCURRENT_HASHES_MAX = 2
-"""argon2 takes a processor and 64 MiB for each."""
+"""Each argon2 hash uses one processor and 64 MiB."""
 HASH_QUEUE_TIMEOUT_S = 10.0
 ALGORITHM = "HS256"
 ISSUER = "cockade"
@@ -62,16 +62,16 @@ KEY_BYTES = 32
 _WRONG = "The credentials are wrong or were revoked."
 
 Address = Callable[[], str]
-"""Says where a proof comes from; asked only where it matters."""
+"""Returns the address of the caller; called only when needed."""
 
 
 def _here() -> str:
-    """The address of whoever calls within this process."""
+    """Return the address of a caller in this process."""
     return "here"
 
 
 class AuthService:
-    """Use cases of `access`; one per process, because of its cache."""
+    """Use cases of `auth`. There is one instance per process, because of the cache."""
 
     def __init__(
         self,
@@ -88,13 +88,13 @@ class AuthService:
         self._hasher = PasswordHasher()
         self._cache_key = secrets.token_bytes(32)
         self._cached_callers: dict[bytes, tuple[float, Caller]] = {}
-        # Checked against when there is no such credential, so that the answer takes equally long.
+        # Verified when there is no such credential, so that the response takes equally long.
         self._dummy_hash = _make_dummy_hash(self._hasher)
 
     # Orgs and credentials
 
     async def create_org(self, name: str, time_zone: str) -> Org:
-        """Make an org; `time_zone` is an IANA name that the caller has checked."""
+        """Create an org. `time_zone` is a valid IANA name."""
 
         async def body(tx: Tx) -> Org:
             org = await store.insert_org(tx, name, time_zone, self._clock())
@@ -105,9 +105,9 @@ class AuthService:
         return await self._database.transaction("org.create", body)
 
     async def set_request_id_is_key(self, org_id: OrgId, is_key: bool) -> Org:
-        """Say whether a repeated request id of the org gets the first call's answer. Raises OrgNotFound.
+        """Set whether a repeated request id of the org returns the first response. Raises OrgNotFound.
 
-        Callers who are remembered notice within a minute.
+        Cached callers see the change within a minute.
         """
 
         async def body(tx: Tx) -> Org:
@@ -122,7 +122,7 @@ class AuthService:
         return await self._database.transaction("org.update", body)
 
     async def list_orgs(self) -> list[Org]:
-        """All orgs by id."""
+        """Return all orgs by id."""
         return await self._database.transaction("org.list", store.list_orgs)
 
     async def create_credential(
@@ -134,7 +134,7 @@ class AuthService:
         access_group: AccessGroup = AccessGroup.DEFAULT,
         token_ttl_minutes: int = TOKEN_TTL_MINUTES_MAX,
     ) -> NewCredential:
-        """Make a credential and answer its secrets, which are never shown again.
+        """Create a credential and return its secrets, which cannot be shown again.
 
         Raises OrgNotFound and UsernameTaken.
         """
@@ -163,13 +163,13 @@ class AuthService:
         return new
 
     async def list_credentials(self, org_id: OrgId | None = None) -> list[Credential]:
-        """Credentials of one org or of all, revoked ones too."""
+        """Return the credentials of one org or of all orgs, including revoked ones."""
         return await self._database.transaction(
             "credential.list", lambda tx: store.list_credentials(tx, org_id)
         )
 
     async def revoke_credential(self, username: str) -> None:
-        """End a credential; services stop taking it within a minute. Raises CredentialNotFound."""
+        """Revoke a credential. Running services stop accepting it within a minute. Raises CredentialNotFound."""
 
         async def body(tx: Tx) -> None:
             now = self._clock()
@@ -185,12 +185,14 @@ class AuthService:
     # Signing keys
 
     async def list_signing_keys(self) -> list[SigningKeyInfo]:
-        """All keys, the one that signs first."""
+        """Return all keys, the signing key first."""
         keys = await self._database.transaction("signing_key.list", store.list_signing_keys)
         return signing_key_infos(keys)
 
     async def rotate_signing_key(self) -> SigningKeyInfo:
-        """A new key, which signs from now on in every process; the others go on verifying what they signed."""
+        """Create a key that signs new tokens in every process. Older keys still verify the tokens they
+        signed.
+        """
         secret = secrets.token_bytes(KEY_BYTES)
 
         async def body(tx: Tx) -> list[SigningKey]:
@@ -206,7 +208,9 @@ class AuthService:
         return signing_key_infos(await self._database.transaction("signing_key.rotate", body))[0]
 
     async def retire_signing_key(self, key_id: str) -> None:
-        """Forget a key; its tokens end within a minute. Raises SigningKeyNotFound and SigningKeyInUse."""
+        """Delete a key. Its tokens are rejected within a minute. Raises SigningKeyNotFound and
+        SigningKeyInUse.
+        """
 
         async def body(tx: Tx) -> None:
             await store.lock_signing_keys(tx)
@@ -222,15 +226,15 @@ class AuthService:
 
         await self._database.transaction("signing_key.retire", body)
 
-    # Who is calling
+    # Authentication
 
     async def authenticate_basic(self, username: str, secret: str, address: Address = _here) -> Caller:
-        """The caller whom a Basic header proves. Raises NotAuthenticated and TooManyGuesses."""
+        """Authenticate a caller with Basic credentials. Raises NotAuthenticated and TooManyFailedLogins."""
         key = self._key(f"basic\0{username}\0{secret}")
         if known := self._find_cached_and_count(key):
             return known
         async with self._hash_slot():
-            if known := self._find_cached(key):  # proved while this one waited
+            if known := self._find_cached(key):  # verified by another request during the wait
                 return known
             credential = await self._verify_credential(
                 f"basic\0{username}",
@@ -242,7 +246,7 @@ class AuthService:
         return self._add_to_cache(key, credential.caller, CACHE_S)
 
     async def authenticate_token(self, token: str) -> Caller:
-        """The caller whom an OAuth token proves. Raises NotAuthenticated."""
+        """Authenticate a caller with an OAuth token. Raises NotAuthenticated."""
         key = self._key(f"token\0{token}")
         if known := self._find_cached_and_count(key):
             return known
@@ -254,7 +258,7 @@ class AuthService:
         return self._add_to_cache(key, credential.caller, min(CACHE_S, left_s))
 
     async def generate_token(self, client_key: str, client_secret: str, address: Address = _here) -> Token:
-        """A signed token for an OAuth client. Raises NotAuthenticated and TooManyGuesses."""
+        """Return a signed token for an OAuth client. Raises NotAuthenticated and TooManyFailedLogins."""
         async with self._hash_slot():
             credential = await self._verify_credential(
                 f"client\0{client_key}",
@@ -279,8 +283,9 @@ class AuthService:
             key_id = jwt.get_unverified_header(token).get("kid")
             key = next((key for key in await self._signing_keys() if key.key_id == key_id), None)
             if key is None:
-                raise NotAuthenticated("The token was signed with a key that is not known here.")
-            # The algorithm is ours to name, never the token's; "none" is none of ours. Time is checked below, by our clock.
+                raise NotAuthenticated("The token was signed with an unknown key. Request a new token.")
+            # We fix the algorithm; the token cannot choose it, and "none" is never accepted. Times are
+            # checked below, with our clock.
             claims = jwt.decode(
                 token,
                 key.secret,
@@ -293,7 +298,7 @@ class AuthService:
         except (jwt.InvalidTokenError, ValueError, OverflowError):
             raise NotAuthenticated("The token is not valid.") from None
         if expires_at <= self._clock():
-            raise NotAuthenticated("The token has expired; get a new one.")
+            raise NotAuthenticated("The token has expired. Request a new token.")
         return credential_id, expires_at
 
     async def _signing_keys(self) -> list[SigningKey]:
@@ -312,7 +317,7 @@ class AuthService:
         return await self._database.transaction("credential.find", find)
 
     async def _verify(self, secret_hash: str, secret: str) -> None:
-        """Compare off the event loop: argon2 is slow on purpose."""
+        """Verify a secret in a thread, because argon2 is slow by design."""
         try:
             await asyncio.to_thread(self._hasher.verify, secret_hash, secret)
         except (VerificationError, InvalidHashError):
@@ -326,7 +331,7 @@ class AuthService:
         find: Callable[[Tx], Awaitable[Credential | None]],
         hash_of: Callable[[Credential], str],
     ) -> Credential:
-        """The credential, if the secret is its own. An unknown name is treated as a known one with a wrong secret."""
+        """Return the credential if the secret matches. An unknown name takes as long as a wrong secret."""
         attempt = await self._throttle.check(name, address)
         credential = await self._find(find)
         try:
@@ -341,7 +346,9 @@ class AuthService:
 
     @asynccontextmanager
     async def _hash_slot(self) -> AsyncGenerator[None]:
-        """A few secrets at a time, so that guessing side by side gains nothing over the throttle. Raises Busy."""
+        """Wait for one of a few slots for hashing, so that parallel attempts cannot exceed the login limits.
+        Raises Busy.
+        """
         try:
             await asyncio.wait_for(self._hash_slots.acquire(), HASH_QUEUE_TIMEOUT_S)
         except TimeoutError as error:
@@ -357,7 +364,7 @@ class AuthService:
         ).digest()
 
     def _find_cached_and_count(self, key: bytes) -> Caller | None:
-        """The caller whom this proof proved within the last minute; counted once per call."""
+        """Return the caller cached for this credential, and count the request for metrics."""
         known = self._find_cached(key)
         metrics.count_credential_check(is_known=known is not None)
         return known
@@ -374,7 +381,7 @@ class AuthService:
 
 
 def _make_dummy_hash(hasher: PasswordHasher) -> str:
-    """What looks like a hash of this hasher's, and no secret is known to have: made in no time."""
+    """Return a value in the format of this hasher's hashes that no known secret matches, without hashing."""
     salt, digest = (
         base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
         for size in (hasher.salt_len, hasher.hash_len)

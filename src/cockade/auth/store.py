@@ -1,4 +1,4 @@
-"""One typed function per statement on orgs, credentials and signing keys."""
+"""Statements on orgs, credentials, signing keys and failed logins, one function each."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ SQL = load(__package__)
 
 
 async def insert_org(tx: Tx, name: str, time_zone: str, now: datetime) -> Org:
-    """Make an org; the database counts its id."""
+    """Insert an org. The database assigns its id."""
     row = await tx.row(SQL["insert_org"], name, time_zone, now)
     assert row is not None
     return _org(row)
 
 
 async def find_org(tx: Tx, org_id: OrgId) -> Org | None:
-    """The org, if there is one."""
+    """Return the org, or None."""
     row = await tx.row(SQL["find_org"], org_id)
     return None if row is None else _org(row)
 
 
 async def set_request_id_is_key(tx: Tx, org_id: OrgId, is_key: bool) -> bool:
-    """Whether that changes anything."""
+    """Set the org's setting. Return whether it changed."""
     return await tx.value(SQL["set_request_id_is_key"], org_id, is_key) is not None
 
 
 async def list_orgs(tx: Tx) -> list[Org]:
-    """All orgs by id."""
+    """Return all orgs by id."""
     return [_org(row) for row in await tx.rows(SQL["list_orgs"])]
 
 
 async def insert_credential(
     tx: Tx, new: NewCredential, secret_hash: str, client_secret_hash: str, now: datetime
 ) -> None:
-    """Store a credential. Raises UsernameTaken."""
+    """Insert a credential. Raises UsernameTaken."""
     try:
         await tx.execute(
             SQL["insert_credential"],
@@ -71,55 +71,55 @@ async def insert_credential(
 
 
 async def find_by_username(tx: Tx, username: str) -> Credential | None:
-    """The unrevoked credential with this name."""
+    """Return the active credential with this username, or None."""
     return _credential(await tx.row(SQL["find_credential_by_username"], username))
 
 
 async def find_by_client_key(tx: Tx, client_key: str) -> Credential | None:
-    """The unrevoked credential with this OAuth client key."""
+    """Return the active credential with this OAuth client key, or None."""
     return _credential(await tx.row(SQL["find_credential_by_client_key"], client_key))
 
 
 async def find_by_id(tx: Tx, credential_id: CredentialId) -> Credential | None:
-    """The unrevoked credential with this id."""
+    """Return the active credential with this id, or None."""
     return _credential(await tx.row(SQL["find_credential_by_id"], credential_id))
 
 
 async def list_credentials(tx: Tx, org_id: OrgId | None) -> list[Credential]:
-    """Credentials by id, revoked ones too."""
+    """Return credentials by id, including revoked ones."""
     found = [_credential(row) for row in await tx.rows(SQL["list_credentials"], org_id)]
     return [credential for credential in found if credential is not None]
 
 
 async def revoke(tx: Tx, username: str, now: datetime) -> tuple[OrgId, bool] | None:
-    """Whose credential it is, and whether it was not revoked before; None where there is no such credential."""
+    """Revoke a credential. Return its org and whether it was active, or None if there is no such credential."""
     row = await tx.row(SQL["revoke_credential"], username, now)
     return None if row is None else (OrgId(row[0]), row[1])
 
 
 async def insert_first_signing_key(tx: Tx, key: SigningKey) -> None:
-    """Store the key unless its id is there already."""
+    """Insert the key unless a key with its id exists."""
     await tx.execute(SQL["insert_first_signing_key"], key.key_id, key.secret, key.created_at)
 
 
 async def list_signing_keys(tx: Tx) -> list[SigningKey]:
-    """All keys, the one that signs first."""
+    """Return all keys, the signing key first."""
     rows = await tx.rows(SQL["list_signing_keys"])
     return [SigningKey(key_id=row[0], secret=row[1], created_at=row[2]) for row in rows]
 
 
 async def lock_signing_keys(tx: Tx) -> None:
-    """Nobody else adds or deletes keys until the transaction ends."""
+    """Lock the signing keys against changes by others until the transaction ends."""
     await tx.execute(SQL["lock_signing_keys"])
 
 
 async def insert_signing_key(tx: Tx, secret: bytes, now: datetime) -> None:
-    """Store a key that signs from now on."""
+    """Insert a key, which signs from now on."""
     await tx.execute(SQL["insert_signing_key"], secret, now)
 
 
 async def delete_signing_key(tx: Tx, key_id: str) -> None:
-    """Forget a key, and with it every token that it signed."""
+    """Delete a key and so invalidate all tokens signed with it."""
     await tx.execute(SQL["delete_signing_key"], key_id)
 
 
@@ -161,7 +161,7 @@ async def find_failed_logins(
     per_address_max: int,
     known_since: datetime,
 ) -> FailedLogins:
-    """What is remembered of a name and an address."""
+    """Return the failed logins of a username and an address."""
     row = await tx.row(
         SQL["find_failed_logins"],
         username_digest,
@@ -182,25 +182,25 @@ async def find_failed_logins(
 
 
 async def insert_failed_login(tx: Tx, attempt: LoginAttempt, now: datetime) -> None:
-    """Remember that the attempt failed."""
+    """Insert a failed login."""
     await tx.execute(SQL["insert_failed_login"], attempt.username_digest, attempt.address, now)
 
 
 async def delete_old_failed_logins(tx: Tx, until: datetime) -> None:
-    """Forget guesses that no window holds any more; some are left for the next time."""
+    """Delete a batch of failed logins that are outside every window."""
     await tx.execute(SQL["delete_old_failed_logins"], until)
 
 
 async def delete_failed_logins(tx: Tx, attempt: LoginAttempt) -> None:
-    """Forget the guesses of this name from this address, and no others."""
+    """Delete the failed logins of this username from this address."""
     await tx.execute(SQL["delete_failed_logins_of_pair"], attempt.username_digest, attempt.address)
 
 
 async def upsert_known_login_address(tx: Tx, attempt: LoginAttempt, now: datetime) -> None:
-    """Remember that the name proved itself from this address."""
+    """Record that the username logged in from this address."""
     await tx.execute(SQL["upsert_known_login_address"], attempt.username_digest, attempt.address, now)
 
 
 async def delete_old_known_login_addresses(tx: Tx, until: datetime) -> None:
-    """Forget addresses that no name has proved itself from for long."""
+    """Delete addresses without a successful login for a long time."""
     await tx.execute(SQL["delete_old_known_login_addresses"], until)

@@ -1,1 +1,1 @@
-"""The badge definition: window, expiry rules, owners and claims, constraints as data, activation."""
+"""Badges: window, expiry rules, owners and claims, constraints, activation."""

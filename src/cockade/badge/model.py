@@ -1,4 +1,4 @@
-"""What a badge is."""
+"""Badges and their parts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class EarnType(StrEnum):
     EARN = "EARN"
     """Directly."""
     ISSUE_EARN = "ISSUE_EARN"
-    """By customers who were enrolled first."""
+    """Only by customers who were enrolled first."""
 
 
 class BadgeStatus(StrEnum):
-    """An instant against the badge's window; whether the badge is switched on stands beside it."""
+    """The status of a badge's window at an instant. Activation is separate."""
 
     UPCOMING = "UPCOMING"
     LIVE = "LIVE"
@@ -37,7 +37,7 @@ class OverlapPolicy(StrEnum):
 
 
 class ExpiryUnit(StrEnum):
-    """What a relative expiry counts in."""
+    """The unit of a relative expiry."""
 
     DAYS = "DAYS"
     """24 hours each."""
@@ -48,31 +48,33 @@ class ExpiryUnit(StrEnum):
 
 
 class RelativeExpiry(Struct, frozen=True, tag="relative"):
-    """So long after the event."""
+    """Expires this long after the event."""
 
     unit: ExpiryUnit
     value: int
 
 
 class FixedExpiry(Struct, frozen=True, tag="fixed"):
-    """At a given instant."""
+    """Expires at a given instant."""
 
     at: datetime
 
 
 class BadgeExpiry(Struct, frozen=True, tag="badge"):
-    """Together with the badge."""
+    """Expires with the badge."""
 
 
 class NeverExpiry(Struct, frozen=True, tag="never"):
-    """A hundred years on."""
+    """Expires after a hundred years."""
 
 
 Expiry = RelativeExpiry | FixedExpiry | BadgeExpiry | NeverExpiry
 
 
 class ConstraintType(StrEnum):
-    """The kinds of limits. CUSTOMER_ ones count one customer's earned badges, the others all of the badge's."""
+    """The types of constraints. CUSTOMER_ constraints count the earned badges of one customer, the others
+    those of all customers.
+    """
 
     CUSTOMER_BADGE_NO_LIMIT = "CUSTOMER_BADGE_NO_LIMIT"
     CUSTOMER_BADGE_FIXED_VALUE = "CUSTOMER_BADGE_FIXED_VALUE"
@@ -85,14 +87,14 @@ class ConstraintType(StrEnum):
 
 
 class Constraint(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One limit, in the contract's own spelling; which fields it has follows from its type.
+    """One constraint, in the spelling of the contract. Its type decides which fields it has.
 
-    Numbers are counts of earned badges, but roll… and refreshRate, which count what their names say.
+    Numbers are counts of earned badges, except roll… and refreshRate, whose names say what they count.
     """
 
     constraint_type: ConstraintType
     reference_id: str | None = None
-    """Of a fixed window: a UUID that stays while the badge changes."""
+    """Only for fixed windows: a UUID that stays the same when the badge changes."""
     max_earn_limit: int | None = None
     max_earn_for_days: int | None = None
     roll_for_days: int | None = None
@@ -104,7 +106,7 @@ class Constraint(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     """DAYS, WEEKS or MONTHS."""
     roll_value: int | None = None
     duration_type: str | None = None
-    """DAYS, WEEKS or MONTHS; DAILY, WEEKLY and MONTHLY are read as these."""
+    """DAYS, WEEKS or MONTHS. DAILY, WEEKLY and MONTHLY are accepted as synonyms."""
     refresh_rate: int | None = None
     """Days per cycle; only for cycles of days."""
     start_day_of_the_week: int | str | None = None
@@ -112,7 +114,7 @@ class Constraint(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 class Presentation(Struct, frozen=True, kw_only=True):
-    """What a badge carries for people and other systems, and no rule of ours reads."""
+    """Descriptive fields of a badge, which no rule reads."""
 
     description: str | None = None
     images: list[dict[str, Any]] = []
@@ -125,7 +127,7 @@ class Presentation(Struct, frozen=True, kw_only=True):
 
 
 class BadgeDraft(Struct, frozen=True, kw_only=True):
-    """A badge as somebody wants to have it."""
+    """The desired state of a badge."""
 
     name: str
     starts_at: datetime
@@ -142,7 +144,7 @@ class BadgeDraft(Struct, frozen=True, kw_only=True):
 
 
 class Claim(Struct, frozen=True, rename="camel"):
-    """An owner's registration for a badge under its own reference."""
+    """A claim: the registration of an owner for a badge under its own reference id."""
 
     owner_type: OwnerType
     reference_id: str
@@ -150,7 +152,7 @@ class Claim(Struct, frozen=True, rename="camel"):
 
 
 class Badge(Struct, frozen=True, kw_only=True):
-    """A badge as it is stored."""
+    """A stored badge."""
 
     badge_key: BadgeKey
     badge_id: BadgeId
@@ -159,7 +161,7 @@ class Badge(Struct, frozen=True, kw_only=True):
     draft: BadgeDraft
     claims: list[Claim]
     group_name: str | None
-    """Of the group that the badge names, if there is one."""
+    """Name of the badge's group, if it has one."""
     created_at: datetime
     created_by: str
     updated_at: datetime
@@ -167,15 +169,15 @@ class Badge(Struct, frozen=True, kw_only=True):
 
 
 class BadgeLock(Struct, frozen=True):
-    """A badge that is held until the end of the transaction."""
+    """A lock on a badge until the transaction ends."""
 
     badge_key: BadgeKey
     exclusive: bool
-    """Whether nobody else holds it."""
+    """Whether the lock is exclusive."""
 
 
 class EarnTerms(Struct, frozen=True, kw_only=True):
-    """What earning and enrolling need to know of a badge, read while it is held."""
+    """The data of a badge that earning and enrolment need, read under its lock."""
 
     is_active: bool
     starts_at: datetime
@@ -189,19 +191,19 @@ class EarnTerms(Struct, frozen=True, kw_only=True):
     customer_constraints: list[Constraint]
     badge_constraints: list[Constraint]
     is_claimed: bool
-    """Whether the asking owner has an active claim with the given reference."""
+    """Whether the requesting owner has an active claim with this reference id."""
 
 
 class ImportTerms(Struct, frozen=True):
-    """What importing needs to know of a badge, read while it is held."""
+    """The data of a badge that an import needs, read under its lock."""
 
     has_badge_limit: bool
-    """Whether it has a limit as a whole."""
+    """Whether it has a badge constraint."""
     customer_constraints: list[Constraint]
 
 
 class BadgeCounts(Struct, frozen=True):
-    """How many there are of a badge, revoked ones not counted."""
+    """The number of issuances of a badge, without revoked ones."""
 
     issued: int = 0
     """Enrolments."""
@@ -210,19 +212,19 @@ class BadgeCounts(Struct, frozen=True):
 
 
 class BadgeFilter(Struct, frozen=True, kw_only=True):
-    """Which badges a list shows; None leaves a criterion out."""
+    """Filters of a badge list. None disables a filter."""
 
     status: BadgeStatus | None = None
     earn_type: EarnType | None = None
     is_active: bool | None = None
     owner: OwnerType | None = None
-    """Among the badge's owners."""
+    """One of the badge's owners."""
     claimed_by: OwnerType | None = None
-    """Has an active claim."""
+    """An owner with an active claim."""
     unclaimed: bool | None = None
-    """True: no active claim at all. False: at least one."""
+    """True: without active claims. False: with at least one."""
     name: str | None = None
-    """Part of the name, upper and lower case alike."""
+    """Part of the name, case-insensitive."""
     starts_from: datetime | None = None
     """startOn is this instant or later."""
     expires_until: datetime | None = None

@@ -1,13 +1,13 @@
 -- name: next_badge_number
--- Under the org's lock, so that numbers count up without gaps and names are compared one at a time.
+-- Runs under the org's lock, so that numbers have no gaps and names are compared one at a time.
 select coalesce(max(badge_number), 0) + 1 from badge where org_id = $1;
 
 -- name: lock_org
--- Badges of an org are created one at a time.
+-- Creates badges of an org one at a time.
 select 1 from org where org_id = $1 for no key update;
 
 -- name: insert_badge
--- A name or id that is taken is reported by the name of its constraint.
+-- A duplicate name or id is reported by its constraint's name.
 insert into badge (
     org_id, badge_id, badge_number, name, starts_at, expires_at, earn_type, earned_expiry, issued_expiry, owners,
     overlap_policy, customer_constraints, badge_constraints, presentation, is_active, has_badge_limit,
@@ -15,7 +15,7 @@ insert into badge (
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $19, $20);
 
 -- name: update_badge
--- A name that is taken is reported by the name of its constraint.
+-- A duplicate name is reported by its constraint's name.
 update badge
 set name = $2, starts_at = $3, expires_at = $4, earn_type = $5, earned_expiry = $6, issued_expiry = $7, owners = $8,
     overlap_policy = $9, customer_constraints = $10, badge_constraints = $11, presentation = $12, is_active = $13,
@@ -37,8 +37,8 @@ from badge b
 where b.badge_key = any($1::integer[]);
 
 -- name: list_badges
--- Newest first. Each criterion that is null is left out; $12 is the instant that status is judged by.
--- Names are compared by bytes, so both sides of the search fold alike, whatever the database's own collation is.
+-- Newest first. A null parameter disables its filter; $12 is the instant for the status filter. Names are compared by
+-- bytes, so both sides of the search fold case alike, whatever the collation of the database is.
 select b.badge_key, b.badge_id, b.badge_number, b.org_id, b.name, b.starts_at, b.expires_at, b.earn_type,
        b.earned_expiry, b.issued_expiry, b.owners, b.overlap_policy, b.customer_constraints, b.badge_constraints,
        b.presentation, b.is_active, b.created_at, b.created_by, b.updated_at, b.updated_by,
@@ -66,8 +66,8 @@ from badge_claim where badge_key = any($1::integer[])
 order by badge_key, owner_type, reference_id;
 
 -- name: lock_badge
--- Until the end of the transaction. Whoever earns holds the badge together with others; whoever changes it, must be alone
--- with it ($3), or earns one with a limit as a whole, waits for them, and they wait for it. No row: no such badge.
+-- Held until the transaction ends. Earning takes the lock shared. Changing the badge ($3), or earning one with a badge
+-- limit, takes it exclusively. No row: no such badge.
 select badge_key, has_badge_limit or $3,
        case when has_badge_limit or $3 then pg_advisory_xact_lock(1, badge_key)
             else pg_advisory_xact_lock_shared(1, badge_key) end
@@ -77,8 +77,8 @@ from badge where org_id = $1 and badge_id = $2;
 select badge_key from badge where org_id = $1 and badge_id = $2;
 
 -- name: lock_badges
--- As lock_badge, for many at once. They are taken in order of their keys, so that two who do this cannot deadlock: the
--- offset keeps the planner from calling the functions before the rows are sorted.
+-- Like lock_badge, for many badges. They are locked in order of their keys to avoid deadlocks. The OFFSET keeps the
+-- planner from calling the lock functions before the rows are sorted.
 select badge_key, badge_id, has_badge_limit or $3,
        case when has_badge_limit or $3 then pg_advisory_xact_lock(1, badge_key)
             else pg_advisory_xact_lock_shared(1, badge_key) end
@@ -86,8 +86,8 @@ from (select badge_key, badge_id, has_badge_limit from badge
       where org_id = $1 and badge_id = any($2::text[]) order by badge_key offset 0) found;
 
 -- name: try_lock_uncapped_badges
--- As lock_badges, of many orgs, together with others; what has a limit as a whole, or is held by somebody alone, is left
--- out: nothing is waited for, so that the order does not matter.
+-- Like lock_badges, for badges of many orgs, shared. Badges with a badge limit or an exclusive lock are left out. It
+-- never waits, so the order does not matter.
 select found.org_id, found.badge_id, found.badge_key
 from (select b.org_id, b.badge_id, b.badge_key
       from unnest($1::integer[], $2::text[]) as input (org_id, badge_id)
@@ -96,12 +96,12 @@ from (select b.org_id, b.badge_id, b.badge_key
 where pg_try_advisory_xact_lock_shared(1, found.badge_key);
 
 -- name: import_terms
--- Read after the locks are held.
+-- Read after the locks are taken.
 select badge_key, has_badge_limit, customer_constraints from badge where badge_key = any($1::integer[]);
 
 -- name: earn_terms
--- For each badge, owner and reference asked about. Read after the locks are held, in a statement of its own: its snapshot
--- then shows every change that was waited for.
+-- For each requested badge, owner and reference. Runs after the locks are taken, in its own statement, so that its
+-- snapshot includes every change that the lock waited for.
 select input.place, b.is_active, b.starts_at, b.expires_at, b.earn_type, b.earned_expiry, b.issued_expiry, b.owners,
        b.overlap_policy, b.customer_constraints, b.badge_constraints,
        exists (select from badge_claim c
@@ -112,14 +112,14 @@ join badge b on b.badge_key = input.badge_key
 order by input.place;
 
 -- name: has_badge_limit
--- Read after the lock is held, as the terms are.
+-- Read after the lock is taken, like the terms.
 select has_badge_limit from badge where badge_key = $1;
 
 -- name: set_active
 update badge set is_active = $2, updated_at = $3, updated_by = $4 where badge_key = $1;
 
 -- name: claim
--- No row: it is claimed already.
+-- No row: the claim exists already.
 insert into badge_claim (badge_key, owner_type, reference_id, is_active) values ($1, $2, $3, true)
 on conflict (badge_key, owner_type, reference_id) do update set is_active = true where not badge_claim.is_active
 returning badge_key;
@@ -130,8 +130,8 @@ where badge_key = $1 and owner_type = $2 and reference_id = $3 and is_active
 returning badge_key;
 
 -- name: add_counts
--- So many more (or fewer) unrevoked enrolments and earned badges of these badges. Each connection adds to a slot of its
--- own as far as there are slots, and does so last and in order, so that whoever waits for a slot holds up nobody.
+-- Adds to (or subtracts from) the counts of enrolments and earned badges. Each connection uses its own counter slot as
+-- far as possible, and updates it last and in order, so that nobody waits long for a slot.
 insert into badge_count as c (badge_key, shard, issued, earned)
 select badge_key, pg_backend_pid() % 16, issued, earned
 from unnest($1::integer[], $2::bigint[], $3::bigint[]) as added (badge_key, issued, earned)
@@ -143,6 +143,6 @@ select badge_key, sum(issued)::bigint, sum(earned)::bigint
 from badge_count where badge_key = any($1::integer[]) group by badge_key;
 
 -- name: lock_keys
--- As lock_badge, of many and exclusively; in order of their keys, as lock_badges does.
+-- Like lock_badge, for many and exclusively, in order of their keys as in lock_badges.
 select pg_advisory_xact_lock(1, badge_key)
 from (select badge_key from unnest($1::integer[]) as input (badge_key) order by badge_key offset 0) input;

@@ -1,4 +1,4 @@
-"""Pure decisions about badges (`docs/api/contract.md`, "Badges, claims, activation" and "Decisions")."""
+"""Pure rules for badges (`docs/reference/api/contract.md`, "Badges, claims, activation" and "Decisions")."""
 
 from __future__ import annotations
 
@@ -44,27 +44,29 @@ from cockade.request.model import OwnerType
 
 NEVER_YEARS = 100
 EVENT_AHEAD_MAX = timedelta(hours=24)
-"""How far ahead an event may lie."""
+"""Maximum time that an event date may be in the future."""
 
 
 class Validity(Struct, frozen=True):
-    """How rule 7 judges an event."""
+    """How rule 7 checks an event date."""
 
     expiry: Expiry
-    """When what is issued ends."""
+    """The expiry rule of the issuance."""
     needs_window: bool
-    """Whether the event has to lie in the badge's window."""
+    """Whether the event date must be inside the badge's window."""
 
 
 def status_at(starts_at: datetime, expires_at: datetime, now: datetime) -> BadgeStatus:
-    """The half-open window `[starts_at, expires_at)` seen from `now`."""
+    """Return the status at `now` of the half-open window `[starts_at, expires_at)`."""
     if now < starts_at:
         return BadgeStatus.UPCOMING
     return BadgeStatus.LIVE if now < expires_at else BadgeStatus.EXPIRED
 
 
 def add_months(instant: datetime, months: int, zone: ZoneInfo) -> datetime:
-    """The same wall time in `zone` so many calendar months on (or back), clamped to the month's end. UTC."""
+    """Add (or subtract) calendar months and keep the wall time in `zone`, clamped to the end of the month.
+    Returns UTC.
+    """
     local = instant.astimezone(zone)
     years, month0 = divmod(local.month - 1 + months, 12)
     year, month = local.year + years, month0 + 1
@@ -73,7 +75,7 @@ def add_months(instant: datetime, months: int, zone: ZoneInfo) -> datetime:
 
 
 def valid_until(expiry: Expiry, event_at: datetime, badge_expires_at: datetime, zone: ZoneInfo) -> datetime:
-    """When the validity of what is earned at `event_at` ends (half-open)."""
+    """Return the exclusive end of the validity of a badge that is earned at `event_at`."""
     match expiry:
         case RelativeExpiry(unit=ExpiryUnit.DAYS, value=value):
             return event_at + timedelta(days=value)
@@ -94,7 +96,8 @@ def valid_until(expiry: Expiry, event_at: datetime, badge_expires_at: datetime, 
 def holds_several(policy: OverlapPolicy | None, customer_constraints: list[Constraint]) -> bool:
     """Whether a customer may hold more than one valid earned badge of the kind.
 
-    The badge's policy decides; without one, any customer constraint but a fixed value of 1 means yes.
+    The badge's policy decides. Without a policy, it is true for any customer constraint except a fixed value
+    of 1.
     """
     if policy is not None:
         return policy is OverlapPolicy.ALLOW
@@ -106,7 +109,7 @@ def holds_several(policy: OverlapPolicy | None, customer_constraints: list[Const
 
 
 class TermRule(StrEnum):
-    """Rules 4 to 7 of issuing, in the order in which they are asked."""
+    """Rules 4 to 7 of issuing, in the order of evaluation."""
 
     ACTIVE = "ACTIVE"
     OWNER_ALLOWED = "OWNER_ALLOWED"
@@ -124,9 +127,9 @@ def evaluate_terms(
     zone: ZoneInfo,
     kind: Validity,
 ) -> tuple[datetime, datetime, dict[TermRule, RequestRejected | None]]:
-    """From when until when (half open) what is issued would be valid, and what each of rules 4 to 7 says of it.
+    """Return the start and exclusive end of the validity, and the result of each of rules 4 to 7.
 
-    An event that is not given is now.
+    A missing event date means now.
     """
     at = now if event_at is None else event_at
     until = valid_until(kind.expiry, at, terms.expires_at, zone)
@@ -161,7 +164,7 @@ def validity(
     zone: ZoneInfo,
     kind: Validity,
 ) -> tuple[datetime, datetime]:
-    """Rules 4 to 7: from when until when (half open) what is issued would be valid.
+    """Check rules 4 to 7 and return the start and exclusive end of the validity.
 
     Raises NotLive, OwnerNotAllowed, NotClaimed, EventInFuture or EventOutsideBadge: the first that applies.
     """
@@ -173,12 +176,14 @@ def validity(
 
 
 def earning_validity(terms: EarnTerms) -> Validity:
-    """What rule 7 asks of an earned badge; of one that needs an enrolment, that decides about the window."""
+    """Return the rule-7 check of an earned badge. If the badge requires an enrolment, the enrolment decides
+    about the window.
+    """
     return Validity(terms.earned_expiry, needs_window=terms.earn_type is EarnType.EARN)
 
 
 def has_badge_limit(badge_constraints: list[Constraint]) -> bool:
-    """Whether the badge as a whole has a limit."""
+    """Whether there is a badge constraint."""
     return any(
         constraint.constraint_type is not ConstraintType.BADGE_NO_LIMIT for constraint in badge_constraints
     )
@@ -187,7 +192,7 @@ def has_badge_limit(badge_constraints: list[Constraint]) -> bool:
 def creation_errors(
     draft: BadgeDraft, now: datetime, zone: ZoneInfo, *, is_migration: bool
 ) -> list[FieldError]:
-    """All that stands against creating this badge now; a migrated badge may lie in the past."""
+    """Return all errors of creating this badge now. A migrated badge may start or end in the past."""
     field_errors: list[FieldError] = []
     if draft.starts_at >= draft.expires_at:
         field_errors.append(FieldError(720, "Start date should be before end date.", "startOn"))
@@ -204,14 +209,14 @@ def creation_errors(
 
 
 def with_defaults(draft: BadgeDraft, fields: list[CustomField]) -> BadgeDraft:
-    """The badge with the defaults of its org's mandatory custom fields where it has no values."""
+    """Return the draft with defaults for missing mandatory custom fields of the org."""
     values = catalogue_rules.complete(draft.presentation.custom_fields, fields)
     presentation = msgspec.structs.replace(draft.presentation, custom_fields=values)
     return msgspec.structs.replace(draft, presentation=presentation)
 
 
 def _midnight(now: datetime, zone: ZoneInfo) -> datetime:
-    """Today's, in the zone."""
+    """Return today's midnight in the zone."""
     return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -220,7 +225,9 @@ NO_LIMITS = {ConstraintType.CUSTOMER_BADGE_NO_LIMIT, ConstraintType.BADGE_NO_LIM
 
 
 def change_errors(badge: Badge, draft: BadgeDraft, now: datetime, zone: ZoneInfo) -> list[FieldError]:
-    """All that stands against making this draft of the stored badge now; only what differs is asked."""
+    """Return all errors of changing the stored badge into this draft now. Only fields that differ are
+    checked.
+    """
     old = badge.draft
     is_new_start, is_new_end = draft.starts_at != old.starts_at, draft.expires_at != old.expires_at
     has_begun = status_at(old.starts_at, old.expires_at, now) is not BadgeStatus.UPCOMING
@@ -253,7 +260,7 @@ def change_errors(badge: Badge, draft: BadgeDraft, now: datetime, zone: ZoneInfo
 
 
 def _changes_limit_kind(before: list[Constraint], after: list[Constraint]) -> bool:
-    """Whether a fixed window takes the place of another limit, or the other way round."""
+    """Whether a fixed window replaces another kind of limit, or the reverse."""
     kinds_before = {constraint.constraint_type for constraint in before} - NO_LIMITS
     kinds_after = {constraint.constraint_type for constraint in after} - NO_LIMITS
     removed, added = kinds_before - kinds_after, kinds_after - kinds_before
@@ -263,8 +270,8 @@ def _changes_limit_kind(before: list[Constraint], after: list[Constraint]) -> bo
 def with_reference_ids(
     constraints: list[Constraint], before: list[Constraint], fresh: Iterator[str]
 ) -> list[Constraint]:
-    """The constraints, each fixed window with an id: its own if the badge has had it, or that of the fixed window of its
-    kind at the same place, or a fresh one.
+    """Return the constraints with a reference id for each fixed window: its own if the badge already has it,
+    otherwise that of the fixed window at the same position, otherwise a new one.
     """
     known = {constraint.reference_id for constraint in before if constraint.constraint_type in WINDOWS}
     sent = {constraint.reference_id for constraint in constraints} & known
@@ -287,7 +294,7 @@ def with_reference_ids(
 
 
 def limits_differ(old: BadgeDraft, new: BadgeDraft) -> bool:
-    """Whether the change is one of limits."""
+    """Whether the constraints differ."""
     return (old.customer_constraints, old.badge_constraints) != (
         new.customer_constraints,
         new.badge_constraints,
@@ -295,7 +302,7 @@ def limits_differ(old: BadgeDraft, new: BadgeDraft) -> bool:
 
 
 def audit_details(draft: BadgeDraft) -> dict[str, object]:
-    """What a badge consists of, by the names of the wire."""
+    """Return the badge's fields by their API names."""
     shown = draft.presentation
     return {
         "name": draft.name,

@@ -1,4 +1,4 @@
-"""Creating, finding, switching and claiming badges."""
+"""Create, find, change, activate and claim badges."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from cockade.request.model import OwnerType
 from cockade.storage.database import Database, Tx
 
 Recount = Callable[[Tx, BadgeKey, BadgeDraft, BadgeDraft], Awaitable[None]]
-"""Counts what was earned by the new limits; in the transaction that changes the badge from the first to the second."""
+"""Recounts earned badges after a change from the first draft to the second, in the same transaction."""
 
 
 class BadgeService:
-    """Use cases of `badge`; each is one transaction in the caller's org."""
+    """Use cases of `badge`. Each one is a transaction in the caller's org."""
 
     def __init__(self, database: Database, clock: Clock, recount: Recount) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class BadgeService:
         migrated_id: BadgeId | None = None,
         is_migration: bool = False,
     ) -> Badge:
-        """Make a badge. Raises InvalidInput with every fault, NameTaken and BadgeIdTaken."""
+        """Create a badge. Raises InvalidInput with all errors, NameTaken and BadgeIdTaken."""
         now = self._clock()
         field_errors = self.creation_errors(caller, draft, is_migration=is_migration)
         badge_id = migrated_id or BadgeId(ids.new_id(int(now.timestamp()), secrets.token_bytes(8)))
@@ -63,9 +63,9 @@ class BadgeService:
         return await self._database.transaction("badge.create", body)
 
     async def update(self, caller: Caller, badge_id: BadgeId, change: Callable[[Badge], BadgeDraft]) -> Badge:
-        """Make of the stored badge what `change` makes of it; what was earned keeps its validity.
+        """Change a badge with the function `change`. The validity of earned badges stays.
 
-        Raises BadgeNotFound, InvalidInput with every fault, NameTaken, and whatever `change` does.
+        Raises BadgeNotFound, InvalidInput with all errors, NameTaken, and the errors of `change`.
         """
 
         async def body(tx: Tx) -> Badge:
@@ -77,7 +77,7 @@ class BadgeService:
             values = draft.presentation.custom_fields
             if (
                 values != stored.draft.presentation.custom_fields
-            ):  # what was good once does not stop another change
+            ):  # valid when stored, so it must not prevent other changes
                 field_errors += value_errors(values, fields)
             if field_errors:
                 raise InvalidInput(field_errors)
@@ -91,32 +91,34 @@ class BadgeService:
         return await self._database.transaction("badge.update", body)
 
     def creation_errors(self, caller: Caller, draft: BadgeDraft, *, is_migration: bool) -> list[FieldError]:
-        """All that stands against creating this badge now, but its custom fields.
+        """Return all errors of creating this badge now, except those of its custom fields.
 
-        For callers who tell it together with other faults.
+        For callers that report them together with other errors.
         """
         return rules.creation_errors(
             draft, self._clock(), ZoneInfo(caller.time_zone), is_migration=is_migration
         )
 
     async def get(self, caller: Caller, badge_id: BadgeId) -> Badge:
-        """One badge with its claims. Raises BadgeNotFound."""
+        """Return one badge with its claims. Raises BadgeNotFound."""
         return await self._database.transaction("badge.get", lambda tx: _found(tx, caller, badge_id))
 
     async def list_page(
         self, caller: Caller, wanted: BadgeFilter, *, page: int, size: int
     ) -> tuple[list[Badge], int]:
-        """One page (from 0) of the org's badges, newest first, and how many there are in all."""
+        """Return one page (from 0) of the org's badges, newest first, and their total number."""
         return await self._database.transaction(
             "badge.list", lambda tx: store.list_page(tx, caller.org_id, wanted, self._clock(), page, size)
         )
 
     async def counts(self, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, BadgeCounts]:
-        """How many unrevoked enrolments and earned badges there are of each badge that ever had any."""
+        """Return the number of enrolments and earned badges, without revoked ones, of each badge with
+        issuances.
+        """
         return await self._database.transaction("badge.counts", lambda tx: store.counts(tx, badge_keys))
 
     async def set_active(self, caller: Caller, badge_id: BadgeId, is_active: bool) -> None:
-        """Switch a badge on or off. Once this has returned, nobody earns it by the old state. Raises BadgeNotFound."""
+        """Activate or deactivate a badge. Later decisions see the new state. Raises BadgeNotFound."""
         action = Action.BADGE_ACTIVATE if is_active else Action.BADGE_DEACTIVATE
 
         async def body(tx: Tx) -> None:
@@ -127,7 +129,7 @@ class BadgeService:
         await self._database.transaction(action.value, body)
 
     async def claim(self, caller: Caller, badge_id: BadgeId, owner: OwnerType, reference_id: str) -> None:
-        """Register an owner under its reference; again is the same. Raises BadgeNotFound and OwnerNotAllowed."""
+        """Claim the badge for an owner. Repeating it has no effect. Raises BadgeNotFound and OwnerNotAllowed."""
 
         async def body(tx: Tx) -> None:
             badge_key = await _locked(tx, caller, badge_id)
@@ -140,7 +142,7 @@ class BadgeService:
         await self._database.transaction("badge.claim", body)
 
     async def unclaim(self, caller: Caller, badge_id: BadgeId, owner: OwnerType, reference_id: str) -> None:
-        """End a claim; its owner issues nothing more. Raises BadgeNotFound and ClaimNotFound."""
+        """End a claim, so that its owner cannot issue the badge. Raises BadgeNotFound and ClaimNotFound."""
 
         async def body(tx: Tx) -> None:
             badge_key = await _locked(tx, caller, badge_id)
@@ -173,7 +175,7 @@ async def _locked(tx: Tx, caller: Caller, badge_id: BadgeId) -> BadgeKey:
 
 
 def resolve_badge_key(draft: BadgeDraft, before: BadgeDraft | None) -> BadgeDraft:
-    """The badge with an id for each of its fixed windows, kept from before where it had one."""
+    """Return the draft with an id for each fixed window, kept from the stored badge if it had one."""
     fresh = (str(uuid.uuid4()) for _ in itertools.count())
     return msgspec.structs.replace(
         draft,

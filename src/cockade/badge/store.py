@@ -1,4 +1,4 @@
-"""One typed function per statement on badges and claims."""
+"""Statements on badges and claims, one function each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _presentation = msgspec.json.Decoder(Presentation).decode
 async def insert(
     tx: Tx, org_id: OrgId, badge_id: BadgeId, draft: BadgeDraft, now: datetime, username: str
 ) -> None:
-    """Store a badge under the org's next number. Raises NameTaken and BadgeIdTaken."""
+    """Insert a badge with the org's next number. Raises NameTaken and BadgeIdTaken."""
     await tx.execute(SQL["lock_org"], org_id)
     number = await tx.value(SQL["next_badge_number"], org_id)
     with _taken():
@@ -52,7 +52,7 @@ async def insert(
 
 
 async def update(tx: Tx, badge_key: BadgeKey, draft: BadgeDraft, now: datetime, username: str) -> None:
-    """Store the badge as it is now; with the lock held exclusively. Raises NameTaken."""
+    """Update the badge. Requires the exclusive lock. Raises NameTaken."""
     with _taken():
         await tx.execute(SQL["update_badge"], badge_key, *_columns(draft), now, username)
 
@@ -79,7 +79,7 @@ def _columns(draft: BadgeDraft) -> tuple[object, ...]:
 
 @contextmanager
 def _taken() -> Generator[None]:
-    """What the unique keys say, in the contract's words."""
+    """Translate violations of unique constraints to our errors."""
     try:
         yield
     except UniqueViolationError as error:
@@ -91,7 +91,7 @@ def _taken() -> Generator[None]:
 
 
 async def find(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> Badge | None:
-    """The badge with its claims, if the org has it."""
+    """Return the org's badge with its claims, or None."""
     row = await tx.row(SQL["find_badge"], org_id, badge_id)
     if row is None:
         return None
@@ -100,7 +100,7 @@ async def find(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> Badge | None:
 
 
 async def find_many(tx: Tx, org_id: OrgId, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, Badge]:
-    """These badges of the org with their claims."""
+    """Return these badges of the org with their claims."""
     rows = await tx.rows(SQL["find_badges"], badge_keys)
     return {badge.badge_key: badge for badge in await _badges(tx, org_id, rows)}
 
@@ -108,7 +108,7 @@ async def find_many(tx: Tx, org_id: OrgId, badge_keys: Sequence[BadgeKey]) -> di
 async def list_page(
     tx: Tx, org_id: OrgId, wanted: BadgeFilter, now: datetime, page: int, size: int
 ) -> tuple[list[Badge], int]:
-    """One page of the org's badges, newest first, and how many there are on all pages."""
+    """Return one page of the org's badges, newest first, and their total number."""
 
     async def ask(limit: int, offset: int) -> list[Row]:
         return await tx.rows(
@@ -136,9 +136,9 @@ async def list_page(
 
 
 async def lock(tx: Tx, org_id: OrgId, badge_id: BadgeId, *, exclusive: bool) -> BadgeLock | None:
-    """Hold the badge as it is, together with others unless `alone` or it has a limit as a whole.
+    """Lock the badge: shared, or exclusively if `exclusive` is set or it has a badge limit.
 
-    None where the org has no such badge.
+    Returns None if the org has no such badge.
     """
     row = await tx.row(SQL["lock_badge"], org_id, badge_id, exclusive)
     return None if row is None else BadgeLock(BadgeKey(row[0]), row[1])
@@ -147,9 +147,9 @@ async def lock(tx: Tx, org_id: OrgId, badge_id: BadgeId, *, exclusive: bool) -> 
 async def lock_for_issuing(
     tx: Tx, org_id: OrgId, badge_id: BadgeId | None, *, exclusive: bool, read_only: bool = False
 ) -> tuple[BadgeId, BadgeLock]:
-    """As lock, for the badge that a body names. Raises BadgeNotFound, also where that cannot be a badge id.
+    """Like `lock`, for the badge id of a request body. Raises BadgeNotFound, also for an invalid badge id.
 
-    `only_looks`: the transaction sees the badge as of one moment and changes nothing, so it need not be held.
+    With `read_only`, the transaction has one snapshot and changes nothing, so the badge is not locked.
     """
     held = None
     if badge_id is not None:
@@ -171,18 +171,18 @@ async def _read_without_lock(tx: Tx, org_id: OrgId, badge_id: BadgeId) -> BadgeL
 async def lock_many(
     tx: Tx, org_id: OrgId, badge_ids: Collection[BadgeId], *, exclusive: bool
 ) -> dict[BadgeId, BadgeLock]:
-    """As lock, for all of these that the org has."""
+    """Like `lock`, for all of these badges that the org has."""
     rows = await tx.rows(SQL["lock_badges"], org_id, list(badge_ids), exclusive)
     return {row[1]: BadgeLock(BadgeKey(row[0]), row[2]) for row in rows}
 
 
 async def lock_keys(tx: Tx, badge_keys: Sequence[BadgeKey]) -> None:
-    """Hold all of these, alone."""
+    """Lock all of these badges exclusively."""
     await tx.execute(SQL["lock_keys"], badge_keys)
 
 
 async def import_terms(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, ImportTerms]:
-    """What importing needs to know; call it with the locks held."""
+    """Return the data that imports need. Requires the locks."""
     return {
         BadgeKey(row[0]): ImportTerms(row[1], _constraints(row[2]))
         for row in await tx.rows(SQL["import_terms"], badge_keys)
@@ -192,7 +192,9 @@ async def import_terms(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey,
 async def try_lock_without_badge_limit(
     tx: Tx, asked: Collection[tuple[OrgId, BadgeId]]
 ) -> dict[tuple[OrgId, BadgeId], BadgeKey]:
-    """Hold, together with others, those of these badges that exist, had no limit as a whole, and nobody holds alone."""
+    """Lock, without waiting, those of these badges that exist, have no badge limit and are not locked
+    exclusively.
+    """
     rows = await tx.rows(
         SQL["try_lock_uncapped_badges"],
         [org_id for org_id, _ in asked],
@@ -202,13 +204,13 @@ async def try_lock_without_badge_limit(
 
 
 async def earn_terms(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> EarnTerms:
-    """What earning and enrolling need to know; call it with the lock held."""
+    """Return the data that earning and enrolment need. Requires the lock."""
     [terms] = await earn_terms_of_many(tx, [(badge_key, owner, reference_id)])
     return terms
 
 
 async def earn_terms_of_many(tx: Tx, asked: Collection[tuple[BadgeKey, OwnerType, str]]) -> list[EarnTerms]:
-    """As earn_terms, for each of these badges, owners and references, in the same order."""
+    """Like `earn_terms`, for each of these badges, owners and references, in the same order."""
     rows = await tx.rows(
         SQL["earn_terms"],
         [badge_key for badge_key, _, _ in asked],
@@ -237,17 +239,19 @@ def _terms(row: Row) -> EarnTerms:
 
 
 async def has_badge_limit(tx: Tx, badge_key: BadgeKey) -> bool:
-    """Whether the badge as a whole has a limit; call it with the lock held."""
+    """Whether the badge has a badge limit. Requires the lock."""
     return await tx.value(SQL["has_badge_limit"], badge_key)
 
 
 async def add_count(tx: Tx, badge_key: BadgeKey, *, issued: int = 0, earned: int = 0) -> None:
-    """So many more (or fewer) of one badge; see add_counts."""
+    """Add to (or subtract from) the counts of one badge. See `add_counts`."""
     await add_counts(tx, {badge_key: BadgeCounts(issued, earned)})
 
 
 async def add_counts(tx: Tx, added: Mapping[BadgeKey, BadgeCounts]) -> None:
-    """So many more (or fewer) unrevoked enrolments and earned badges. The last thing that a transaction does with badges."""
+    """Add to (or subtract from) the counts of enrolments and earned badges. Must be the transaction's last
+    statement on badges.
+    """
     counts = added.values()
     await tx.execute(
         SQL["add_counts"],
@@ -258,27 +262,27 @@ async def add_counts(tx: Tx, added: Mapping[BadgeKey, BadgeCounts]) -> None:
 
 
 async def counts(tx: Tx, badge_keys: Sequence[BadgeKey]) -> dict[BadgeKey, BadgeCounts]:
-    """How many unrevoked ones there are of each badge that ever had any."""
+    """Return the counts, without revoked ones, of each badge with issuances."""
     return {BadgeKey(row[0]): BadgeCounts(row[1], row[2]) for row in await tx.rows(SQL["counts"], badge_keys)}
 
 
 async def set_active(tx: Tx, badge_key: BadgeKey, is_active: bool, now: datetime, username: str) -> None:
-    """Switch the badge on or off."""
+    """Activate or deactivate the badge."""
     await tx.execute(SQL["set_active"], badge_key, is_active, now, username)
 
 
 async def claim(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> bool:
-    """Register the owner under its reference; whether it had no such active claim before."""
+    """Register the owner under its reference id. Return whether the claim is new."""
     return await tx.value(SQL["claim"], badge_key, owner.value, reference_id) is not None
 
 
 async def unclaim(tx: Tx, badge_key: BadgeKey, owner: OwnerType, reference_id: str) -> bool:
-    """Whether there was an active claim to end."""
+    """End the claim. Return whether it was active."""
     return await tx.value(SQL["unclaim"], badge_key, owner.value, reference_id) is not None
 
 
 async def _badges(tx: Tx, org_id: OrgId, rows: list[Row]) -> list[Badge]:
-    """The badges of these rows, with their claims and the names of their groups."""
+    """Return the badges of these rows, with their claims and the names of their groups."""
     claims = await _claims(tx, [row[0] for row in rows])
     shown = [_presentation(row[14]) for row in rows]
     groups = await group_names(tx, org_id, (each.badge_group_id for each in shown if each.badge_group_id))

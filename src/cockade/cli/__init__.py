@@ -1,4 +1,4 @@
-"""The command line. Every command takes its settings from COCKADE_* and says on `--help` what it does."""
+"""The command line. Commands read their settings from COCKADE_* environment variables; each one has `--help`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cockade.cli import audit, credential, db, demo, issue, org, serve, signing_
 from cockade.errors import CockadeError
 
 app = typer.Typer(
-    help="Issues loyalty badges to customers in bulk, each exactly once.",
+    help="Issue loyalty badges to customers in bulk, each exactly once.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -40,11 +40,11 @@ def options(
         False, "--version", callback=_print_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
-    """Issues loyalty badges to customers in bulk, each exactly once."""
+    """Issue loyalty badges to customers in bulk, each exactly once."""
 
 
 def main() -> None:
-    """Run a command; what an operator can mend is said in one line, with exit status 1."""
+    """Run a command. A CockadeError is printed as one line, with exit status 1."""
     try:
         app()
     except CockadeError as error:

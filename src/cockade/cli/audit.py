@@ -1,4 +1,4 @@
-"""`cockade audit`"""
+"""The `cockade audit` command."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from cockade.times import iso
 
 
 def audit(
-    org: Annotated[int | None, typer.Option(min=1, max=ORG_ID_MAX, help="Only this org's.")] = None,
-    action: Annotated[list[Action] | None, typer.Option(help="Only these; may be repeated.")] = None,
-    badge: Annotated[str | None, typer.Option(help="Only of the badge with this id.")] = None,
-    username: Annotated[str | None, typer.Option(help="Only by them.")] = None,
-    since: Annotated[str | None, typer.Option("--from", help="Only from this time on.")] = None,
-    until: Annotated[str | None, typer.Option(help="Only before this time.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 50,
+    org: Annotated[int | None, typer.Option(min=1, max=ORG_ID_MAX, help="Filter by org id.")] = None,
+    action: Annotated[list[Action] | None, typer.Option(help="Filter by action. Can be repeated.")] = None,
+    badge: Annotated[str | None, typer.Option(help="Filter by badge id.")] = None,
+    username: Annotated[str | None, typer.Option(help="Filter by username.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Filter by time: at or after.")] = None,
+    until: Annotated[str | None, typer.Option(help="Filter by time: before.")] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Maximum number of entries; the newest are shown.")
+    ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show who changed what, newest first."""
+    """List the entries of the audit trail, newest first."""
     wanted = EntryFilter(
         org_id=None if org is None else OrgId(org),
         actions=action or None,
@@ -43,7 +45,7 @@ def audit(
 def _badge_id(text: str | None) -> BadgeId | None:
     found = None if text is None else ids.badge_id(text)
     if text is not None and found is None:
-        raise typer.BadParameter("A badge id is 24 hex digits.", param_hint="--badge")
+        raise typer.BadParameter(f"Invalid badge id {text!r}: must be 24 hex digits.", param_hint="--badge")
     return found
 
 

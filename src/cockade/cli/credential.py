@@ -1,4 +1,4 @@
-"""`cockade credential …`"""
+"""The `cockade credential` commands."""
 
 from __future__ import annotations
 
@@ -15,36 +15,50 @@ from cockade.cli.services import with_services
 from cockade.ids import OrgId
 from cockade.times import iso
 
-app = typer.Typer(help="Credentials: who may call, for which org.", no_args_is_help=True)
+app = typer.Typer(help="Manage API credentials.", no_args_is_help=True)
 
 ORG_ID_MAX = 2**31 - 1
-Username = Annotated[str, typer.Option("--name", help="The username of Basic authentication; unique.")]
+Username = Annotated[str, typer.Option("--name", help="Username for Basic authentication. Must be unique.")]
 
 
 @app.command("create")
 def create(
-    org: Annotated[int, typer.Option(min=1, max=ORG_ID_MAX, help="The org's id.")],
+    org: Annotated[int, typer.Option(min=1, max=ORG_ID_MAX, help="Org id.")],
     name: Username,
     access_group: Annotated[
-        AccessGroup, typer.Option(help="default: the whole API; read-only: nothing that changes anything.")
+        AccessGroup,
+        typer.Option(
+            help="`default` allows the whole API; `read-only` allows only requests that change nothing."
+        ),
     ] = AccessGroup.DEFAULT,
     token_ttl_minutes: Annotated[
-        int, typer.Option(min=1, max=TOKEN_TTL_MINUTES_MAX, help="How long its OAuth tokens live.")
+        int, typer.Option(min=1, max=TOKEN_TTL_MINUTES_MAX, help="Lifetime of its OAuth tokens in minutes.")
     ] = TOKEN_TTL_MINUTES_MAX,
     secret_stdin: Annotated[
         bool,
-        typer.Option("--secret-stdin", help="Read the Basic secret from standard input, to keep an old one."),
+        typer.Option(
+            "--secret-stdin",
+            help="Read the Basic secret from standard input instead of generating one.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a credential and show its secrets, this once."""
+    """Create a credential. Its secrets are shown only once."""
     if not name or ":" in name or "\0" in name:
-        raise typer.BadParameter("A username is not empty and holds no colon.", param_hint="--name")
+        raise typer.BadParameter(
+            'The username must not be empty and must not contain ":" or a null character.',
+            param_hint="--name",
+        )
     if name in (COMMAND_LINE, WORKER):
-        raise typer.BadParameter("The audit trail calls cockade itself so.", param_hint="--name")
+        raise typer.BadParameter(
+            f"{name!r} is reserved for cockade's own entries in the audit trail. Choose another username.",
+            param_hint="--name",
+        )
     secret = sys.stdin.readline().rstrip("\r\n") if secret_stdin else None
     if secret == "":
-        raise typer.BadParameter("Standard input holds no secret.", param_hint="--secret-stdin")
+        raise typer.BadParameter(
+            "Standard input is empty; it must contain the secret.", param_hint="--secret-stdin"
+        )
 
     async def work(services: Services) -> NewCredential:
         return await services.auth.create_credential(
@@ -63,15 +77,15 @@ def create(
     }
     show(record, as_json=as_json)
     if not as_json:
-        typer.echo("The secrets are stored as hashes only and are not shown again.")
+        typer.echo("The secrets are stored only as hashes and cannot be shown again.")
 
 
 @app.command("list")
 def list_all(
-    org: Annotated[int | None, typer.Option(min=1, max=ORG_ID_MAX, help="Only this org's.")] = None,
+    org: Annotated[int | None, typer.Option(min=1, max=ORG_ID_MAX, help="Filter by org id.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show credentials, without their secrets."""
+    """List credentials, without secrets."""
     found = with_services(
         lambda services: services.auth.list_credentials(None if org is None else OrgId(org))
     )
@@ -92,6 +106,6 @@ def list_all(
 
 @app.command("revoke")
 def revoke(name: Username, as_json: AsJson = False) -> None:
-    """End a credential. Running services stop taking it within a minute."""
+    """Revoke a credential. Running services stop accepting it within a minute."""
     with_services(lambda services: services.auth.revoke_credential(name))
     show({"username": name, "revoked": True}, as_json=as_json)

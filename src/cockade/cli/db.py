@@ -1,4 +1,4 @@
-"""`cockade db …`"""
+"""The `cockade db` commands."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from cockade.storage import migrate as migrations
 from cockade.storage.connection import Connection
 from cockade.storage.database import check_server, connect
 
-app = typer.Typer(help="The database: its schema, its state, its backups.", no_args_is_help=True)
+app = typer.Typer(help="Manage the database: schema, status, backups, permissions.", no_args_is_help=True)
 
 
 @app.command("migrate")
 def migrate(as_json: AsJson = False) -> None:
-    """Bring the schema up to this version of cockade.
+    """Migrate the schema to this version of cockade.
 
-    Safe to run from several places at once, and while services run. The embedded database is migrated by `cockade serve`
-    itself; one of your own only by this command.
+    It is safe to run several migrations at the same time, and while services run. `cockade serve` migrates
+    the embedded database automatically. Migrate your own database with this command.
     """
 
     async def work(connection: Connection) -> None:
@@ -52,9 +52,9 @@ def migrate(as_json: AsJson = False) -> None:
 
 @app.command("status")
 def status(as_json: AsJson = False) -> None:
-    """Show the server's version, the migrations that the database lacks, and what is wrong with its settings.
+    """Show the server version, pending migrations, and warnings about the server's settings.
 
-    Changes nothing. `cockade db migrate` applies what is pending.
+    This command changes nothing. Run `cockade db migrate` to apply pending migrations.
     """
 
     async def work(connection: Connection) -> None:
@@ -68,14 +68,14 @@ def status(as_json: AsJson = False) -> None:
 
 @app.command("backup")
 def backup(
-    file: Annotated[Path, typer.Argument(help="The file to write; only you will be able to read it.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    file: Annotated[Path, typer.Argument(help="File to write. It is readable only by you.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the embedded database to a file, while the service runs or not.
+    """Back up the embedded database to a file. The service can be running.
 
-    The file holds one moment: all that was acknowledged before it, nothing of what came later. Nobody waits for it. It
-    is checked before it gets its name, and holds secrets: keep it as safe as the data directory.
+    The backup is a consistent snapshot and does not block requests. The file appears under its name only
+    after it was verified. It contains secrets: protect it like the data directory.
     """
     settings = _embedded_only("backup", "pg_dump")
     with _progress() as tell:
@@ -91,16 +91,18 @@ def backup(
 
 @app.command("restore")
 def restore(
-    file: Annotated[Path, typer.Argument(help="A file that `cockade db backup` wrote.")],
+    file: Annotated[Path, typer.Argument(help="Backup file created by `cockade db backup`.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Put a database that is there aside, into a folder beside it.")
+        bool,
+        typer.Option("--force", help="Move an existing database to another directory first, next to it."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the embedded database from a backup, in a data directory that has none.
+    """Restore the embedded database from a backup.
 
-    Stop `cockade serve` first. Nothing is overwritten: where there is a database already, it is refused, or put aside
-    with --force. A backup of an older cockade is brought up to date when the service is started.
+    Stop `cockade serve` first. The command fails if the data directory has a database, unless you use
+    --force, which moves that database aside. Nothing is overwritten. A backup of an older cockade is migrated
+    when the service starts.
     """
     settings = _embedded_only("restore", "pg_restore")
     with _progress() as tell:
@@ -115,22 +117,22 @@ def restore(
 
 
 def _embedded_only(command: str, program: str) -> Config:
-    """The settings. Raises SetupError where they name a database: that is backed up by whoever runs its server."""
+    """Return the settings. Raise SetupError if COCKADE_DATABASE_URL is set."""
     settings = config.from_environment()
     logs.configure(settings)
     if settings.database_url is not None:
         raise SetupError(
-            f"`cockade db {command}` is for the embedded database, and COCKADE_DATABASE_URL names another one."
-            f" Use {program} or what your database's provider offers; docs/how-to/backup.md says how."
+            f"`cockade db {command}` supports only the embedded database, but COCKADE_DATABASE_URL is set. "
+            f"Use {program} or your provider's backups instead; see docs/how-to/backup.md."
         )
-    # Asked to stop, it tidies up as it does on Ctrl-C.
+    # Clean up on SIGTERM as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return settings
 
 
 @contextmanager
 def _progress() -> Generator[backups.ReportProgress]:
-    """Shows on a terminal how far it is, apart from what is printed."""
+    """Show progress on standard error, if it is a terminal."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -150,10 +152,12 @@ def _progress() -> Generator[backups.ReportProgress]:
 
 @app.command("grant")
 def grant(
-    role: Annotated[str, typer.Argument(help="The role that `cockade serve` connects as.")],
+    role: Annotated[str, typer.Argument(help="Database role that `cockade serve` connects as.")],
     as_json: AsJson = False,
 ) -> None:
-    """Give a role exactly the rights that serving needs; run it as the owner, after each migration."""
+    """Grant a role exactly the permissions that `cockade serve` needs. Run it as the owner of the tables,
+    after each migration.
+    """
 
     async def work(connection: Connection) -> None:
         await migrations.require_migrated(connection)

@@ -1,4 +1,4 @@
-"""`cockade demo`"""
+"""The `cockade demo` command."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from cockade.times import iso
 START_S_MAX = 30.0
 STOP_S_MAX = 30.0
 SERVE_ORIGIN = "http://127.0.0.1:8080"
-"""Where `cockade serve` listens unless it is told otherwise."""
+"""Default address of `cockade serve`."""
 FIRST_CUSTOMER = 553_000_001
 
 
 def demo(
     customers: Annotated[
-        int, typer.Option(min=2, max=100_000, help="How many customers get the badge.")
+        int, typer.Option(min=2, max=100_000, help="Number of customers that get the badge.")
     ] = 10_000,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the service running until Ctrl-C.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the service running until Ctrl-C.")] = False,
 ) -> None:
-    """See the main job happen: a badge is created, claimed, and issued to 10,000 customers over HTTP.
+    """Run a demo: create and claim a badge and issue it to 10,000 customers over HTTP.
 
-    It runs a service and a database of its own, in a temporary directory that is removed at the end.
+    The demo starts its own service and database in a temporary directory, which is deleted at the end.
     """
     console = Console(highlight=False)
     with _temporary_directory() as data_dir, _progress(console) as progress:
         step = progress.add_task("Starting the service and its database", total=5)
         with _service(data_dir) as (origin, environment):
-            progress.update(step, advance=1, description="Making an org and a credential")
+            progress.update(step, advance=1, description="Creating an org and a credential")
             org = _command(environment, "org", "create", "Demo")
             credential = _command(
                 environment, "credential", "create", "--org", str(org["orgId"]), "--name", "demo"
@@ -60,13 +60,13 @@ def demo(
                 progress.update(step, advance=1, description="Creating and claiming a badge")
                 badge_id = _make_badge(client)
                 progress.update(
-                    step, advance=1, description=f"Issuing it to {customers:,} customers in one call"
+                    step, advance=1, description=f"Issuing it to {customers:,} customers in one request"
                 )
                 body = _earn_bulk(badge_id, customers)
                 started = time.perf_counter()
                 answer = _call(client, body)
                 seconds = time.perf_counter() - started
-                progress.update(step, advance=1, description="Asking for trouble")
+                progress.update(step, advance=1, description="Repeating the request")
                 again = client.post("/customer/earnBulk", json=body).json()
                 held = _call(client, {**body, "requestId": "demo-2"})
                 progress.update(step, advance=1, description="Done")
@@ -109,19 +109,21 @@ def _call(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
 def _tell(
     console: Console, answer: dict[str, Any], again: dict[str, Any], held: dict[str, Any], seconds: float
 ) -> None:
-    """What came back: the first entries, the rate, and the two refusals."""
+    """Print the first entries, the rate, and the results of the two repeated requests."""
     earned, entries = answer["earnedCount"], answer["issuedBadges"]
     console.print(
-        f"\n[bold green]{earned:,} customers got the badge in one call[/], {answer['failedCount']} did not:"
+        f"\n[bold green]{earned:,} customers got the badge in one request[/], {answer['failedCount']} did not:"
     )
     console.print_json(msgspec.json.encode({**answer, "issuedBadges": entries[:3]}).decode())
     console.print(f"[dim]… and {max(0, len(entries) - 3):,} more entries, in the order sent.[/]")
     console.print(
-        f"[bold]{seconds * 1000:.0f} ms: {earned / seconds:,.0f} customers a second[/], all of it durable.\n"
+        f"[bold]{seconds * 1000:.0f} ms: {earned / seconds:,.0f} customers per second[/], committed to disk.\n"
     )
-    console.print("The same requestId again is refused, so that a retry cannot issue twice:")
+    console.print("A request with the same requestId is rejected, so a retry cannot issue twice:")
     console.print_json(msgspec.json.encode(again["errors"]).decode())
-    console.print("Another request that meets holders of the badge says so for each of them:")
+    console.print(
+        "A new request for the same customers fails for each one, because they hold the badge already:"
+    )
     console.print_json(msgspec.json.encode(held["issuedBadges"][0]).decode())
 
 
@@ -134,16 +136,16 @@ def _tell_next(
     steps = [
         (
             "[bold]make serve[/]",
-            "a service that stays; it prints its first credential, and a curl that makes a badge",
+            "start a permanent service; it prints a credential and a curl command that creates a badge",
         ),
-        ("[bold]cockade demo --keep[/]", "this demo, left running until Ctrl-C"),
-        (f"[bold]{origin}/docs[/]", "the API's own pages"),
-        ("[bold]docs/quickstart.md[/]", "from nothing to a badge of your own, step by step"),
+        ("[bold]cockade demo --keep[/]", "run this demo and keep the service running"),
+        (f"[bold]{origin}/docs[/]", "API documentation (while the service runs)"),
+        ("[bold]docs/tutorial/quickstart.md[/]", "create and issue your own badge, step by step"),
     ]
     console.print("\n[bold]Next[/]")
     for what, why in steps[2:] if keep else steps:
         console.print(f"  {what}  {why}", soft_wrap=True)
-    console.print("\nA call of your own:\n")
+    console.print("\nTry a request:\n")
     console.print(f"  {curl}\n", soft_wrap=True, markup=False)
 
 
@@ -170,7 +172,7 @@ def _progress(console: Console) -> Progress:
 
 @contextmanager
 def _service(data_dir: Path) -> Generator[tuple[str, dict[str, str]]]:
-    """A `cockade serve` of our own: its address and the environment for commands beside it."""
+    """Run `cockade serve`. Yield its URL and the environment for other commands."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COCKADE_")}
     environment["COCKADE_DATA_DIR"] = str(data_dir)
     port = _free_port()
@@ -198,7 +200,7 @@ def _await_ready(process: subprocess.Popen[bytes], origin: str, log_file: Path) 
             if httpx.get(f"{origin}/readyz", timeout=5).status_code == 200:
                 return
         time.sleep(0.05)
-    raise SetupError(f"The demo's service did not start:\n{log_file.read_text()}")
+    raise SetupError(f"The service did not start. Its log:\n{log_file.read_text()}")
 
 
 def _command(environment: dict[str, str], *words: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`cockade issue`"""
+"""The `cockade issue` command."""
 
 from __future__ import annotations
 
@@ -27,56 +27,69 @@ from cockade.errors import SetupError
 from cockade.request.model import OwnerType
 
 REFUSED = 3
-"""Exit status: the job is completed, and some lines were not issued to."""
+"""Exit status: the job is completed, but some lines were not issued."""
 GOING_ON = ("queued", "running")
 RESUMABLE = ("paused", "failed")
 
 AudienceOption = Annotated[
     Path,
     typer.Option(
-        exists=True, dir_okay=False, readable=True, help="CSV; NDJSON or Parquet by its name; .gz too."
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        help="Audience file. The extension selects the format: .ndjson, .jsonl or .parquet, otherwise CSV. A final .gz means gzip.",
     ),
 ]
 ColumnOption = Annotated[
-    str | None, typer.Option(help="The column with the customers; else the only one, customerId or id.")
+    str | None,
+    typer.Option(
+        help="Column with the customers. Default: the only column, or the column `customerId` or `id`."
+    ),
 ]
 IdentifierOption = Annotated[
-    IdentifierKind | None, typer.Option(help="What the column has, where that is no customer id.")
+    IdentifierKind | None, typer.Option(help="Type of identifier in the column. Default: customer id.")
 ]
 RequestIdOption = Annotated[
-    str | None, typer.Option(help="Else made of the file and the options: the same again is the same job.")
+    str | None,
+    typer.Option(
+        help="Request id. Default: a hash of the file and options, so that the same command finds the same job."
+    ),
 ]
 RefusedOption = Annotated[
-    Path | None, typer.Option(help="Where refused lines are written; else beside the audience.")
+    Path | None,
+    typer.Option(help="File for the lines that were not issued. Default: next to the audience file."),
 ]
 
 
 def issue(
-    badge: Annotated[str, typer.Option(help="The badge's id.")],
-    owner: Annotated[OwnerType, typer.Option(help="The module that issues.")],
-    reference: Annotated[str, typer.Option(help="The reference of its claim on the badge.")],
+    badge: Annotated[str, typer.Option(help="Badge id.")],
+    owner: Annotated[OwnerType, typer.Option(help="Module that issues the badge.")],
+    reference: Annotated[str, typer.Option(help="Reference id of the module's claim on the badge.")],
     audience: AudienceOption,
     column: ColumnOption = None,
     identifier: IdentifierOption = None,
-    event_date: Annotated[str | None, typer.Option(help="When it was earned; else now.")] = None,
+    event_date: Annotated[
+        str | None, typer.Option(help="Time at which the badge is earned. Default: now.")
+    ] = None,
     request_id: RequestIdOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would happen; change nothing.")
+        bool, typer.Option("--dry-run", help="Report the result without changing anything.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the job if it is paused or failed.")
+        bool, typer.Option("--resume", help="Resume the job if it is paused or failed.")
     ] = False,
     refused: RefusedOption = None,
     url: UrlOption = DEFAULT_URL,
     username: UsernameOption = "",
     secret: SecretOption = "",
 ) -> None:
-    """Issue a badge to an audience that is a file, with a running service.
+    """Issue a badge to the customers in a file, through a running service.
 
-    Interrupt it and run it again as you like: the same command finds the job that it has begun, which goes on meanwhile.
+    You can interrupt the command at any time. The job continues in the service; run the same command again to
+    follow it.
 
-    Exit status: 0 all were issued to; 3 some were not, see the file of refused lines; 4 the job is paused, cancelled or
-    has failed; 1 it could not be started; 130 interrupted.
+    Exit status: 0 = issued to all; 3 = some lines were not issued, see the file of refused lines; 4 = the job
+    is paused, cancelled or failed; 1 = the job could not be started; 130 = interrupted.
     """
     given = {"column": column, "identifier": identifier and identifier.value, "earnEventDate": event_date}
     parameters = {"badgeMetaId": badge, "ownerType": owner.value, "referenceId": reference}
@@ -92,7 +105,7 @@ def issue(
         except ApiError as error:
             raise SetupError(error.text) from error
         except KeyboardInterrupt:
-            shown.say("Interrupted. A job that has begun goes on; the same command shows it again.")
+            shown.say("Interrupted. A started job continues; run the same command again to follow it.")
             status = INTERRUPTED
     raise typer.Exit(status)
 
@@ -102,7 +115,7 @@ def _suffix(wish: JobRequest) -> str:
 
 
 def _request_id(audience: Path, parameters: dict[str, str]) -> str:
-    """The same for the same file and options, and for nothing else."""
+    """Derive the request id from the file's content and the options."""
     with audience.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(repr(sorted(parameters.items())).encode())
@@ -110,21 +123,21 @@ def _request_id(audience: Path, parameters: dict[str, str]) -> str:
 
 
 def _begun(client: JobClient, wish: JobRequest, shown: ProgressReporter, *, resume: bool) -> Answer:
-    """The job: one that there is already, or a new one."""
+    """Return the existing job of this request id, or start a new one."""
     job = client.find(wish)
     if job is not None and wish.is_dry_run and job["state"] not in GOING_ON:
-        job = None  # what would happen is asked of today
+        job = None  # a finished dry run may be outdated, so start a new one
     if job is None:
         size = wish.audience.stat().st_size
         return client.start(wish, lambda sent: shown.sent(sent, size))
-    shown.say(f"This is job {job['jobId']} of {job['createdOnISO']}, which is {job['state']}.")
+    shown.say(f"Following existing job {job['jobId']}, created {job['createdOnISO']}, state {job['state']}.")
     if resume and job["state"] in RESUMABLE:
         return client.resume(job["jobId"])
     return job
 
 
 def _followed(client: JobClient, job: Answer, shown: ProgressReporter, place: Path) -> int:
-    """Wait for the end of the job, and tell how it ended; answers the exit status."""
+    """Wait until the job ends and print the result. Return the exit status."""
     while job["state"] in GOING_ON:
         shown.decided(job)
         time.sleep(LOOK_S)
@@ -139,27 +152,27 @@ def _followed(client: JobClient, job: Answer, shown: ProgressReporter, place: Pa
     if is_over and counts["issued"] < counts["lines"]:
         try:
             client.save_refused(job["jobId"], place)
-            shown.say(f"The lines that were not issued to, with the reasons: {place}")
+            shown.say(f"Lines that were not issued, with reasons: {place}")
         except ApiError as error:
             shown.say(error.text)
     if job["state"] != "completed":
         if job["state"] in RESUMABLE:
-            shown.say("The same command with --resume goes on with it.")
+            shown.say("Run the same command with --resume to continue.")
         return STOPPED
     return REFUSED if counts["issued"] < counts["lines"] else 0
 
 
 def summary(job: Answer) -> dict[str, Any]:
-    """The counts by outcome, as people read them."""
+    """Return the counts by outcome for display."""
     counts = job["counts"]
-    told: dict[str, Any] = {
+    rows: dict[str, Any] = {
         "job": job["jobId"],
         "request id": job["requestId"],
-        "state": job["state"] + (" (dry run: nothing was changed)" if job["dryRun"] else ""),
+        "state": job["state"] + (" (dry run, no changes)" if job["dryRun"] else ""),
         "lines": counts["lines"],
         "issued": counts["issued"],
     }
-    told |= {f"refused, {each['code']}": f"{each['count']}  {each['message']}" for each in counts["refused"]}
-    told |= {name: counts[name] for name in ("repeated", "malformed", "unknown") if counts[name]}
+    rows |= {f"failed, {each['code']}": f"{each['count']}  {each['message']}" for each in counts["refused"]}
+    rows |= {name: counts[name] for name in ("repeated", "malformed", "unknown") if counts[name]}
     left = counts["lines"] - counts["decided"]
-    return told | ({"not decided": left} if left else {})
+    return rows | ({"not processed": left} if left else {})

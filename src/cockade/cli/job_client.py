@@ -1,4 +1,4 @@
-"""A client of jobs, and of undoing them, that outlasts a service which is being restarted: every question is asked again until it is answered."""
+"""A client for jobs and their undo. It retries requests while the service restarts."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ JOBS = "/customer/earnBulk/jobs"
 UNDO = "/requests/revoke"
 READ_BYTES = 64 * 1024
 PATIENCE_S = 600.0
-"""How long a service that has answered before may be away."""
+"""How long to retry requests. If the service is unreachable on the first request, it is not retried."""
 AGAIN_S = 1.0
 TIMEOUT = httpx.Timeout(30, read=600)
-"""A large audience is answered only when all of it is staged."""
+"""The response to a large audience arrives only after all of it is staged."""
 NOT_NOW = {429, 502, 503, 504}
 TYPES = {".ndjson": "application/x-ndjson", ".jsonl": "application/x-ndjson", ".parquet": PARQUET}
 USED = 809
-"""The code of a request id that was used before."""
+"""Error code: the request id is already used."""
 
 Answer = dict[str, Any]
 
 
 class ApiError(Exception):
-    """The service refuses what was asked."""
+    """The service rejected the request."""
 
     def __init__(self, errors: list[Answer]) -> None:
         self.codes = [error["code"] for error in errors]
@@ -40,23 +40,25 @@ class ApiError(Exception):
 
 
 class JobRequest(Struct, frozen=True, kw_only=True):
-    """The job that is wanted."""
+    """A job to find or start."""
 
     audience: Path
     parameters: Mapping[str, str]
-    """Of the call; the request id among them."""
+    """Query parameters, including the request id."""
     is_dry_run: bool
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the audience is written in, by its name."""
+        """Return Content-Type and Content-Encoding, derived from the file name."""
         kinds = [suffix.lower() for suffix in self.audience.suffixes]
         written = next((TYPES[kind] for kind in kinds if kind in TYPES), "text/csv")
         return {"Content-Type": written} | ({"Content-Encoding": "gzip"} if kinds[-1:] == [".gz"] else {})
 
 
 class JobClient:
-    """One caller's jobs. Raises Rejected where the service refuses, SetupError where it cannot be reached."""
+    """The job endpoints. Methods raise Rejected if the service rejects a request, SetupError if it is
+    unreachable.
+    """
 
     def __init__(self, url: str, username: str, secret: str, on_wait: Callable[[str], None]) -> None:
         self._http = httpx.Client(
@@ -72,7 +74,7 @@ class JobClient:
         self._http.close()
 
     def find(self, wish: JobRequest) -> Answer | None:
-        """The newest job of this request id, whose audience is there."""
+        """Return the newest job of this request id that is fully staged."""
         sent = {"requestId": wish.parameters["requestId"], "size": "100"}
         page = self._patiently(lambda: self._http.get(JOBS, params=sent))
         for job in page["jobs"]:
@@ -81,9 +83,10 @@ class JobClient:
         return None
 
     def start(self, wish: JobRequest, on_sent: Callable[[int], None]) -> Answer:
-        """The job, once its audience is staged; if an answer was lost, the one that began then.
+        """Upload the audience and return the job. If the response to an earlier upload was lost, return the
+        job that it started.
 
-        `on_sent` is told how many bytes are sent, from 0 again where it had to begin anew.
+        `on_sent` receives the number of bytes sent so far, which starts at 0 again after a retry.
         """
 
         def send() -> httpx.Response:
@@ -94,27 +97,29 @@ class JobClient:
         try:
             return self._patiently(send)
         except ApiError as error:
-            # A dry run takes no id: it is used by the job itself.
+            # A dry run does not use up the request id, so the id belongs to the real job.
             job = self.find(wish) if USED in error.codes and not wish.is_dry_run else None
             if job is None:
                 raise
             return job
 
     def get(self, job_id: str) -> Answer:
-        """The job as of now."""
+        """Return the current state of the job."""
         return self._patiently(lambda: self._http.get(f"{JOBS}/{job_id}"))
 
     def resume(self, job_id: str) -> Answer:
-        """Have it go on."""
+        """Resume the job."""
         return self._patiently(lambda: self._http.put(f"{JOBS}/{job_id}/resume"))
 
     def undo(self, request_id: str, *, is_dry_run: bool) -> Answer:
-        """What undoing the request came to; while it is not done, how far it is, which has a `state`."""
+        """Start or follow the undo of a request. Return its result, or its progress (which has a `state`)
+        while it runs.
+        """
         params = {"dryRun": "true"} if is_dry_run else {}
         return self._patiently(lambda: self._http.post(UNDO, params=params, json={"requestId": request_id}))
 
     def save_refused(self, job_id: str, place: Path) -> None:
-        """Write the file of refused lines; what is there is replaced at the end, by all of it."""
+        """Download the refused lines. An existing file is replaced only after the download is complete."""
         partial = place.with_name(place.name + ".partial")
 
         def load() -> httpx.Response:
@@ -138,7 +143,7 @@ class JobClient:
             except httpx.TransportError as error:
                 cause = str(error) or type(error).__name__
                 if not self._has_answered or time.monotonic() > deadline:
-                    raise SetupError(f"{self._http.base_url.host} does not answer: {cause}.") from error
+                    raise SetupError(f"Cannot reach {self._http.base_url.host}: {cause}.") from error
             else:
                 self._has_answered = True
                 if response.is_success:

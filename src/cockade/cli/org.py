@@ -1,4 +1,4 @@
-"""`cockade org …`"""
+"""The `cockade org` commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cockade.cli.services import with_services
 from cockade.ids import OrgId
 from cockade.times import iso
 
-app = typer.Typer(help="Orgs: the tenants that everything belongs to.", no_args_is_help=True)
+app = typer.Typer(help="Manage orgs (tenants).", no_args_is_help=True)
 
 
 def _check_zone(name: str) -> str:
@@ -25,33 +25,34 @@ def _check_zone(name: str) -> str:
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="What people call the org.")],
+    name: Annotated[str, typer.Argument(help="Name of the org.")],
     time_zone: Annotated[
         str,
         typer.Option(
-            callback=_check_zone, help="IANA time zone; decides what a month, a midnight and a day are."
+            callback=_check_zone,
+            help="IANA time zone, such as Europe/Berlin. It defines when days and months begin.",
         ),
     ] = "UTC",
     as_json: AsJson = False,
 ) -> None:
-    """Make an org."""
+    """Create an org."""
     if not name.strip():
-        raise typer.BadParameter("An org has a name.", param_hint="NAME")
+        raise typer.BadParameter("The name must not be empty.", param_hint="NAME")
     show(_record(with_services(lambda services: services.auth.create_org(name, time_zone))), as_json=as_json)
 
 
 @app.command("update")
 def update(
-    org_id: Annotated[int, typer.Argument(help="The org's id, as `cockade org list` shows it.")],
+    org_id: Annotated[int, typer.Argument(help="Org id (see `cockade org list`).")],
     request_id_is_key: Annotated[
         bool,
         typer.Option(
-            help="Whether a call with a requestId that was used gets the answer of the first one, and not 809."
+            help="Treat requestId as an idempotency key: a repeated requestId returns the first response instead of error 809."
         ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Change a setting of an org; running services follow within a minute."""
+    """Change a setting of an org. Running services apply it within a minute."""
     changed = with_services(
         lambda services: services.auth.set_request_id_is_key(OrgId(org_id), request_id_is_key)
     )
@@ -60,7 +61,7 @@ def update(
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """Show all orgs."""
+    """List all orgs."""
     orgs = with_services(lambda services: services.auth.list_orgs())
     show([_record(org) for org in orgs], as_json=as_json)
 

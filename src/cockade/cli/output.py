@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, a table for people."""
+"""Output of commands: JSON or a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 
 def show(value: dict[str, Any] | list[dict[str, Any]], *, as_json: bool) -> None:
-    """One record, or a list of records with the same keys."""
+    """Print one record, or a list of records with the same keys."""
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
     elif isinstance(value, dict):
@@ -24,14 +24,16 @@ def show(value: dict[str, Any] | list[dict[str, Any]], *, as_json: bool) -> None
             table.add_row(name, _text(cell))
         _print(table)
     else:
-        table = Table(*(value[0] if value else ("nothing yet",)))
+        table = Table(*(value[0] if value else ("no entries",)))
         for record in value:
             table.add_row(*map(_text, record.values()))
         _print(table)
 
 
 def _print(table: Table) -> None:
-    """Never cut a secret: where the table is wider than the terminal, the terminal may wrap it."""
+    """Print the table without cutting cells, so that secrets stay complete. The terminal wraps tables that
+    are too wide.
+    """
     needed = Console(width=WIDTH_MAX).measure(table).maximum
     Console(width=max(Console().width, needed)).print(table)
 

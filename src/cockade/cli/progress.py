@@ -1,4 +1,4 @@
-"""What commands that have a running service do something, and wait for it, have in common."""
+"""Options, exit statuses and progress display of commands that wait for a running service."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from cockade.cli.job_client import Answer
 
 STOPPED = 4
-"""Exit status: it is paused, cancelled or has failed."""
+"""Exit status: the job or undo is paused, cancelled or failed."""
 INTERRUPTED = 130
 LOOK_S = 0.5
 LINE_S = 5.0
-"""How often a line is written where there is no terminal."""
+"""Interval between progress lines if there is no terminal."""
 
-UrlOption = Annotated[str, typer.Option(envvar="COCKADE_URL", help="Of the service.")]
-UsernameOption = Annotated[str, typer.Option(envvar="COCKADE_USERNAME")]
-SecretOption = Annotated[str, typer.Option(envvar="COCKADE_SECRET", help="Better not on the command line.")]
+UrlOption = Annotated[str, typer.Option(envvar="COCKADE_URL", help="Base URL of the service.")]
+UsernameOption = Annotated[str, typer.Option(envvar="COCKADE_USERNAME", help="Username of the credential.")]
+SecretOption = Annotated[
+    str,
+    typer.Option(
+        envvar="COCKADE_SECRET",
+        help="Secret of the credential. Use the environment variable rather than the option.",
+    ),
+]
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 class ProgressReporter:
-    """What the person who waits is shown: two bars on a terminal, and a line now and then elsewhere."""
+    """Display progress: bars on a terminal, otherwise a line every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -44,29 +50,29 @@ class ProgressReporter:
         self._said_s = 0.0
 
     def start(self) -> None:
-        """Begin to show."""
+        """Start the display."""
         self._bars.start()
 
     def stop(self) -> None:
-        """Leave what is there as it is."""
+        """Stop the display."""
         self._bars.stop()
 
     def say(self, text: str) -> None:
-        """A line of its own."""
+        """Print a line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def wait(self, cause: str) -> None:
-        """The service is away."""
-        self._line(f"The service does not answer ({cause}); asking again.")
+        """Report that the service is not available."""
+        self._line(f"The service is not available ({cause}); retrying.")
 
     def sent(self, count: int, total: int) -> None:
-        """So many bytes of the audience are sent."""
+        """Report the upload progress in bytes."""
         self._bar("sending", count, total, "")
         if count:
             self._line(f"sent {count} of {total} bytes")
 
     def decided(self, job: Answer) -> None:
-        """The job stands like this."""
+        """Report the progress of the job."""
         counts, rate = job["counts"], job["ratePerSecond"]
         speed = "" if rate is None else f"{rate:,.0f}/s"
         self._bar("issuing", counts["decided"], counts["lines"], speed)
@@ -75,7 +81,7 @@ class ProgressReporter:
         self._line(f"{line}{', ' if speed else ''}{speed}{left}")
 
     def undone(self, undoing: Answer) -> None:
-        """The undoing stands like this."""
+        """Report the progress of the undo."""
         count, total = undoing["doneCount"], undoing["totalCount"]
         self._bar("undoing", count, total, f"{undoing['revoked']:,} revoked")
         self._line(f"{undoing['state']}: {undoing['percentage']} %, {undoing['revoked']} revoked")
@@ -94,7 +100,7 @@ class ProgressReporter:
 
 @contextmanager
 def showing_progress() -> Generator[ProgressReporter]:
-    """What is shown, on standard error: the summary alone is on standard output."""
+    """Show progress on standard error. Only the summary is printed on standard output."""
     shown = ProgressReporter(Console(file=sys.stderr))
     shown.start()
     try:

@@ -1,4 +1,4 @@
-"""`cockade serve`"""
+"""The `cockade serve` command."""
 
 from __future__ import annotations
 
@@ -33,45 +33,52 @@ log = structlog.get_logger()
 
 WORKERS_DEFAULT = min(4, os.cpu_count() or 1)
 CONNECTIONS_MAX = 512
-"""Connections that a worker has open at a time; further ones wait to be accepted. A slow sender holds only her own."""
+"""Maximum open connections per worker. More connections wait to be accepted."""
 HEAD_MS_MAX = 30_000
-"""How long the line and headers of a request may take, and how long a connection may be idle between requests."""
+"""Timeout for the request line and headers, and for idle connections."""
 HEAD_BYTES_MAX = 128 * 1024
-"""The largest head of a request; times connections, it bounds what senders of headers make a worker hold."""
+"""Maximum size of the request line and headers. With CONNECTIONS_MAX, it bounds the memory used for them per
+worker.
+"""
 GRANIAN_LOGGING: dict[str, Any] = {"loggers": {"_granian": {"handlers": [], "propagate": True}}}
-"""The server's few own lines go the way of all others."""
+"""Route granian's own log lines to our root logger."""
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8080,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = WORKERS_DEFAULT,
-    tls_cert: Annotated[Path | None, typer.Option(exists=True, help="Certificate chain, PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(exists=True, help="Private key, PEM.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Number of worker processes.")
+    ] = WORKERS_DEFAULT,
+    tls_cert: Annotated[
+        Path | None, typer.Option(exists=True, help="TLS certificate chain (PEM file).")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(exists=True, help="TLS private key (PEM file).")] = None,
 ) -> None:
-    """Serve the badges API until SIGTERM or Ctrl-C.
+    """Run the API server until SIGTERM or Ctrl-C.
 
-    Without COCKADE_DATABASE_URL it runs a PostgreSQL of its own, in COCKADE_DATA_DIR.
+    Without COCKADE_DATABASE_URL, it starts an embedded PostgreSQL server with its data in COCKADE_DATA_DIR.
     """
     if (tls_cert is None) != (tls_key is None):
-        raise typer.BadParameter("--tls-cert and --tls-key go together.")
+        raise typer.BadParameter("--tls-cert and --tls-key must be used together.")
     settings = config.from_environment()
     logs.configure(settings)
     for name in config.unknown(os.environ):
-        log.warning("no such setting; it is ignored", action="serve.check", variable=name)
-    TrustedProxies.from_config(settings)  # here rather than in each worker
+        log.warning("unknown setting ignored", action="serve.check", variable=name)
+    TrustedProxies.from_config(settings)  # fail here, before workers start
     _require_free(host, port)
     if tls_cert is None and not _is_loopback(host):
         log.warning(
-            "listening beyond loopback without TLS: secrets travel in the clear", action="serve.check"
+            "listening on a non-loopback address without TLS: secrets are sent unencrypted",
+            action="serve.check",
         )
     origin = f"{'http' if tls_cert is None else 'https'}://{_url_host(host)}:{port}"
     with database_url(settings, serving=True) as url, metrics.shared_directory():
         asyncio.run(prepare(url, settings))
         if settings.database_url is None:
             _welcome(asyncio.run(_first_credential(url, settings)), origin)
-        # Workers are processes of their own and read the configuration from the environment, as we did. They are not
-        # forked: this process has threads by now, and a lock that one of them holds would stay locked in the fork.
+        # Workers read the configuration from the environment. They are spawned, not forked: this process has
+        # threads, and a lock held by a thread would stay locked in a fork.
         multiprocessing.set_start_method("spawn", force=True)
         os.environ[config.PREFIX + "DATABASE_URL"] = url
         log.info("serving", action="serve.start", url=origin, workers=workers, docs=f"{origin}/docs")
@@ -84,7 +91,7 @@ def serve(
             workers=workers,
             loop=Loops.uvloop,
             websockets=False,
-            # Where it also had to recognize HTTP/2, the server would wait for ever for who connects and says nothing.
+            # With HTTP/2 detection, the server has no timeout for connections that send nothing.
             http=HTTPModes.http1,
             backpressure=CONNECTIONS_MAX,
             http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS_MAX, max_buffer_size=HEAD_BYTES_MAX),
@@ -101,7 +108,7 @@ def serve(
 
 
 async def _first_credential(url: str, settings: Config) -> NewCredential | None:
-    """An org and a credential for an empty database; None where there is an org already."""
+    """Create an org and a credential in an empty database. Return None if there is an org."""
     async with app.running_services(url, settings) as services:
         if await services.auth.list_orgs():
             return None
@@ -110,34 +117,34 @@ async def _first_credential(url: str, settings: Config) -> NewCredential | None:
 
 
 def _welcome(credential: NewCredential | None, origin: str) -> None:
-    """Printed once, on standard output, apart from the log."""
+    """Print the first credential to standard output, separate from the log."""
     if credential is None:
         return
     today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     insecure = " -k" if origin.startswith("https") else ""
     typer.echo(
         f"""
-The database was empty, so org {credential.org_id} and its first credential were made. The secrets are shown only now:
+The database was empty. Created org {credential.org_id} and its first credential. The secrets are shown only once:
 
   username       {credential.username}
   secret         {credential.secret}
   client key     {credential.client_key}
   client secret  {credential.client_secret}
 
-Once the service is up, this creates a badge:
+When the service is ready, create a badge with:
 
   curl{insecure} -u {credential.username}:{credential.secret} {origin}{BASE_PATH}/badgeMeta -d '{{
     "name": "First badge", "startOn": "{iso(today)}", "expiresOn": "{iso(today + timedelta(days=3650))}",
     "earnType": "EARN", "earnedBadgeExpiry": {{"expiryType": "NEVER"}},
     "ownership": {{"restrictedToOwners": ["Loyalty"]}}}}'
 
-docs/quickstart.md goes on from there.
+For the next steps, see docs/tutorial/quickstart.md.
 """
     )
 
 
 def _require_free(host: str, port: int) -> None:
-    """Raise SetupError, before anything is started, where the address cannot be listened on."""
+    """Raise SetupError if the address is not available."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:

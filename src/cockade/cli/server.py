@@ -1,4 +1,4 @@
-"""The worker processes of `cockade serve`: one that dies is replaced, however often, unless they cannot live at all."""
+"""Restart failed worker processes of `cockade serve`, unless too many fail in a short time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from granian.server.mp import MPServer
 log = structlog.get_logger()
 
 RESPAWN_S = 0.5
-"""The pause before a worker is replaced, so that one that cannot start does not keep a core busy."""
+"""Delay before a worker is restarted, to avoid a busy loop if it cannot start."""
 DEATHS_MAX = 10
-"""The service ends where more workers than this, for each that it has, die"""
+"""The service exits after more than this number of failures per worker"""
 DEATHS_WINDOW_S = 30.0
-"""within so many seconds: then no worker can live here, and whoever started the service has to know."""
+"""within this number of seconds, because workers apparently cannot run at all."""
 
 
 class ResilientServer(MPServer):
-    """granian's server ends as soon as one worker dies twice within 5.5 s; this one bears a kill every few seconds."""
+    """granian exits if a worker fails twice within 5.5 s. This server tolerates a failure every few seconds."""
 
     def __init__(self, *words: Any, **options: Any) -> None:
         super().__init__(*words, **options)
@@ -29,9 +29,10 @@ class ResilientServer(MPServer):
     def _respawn_workers(
         self, workers: list[int], spawn_target: Any, target_loader: Any, delay: float = 0
     ) -> None:
-        """Called by the server's loop, without a delay where workers have died.
+        """Restart workers. granian calls this without a delay when workers have exited.
 
-        `workers` may then lack one that died while the loop was looking, or name one that was replaced already.
+        `workers` may be out of date: it may lack a worker that exited during the check, or name one that was
+        replaced.
         """
         if delay:
             super()._respawn_workers(workers, spawn_target, target_loader, delay)
@@ -39,17 +40,19 @@ class ResilientServer(MPServer):
         time.sleep(RESPAWN_S)
         dead = [number for number, worker in enumerate(cast("list[Any]", self.wrks)) if not worker.is_alive()]
         if self._are_too_many(len(dead), time.monotonic()):
-            log.error("workers die as soon as they are started", action="serve.respawn")
-            self.interrupt_children = dead  # makes the exit status 1
+            log.error("worker processes exit right after they start; stopping", action="serve.respawn")
+            self.interrupt_children = dead  # sets the exit status to 1
             self.interrupt_signal = True
             self.main_loop_interrupt.set()
             return
-        log.warning("a worker died and is replaced", action="serve.respawn", workers=dead)
+        log.warning(
+            "worker processes exited unexpectedly; restarting them", action="serve.respawn", workers=dead
+        )
         super()._respawn_workers(dead, spawn_target, target_loader)
-        # By these it would call it a crash loop.
+        # granian uses this record to detect a crash loop.
         self.respawned_wrks.clear()
 
     def _are_too_many(self, deaths: int, now: float) -> bool:
-        """Whether with these there have been too many deaths lately."""
+        """Record failures. Return whether there were too many in the time window."""
         self._deaths.extend([now] * deaths)
         return len(self._deaths) == self._deaths.maxlen and now - self._deaths[0] <= DEATHS_WINDOW_S

@@ -1,4 +1,4 @@
-"""The database that a command works on: the one that is named, or the embedded one."""
+"""Select the database of a command: COCKADE_DATABASE_URL or the embedded database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 @contextmanager
 def database_url(settings: Config, *, serving: bool = False) -> Generator[str]:
-    """The database's URL; the embedded server runs for the time of the block at least."""
+    """Yield the database URL. The embedded server runs at least until the block ends."""
     if settings.database_url is not None:
         yield settings.database_url
         return
@@ -32,9 +32,10 @@ def database_url(settings: Config, *, serving: bool = False) -> Generator[str]:
 
 
 async def prepare(url: str, settings: Config) -> None:
-    """Check the server and the schema. The embedded database is migrated on the way; a given one only on demand.
+    """Check the server and the schema. Migrate the embedded database, but not one configured by URL.
 
-    Raises SetupError where the database is unreachable, too old, or behind on migrations, or where we lack rights.
+    Raises SetupError if the database is unreachable or too old, has pending migrations, or does not grant the
+    required permissions.
     """
     connection = await connect(url)
     try:

@@ -1,4 +1,4 @@
-"""`cockade signing-key …`"""
+"""The `cockade signing-key` commands."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from cockade.cli.output import AsJson, show
 from cockade.cli.services import with_services
 from cockade.times import iso
 
-app = typer.Typer(help="The keys that OAuth tokens are signed with.", no_args_is_help=True)
+app = typer.Typer(help="Manage the keys that sign OAuth tokens.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """Show the keys: the newest signs, all verify. The secrets are not shown."""
+    """List the keys, without secrets. The newest key signs tokens; all keys verify them."""
     keys = with_services(lambda services: services.auth.list_signing_keys())
     show([_record(key) for key in keys], as_json=as_json)
 
 
 @app.command("rotate")
 def rotate(as_json: AsJson = False) -> None:
-    """Make a new key. It signs from now on; tokens of the others go on working."""
+    """Create a new key, which signs all new tokens. Tokens signed with older keys stay valid."""
     show(_record(with_services(lambda services: services.auth.rotate_signing_key())), as_json=as_json)
 
 
 @app.command("retire")
 def retire(
-    key_id: Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")], as_json: AsJson = False
+    key_id: Annotated[str, typer.Argument(help="Key id (see `cockade signing-key list`).")],
+    as_json: AsJson = False,
 ) -> None:
-    """Forget a key. Its tokens end within a minute; none are left once its last token has ended."""
+    """Delete a key. Tokens signed with it are rejected within a minute. To avoid that, wait until
+    `lastTokenEndsOn`.
+    """
     with_services(lambda services: services.auth.retire_signing_key(key_id))
     show({"keyId": key_id, "retired": True}, as_json=as_json)
 

@@ -1,4 +1,4 @@
-"""`cockade undo`"""
+"""The `cockade undo` command."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ from cockade.errors import SetupError
 
 
 def undo(
-    request_id: Annotated[str, typer.Argument(help="Of the request, or job; `cockade issue` prints it.")],
+    request_id: Annotated[
+        str, typer.Argument(help="Request id of the request or job (`cockade issue` prints it).")
+    ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be revoked; change nothing.")
+        bool, typer.Option("--dry-run", help="Report what would be revoked, without changing anything.")
     ] = False,
     url: UrlOption = DEFAULT_URL,
     username: UsernameOption = "",
     secret: SecretOption = "",
 ) -> None:
-    """Revoke all that one request or job gave, with a running service.
+    """Revoke all badges that a request or job issued, through a running service.
 
-    Interrupt it and run it again as you like: the same command goes on, and shows how far it is.
+    You can interrupt the command at any time. The undo continues in the service; run the same command again
+    to follow it.
 
-    Exit status: 0 all of it is revoked, or would be; 4 a fault of the service has stopped it; 1 it is refused; 130
-    interrupted.
+    Exit status: 0 = all revoked (or would be, with --dry-run); 4 = stopped by an error in the service; 1 =
+    the undo was rejected or the service is unreachable; 130 = interrupted.
     """
     with showing_progress() as shown, JobClient(url, username, secret, shown.wait) as client:
         try:
@@ -45,13 +48,13 @@ def undo(
         except ApiError as error:
             raise SetupError(error.text) from error
         except KeyboardInterrupt:
-            shown.say("Interrupted. What has begun goes on; the same command shows it again.")
+            shown.say("Interrupted. A started undo continues; run the same command again to follow it.")
             status = INTERRUPTED
     raise typer.Exit(status)
 
 
 def _followed(client: JobClient, request_id: str, shown: ProgressReporter, *, is_dry_run: bool) -> int:
-    """Wait for the end, and tell what it came to; answers the exit status."""
+    """Wait until the undo ends and print the result. Return the exit status."""
     answer = client.undo(request_id, is_dry_run=is_dry_run)
     while "state" in answer:
         shown.undone(answer)
@@ -63,5 +66,5 @@ def _followed(client: JobClient, request_id: str, shown: ProgressReporter, *, is
     shown.stop()
     told = {"request id": answer["requestId"]}
     told |= {"would be revoked" if is_dry_run else "revoked": answer["revoked"]}
-    show(told | {"revoked before": answer["alreadyRevoked"]}, as_json=False)
+    show(told | {"already revoked": answer["alreadyRevoked"]}, as_json=False)
     return 0

@@ -1,4 +1,4 @@
-"""`cockade webhook …`"""
+"""The `cockade webhook` commands."""
 
 from __future__ import annotations
 
@@ -17,29 +17,33 @@ from cockade.ids import BadgeId, OrgId, WebhookId
 from cockade.times import iso
 from cockade.webhook.model import DeliveryAttempt, LoggedAttempt, Webhook, WebhookChange, WebhookDraft
 
-app = typer.Typer(help="Webhooks: addresses that an org's events are delivered to.", no_args_is_help=True)
+app = typer.Typer(help="Manage the webhooks that deliver an org's events.", no_args_is_help=True)
 
-OfOrg = Annotated[int, typer.Option("--org", min=1, max=ORG_ID_MAX, help="The org's id.")]
-TheWebhook = Annotated[str, typer.Argument(help="The webhook's id.")]
+OfOrg = Annotated[int, typer.Option("--org", min=1, max=ORG_ID_MAX, help="Org id.")]
+TheWebhook = Annotated[str, typer.Argument(help="Webhook id.")]
 Kinds = Annotated[
     list[EventKind] | None,
-    typer.Option("--event", help="Only these kinds; may be repeated. All when absent."),
+    typer.Option("--event", help="Event type to deliver. Can be repeated. Default of `create`: all types."),
 ]
 Badges = Annotated[
-    list[str] | None, typer.Option("--badge", help="Only of the badges with these ids; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--badge",
+        help="Deliver only events of this badge id. Can be repeated. Default of `create`: all badges.",
+    ),
 ]
 
 
 @app.command("create")
 def create(
     org: OfOrg,
-    url: Annotated[str, typer.Option(help="Where to: begins with https://.")],
-    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    url: Annotated[str, typer.Option(help="URL to deliver to; must start with https://.")],
+    description: Annotated[str, typer.Option(help="Description.")] = "",
     event: Kinds = None,
     badge: Badges = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a webhook and show its secret, this once."""
+    """Create a webhook. Its secret is shown only once."""
     draft = WebhookDraft(
         url=url,
         description=description,
@@ -53,7 +57,7 @@ def create(
 
 @app.command("list")
 def list_all(org: OfOrg, as_json: AsJson = False) -> None:
-    """Show the org's webhooks, without their secrets."""
+    """List the org's webhooks, without secrets."""
     found = with_services(lambda services: services.webhooks.list_all(OrgId(org)))
     show([_record(webhook) for webhook in found], as_json=as_json)
 
@@ -62,13 +66,13 @@ def list_all(org: OfOrg, as_json: AsJson = False) -> None:
 def update(
     webhook: TheWebhook,
     org: OfOrg,
-    url: Annotated[str | None, typer.Option(help="Another address.")] = None,
-    description: Annotated[str | None, typer.Option(help="Another description.")] = None,
+    url: Annotated[str | None, typer.Option(help="New URL.")] = None,
+    description: Annotated[str | None, typer.Option(help="New description.")] = None,
     event: Kinds = None,
     badge: Badges = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a webhook; what is not given stays."""
+    """Change a webhook. Options that you omit keep their values."""
     change = WebhookChange(
         url=url, description=description, kinds=list(dict.fromkeys(event)) if event else None
     )
@@ -81,19 +85,19 @@ def update(
 
 @app.command("enable")
 def enable(webhook: TheWebhook, org: OfOrg, as_json: AsJson = False) -> None:
-    """Take a webhook up again, from where it was."""
+    """Enable a webhook. Delivery continues after the last delivered event."""
     _change(webhook, org, WebhookChange(is_active=True), as_json=as_json)
 
 
 @app.command("disable")
 def disable(webhook: TheWebhook, org: OfOrg, as_json: AsJson = False) -> None:
-    """Deliver nothing to a webhook for the time being."""
+    """Disable a webhook until it is enabled again."""
     _change(webhook, org, WebhookChange(is_active=False), as_json=as_json)
 
 
 @app.command("delete")
 def delete(webhook: TheWebhook, org: OfOrg, as_json: AsJson = False) -> None:
-    """Forget a webhook and its delivery log."""
+    """Delete a webhook and its delivery log."""
     webhook_id = _webhook_id(webhook)
     with_services(lambda services: services.webhooks.delete(CommandLine(OrgId(org)), webhook_id))
     show({"webhookId": webhook_id, "deleted": True}, as_json=as_json)
@@ -101,7 +105,9 @@ def delete(webhook: TheWebhook, org: OfOrg, as_json: AsJson = False) -> None:
 
 @app.command("rotate-secret")
 def rotate_secret(webhook: TheWebhook, org: OfOrg, as_json: AsJson = False) -> None:
-    """Show a new secret, this once. For 24 hours the old one signs as well."""
+    """Create a new secret, which is shown only once. For 24 hours, deliveries are also signed with the old
+    secret.
+    """
     webhook_id = _webhook_id(webhook)
     changed, secret = with_services(
         lambda services: services.webhooks.rotate_secret(CommandLine(OrgId(org)), webhook_id)
@@ -111,7 +117,7 @@ def rotate_secret(webhook: TheWebhook, org: OfOrg, as_json: AsJson = False) -> N
 
 @app.command("test")
 def send_test(webhook: TheWebhook, org: OfOrg, as_json: AsJson = False) -> None:
-    """Send something to a webhook now, and show what came of it; exit status 1 where it was not taken."""
+    """Send a test event now and show the result. Exit status 1 if the delivery failed."""
     webhook_id = _webhook_id(webhook)
     attempt = with_services(lambda services: services.webhooks.send_test(OrgId(org), webhook_id))
     show(_attempt(attempt), as_json=as_json)
@@ -123,11 +129,13 @@ def send_test(webhook: TheWebhook, org: OfOrg, as_json: AsJson = False) -> None:
 def log(
     webhook: TheWebhook,
     org: OfOrg,
-    only_failed: Annotated[bool, typer.Option("--only-failed", help="Only what was not delivered.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 50,
+    only_failed: Annotated[bool, typer.Option("--only-failed", help="Show only failed deliveries.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Maximum number of entries; the newest are shown.")
+    ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show what became of deliveries, newest first."""
+    """List delivery attempts, newest first."""
     webhook_id = _webhook_id(webhook)
     found: list[LoggedAttempt] = with_services(
         lambda services: services.webhooks.list_attempts(
@@ -148,14 +156,19 @@ def _change(webhook: str, org: int, change: WebhookChange, *, as_json: bool) -> 
 def _webhook_id(text: str) -> WebhookId:
     found = ids.read_id(text)
     if found is None:
-        raise typer.BadParameter("A webhook's id is 24 hex digits.", param_hint="WEBHOOK")
+        raise typer.BadParameter(f"Invalid webhook id {text!r}: must be 24 hex digits.", param_hint="WEBHOOK")
     return WebhookId(found)
 
 
 def _badge_ids(texts: list[str] | None) -> list[BadgeId] | None:
-    found = [badge_id for text in texts or [] if (badge_id := ids.badge_id(text))]
-    if len(found) != len(texts or []):
-        raise typer.BadParameter("A badge id is 24 hex digits.", param_hint="--badge")
+    found: list[BadgeId] = []
+    for text in texts or []:
+        badge_id = ids.badge_id(text)
+        if badge_id is None:
+            raise typer.BadParameter(
+                f"Invalid badge id {text!r}: must be 24 hex digits.", param_hint="--badge"
+            )
+        found.append(badge_id)
     return list(dict.fromkeys(found)) or None
 
 

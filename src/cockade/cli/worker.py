@@ -1,4 +1,4 @@
-"""`cockade worker`, and its running beside the workers of `cockade serve`"""
+"""`cockade worker`, and the background worker process that `cockade serve` starts"""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from cockade.worker import work
 log = structlog.get_logger()
 
 POLL_S = 0.2
-"""How often the processes look whether the other one is there."""
+"""Interval at which parent and worker check that the other is running."""
 RESPAWN_S = 0.5
 NICENESS = 10
-"""Beside those who answer, a worker gives way to them, while it starts as well."""
+"""The background worker has a lower CPU priority than the API workers, also while it starts."""
 STOP_S_MAX = 10.0
-"""How long a worker may take to finish what it has begun; what it has not finished is rolled back."""
+"""Time for the worker to finish after SIGTERM. Then it is killed and open transactions are rolled back."""
 
 
 def worker(
@@ -40,25 +40,27 @@ def worker(
             min=1,
             max=65535,
             envvar=config.WORKER_METRICS_PORT,
-            help="Tell numbers for Prometheus on this port.",
+            help="Expose Prometheus metrics on this port.",
         ),
     ] = None,
     metrics_host: Annotated[
-        str, typer.Option(envvar=config.WORKER_METRICS_HOST, help="The address to tell them on.")
+        str, typer.Option(envvar=config.WORKER_METRICS_HOST, help="Address for the metrics endpoint.")
     ] = "127.0.0.1",
-    parent: Annotated[int | None, typer.Option(hidden=True, help="End with this process.")] = None,
+    parent: Annotated[
+        int | None, typer.Option(hidden=True, help="Exit when the process with this id exits.")
+    ] = None,
 ) -> None:
-    """Do what is done in the background, until SIGTERM or Ctrl-C.
+    """Run background work (jobs, webhook delivery, cleanup) until SIGTERM or Ctrl-C.
 
-    Any number of workers share the work. `cockade serve` runs one itself where the database is the embedded one, or
-    where COCKADE_RUN_WORKER=on.
+    You can run several workers; they share the work. `cockade serve` starts one itself if it uses the
+    embedded database, or if COCKADE_RUN_WORKER=on.
     """
     if parent is not None:
         _end_with(parent)
     settings = config.from_environment()
     logs.configure(settings)
     with ExitStack() as stack:
-        if metrics_port is not None and parent is None:  # else the service tells them among its own
+        if metrics_port is not None and parent is None:  # otherwise the service exposes them
             stack.enter_context(metrics.serve_metrics(metrics_host, metrics_port))
         url = stack.enter_context(database_url(settings))
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
@@ -77,7 +79,7 @@ async def _work(url: str, settings: Config) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Leave at once when the parent is gone; what a transaction has not committed, the database rolls back."""
+    """Exit immediately when the parent exits. The database rolls back open transactions."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -89,9 +91,9 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def working_beside(settings: Config) -> Generator[None]:
-    """A worker process for the time of the block, replaced when it dies, where the settings ask for one.
+    """Run a background worker process until the block ends, if configured. Restart it if it exits.
 
-    It reads the configuration from the environment, the database's URL among it.
+    The worker reads the configuration from the environment, including the database URL.
     """
     wanted = settings.run_worker == "on" or (settings.run_worker == "auto" and settings.database_url is None)
     if not wanted:
@@ -117,7 +119,7 @@ def _keep(stop: threading.Event) -> None:
         while process.poll() is None and not stop.wait(POLL_S):
             pass
         if not stop.is_set():
-            log.warning("the background worker died and is replaced", action="serve.respawn")
+            log.warning("the background worker exited unexpectedly; restarting it", action="serve.respawn")
             stop.wait(RESPAWN_S)
             continue
         process.terminate()

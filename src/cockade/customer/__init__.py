@@ -1,1 +1,1 @@
-"""What callers may name a customer by instead of her id."""
+"""Identifiers that can be used instead of a customer id."""

@@ -1,4 +1,4 @@
-"""What an identifier is."""
+"""Customer identifiers."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from msgspec import Struct
 
 
 class IdentifierKind(StrEnum):
-    """What else a customer may be named by."""
+    """Types of identifiers."""
 
     EMAIL = "email"
-    """Upper and lower case are the same."""
+    """Case-insensitive."""
     MOBILE = "mobile"
     EXTERNAL_ID = "externalId"
     CARD_NUMBER = "cardNumber"
 
 
 class Identifier(Struct, frozen=True):
-    """A name of one customer, in its normal form: made by `cockade.customer.rules.identifier`."""
+    """A normalized identifier of a customer, created by `cockade.customer.rules.identifier`."""
 
     kind: IdentifierKind
     value: str
 
 
 class IdentifierCounts(Struct, frozen=True, kw_only=True):
-    """What became of the identifiers of one call."""
+    """The result of storing identifiers."""
 
     created: int
-    """Nobody had them before."""
+    """New identifiers."""
     updated: int
-    """Another customer had them."""
+    """Identifiers that belonged to another customer."""
     unchanged: int
-    """The same customer has them."""
+    """Identifiers that belonged to the same customer."""

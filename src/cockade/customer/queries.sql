@@ -1,7 +1,7 @@
 -- name: put_identifiers
--- Each of the identifiers, which must be distinct, is its customer's from now on: answers how many are new, and how many
--- were another's. Written in one order by everybody, so that two calls cannot deadlock. A row that no transaction has
--- touched since it was inserted has no xmax: that tells the new ones from the others.
+-- Assigns each of these distinct identifiers to its customer. Returns how many are new and how many belonged to another
+-- customer. All transactions write in the same order to avoid deadlocks. A row without xmax was inserted, one with xmax
+-- was updated.
 with put as (
     insert into customer_identifier as held (org_id, kind, identifier, customer_id)
     select $1, sent.kind, sent.identifier, sent.customer_id

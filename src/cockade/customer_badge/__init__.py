@@ -1,1 +1,1 @@
-"""What a customer holds, may earn and could enrol in; who holds a badge; why, or why not: read-only."""
+"""Read-only views: the badges of a customer, the holders of a badge, and explanations of decisions."""

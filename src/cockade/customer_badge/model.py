@@ -1,4 +1,4 @@
-"""What is read of customers and badges."""
+"""Views of customers and their badges."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from cockade.request.model import OwnerType
 
 
 class BadgeType(StrEnum):
-    """Which badges a customer's page shows."""
+    """Selects which badges a customer's page shows."""
 
     AVAILABLE = "AVAILABLE"
-    """Direct badges that she could earn now."""
+    """Direct badges that the customer can earn now."""
     AVAILABLE_TO_ISSUE = "AVAILABLE_TO_ISSUE"
-    """Badges that she could be enrolled in now."""
+    """Badges in which the customer can be enrolled now."""
     EARNED = "EARNED"
-    """Badges of which she has one that is valid now."""
+    """Badges of which the customer has a valid one now."""
     EXPIRED = "EXPIRED"
-    """Badges of which all that she had has ended."""
+    """Badges of which the customer had some, all expired."""
 
 
 class PageSort(StrEnum):
-    """The orders of a customer's page: ranks ascending, dates with the latest first."""
+    """Sort orders of a customer's page: ranks ascending, dates latest first."""
 
     RANK = "RANK"
     LAST_EARNED_ON_DATE = "LAST_EARNED_ON_DATE"
@@ -36,7 +36,7 @@ class PageSort(StrEnum):
 
 
 class ListSort(StrEnum):
-    """The orders of an operator's list."""
+    """Sort orders of the managed list."""
 
     EXPIRES_ON = "EXPIRES_ON"
     LAST_MODIFIED_DATE = "LAST_MODIFIED_DATE"
@@ -47,14 +47,14 @@ class ListSort(StrEnum):
 
 
 class Order(StrEnum):
-    """Which end comes first."""
+    """Sort direction."""
 
     ASC = "ASC"
     DESC = "DESC"
 
 
 class HeldFilter(StrEnum):
-    """What a customer must have of a badge to see it in a list."""
+    """Filters a list by what the customer has of a badge."""
 
     LIVE = "LIVE"
     ENDED = "ENDED"
@@ -63,7 +63,7 @@ class HeldFilter(StrEnum):
 
 
 class HeldBadgeStatus(StrEnum):
-    """An earned badge or enrolment as of an instant; `ACTIVE` is an enrolment's word for `LIVE`."""
+    """The status of an earned badge or enrolment at an instant. For enrolments, `ACTIVE` means `LIVE`."""
 
     UPCOMING = "UPCOMING"
     LIVE = "LIVE"
@@ -73,14 +73,14 @@ class HeldBadgeStatus(StrEnum):
 
 
 class Bounds(Struct, frozen=True):
-    """A range of instants, half open; None leaves an end open."""
+    """A half-open range of instants. None leaves an end open."""
 
     opens: datetime | None
     closes: datetime | None
 
 
 class StateFilter(Struct, frozen=True, kw_only=True):
-    """Which badges a list shows; None leaves a criterion out."""
+    """Filters of a list. None disables a filter."""
 
     earn_type: EarnType | None = None
     is_active: bool | None = None
@@ -95,7 +95,7 @@ class StateFilter(Struct, frozen=True, kw_only=True):
 
 
 class CustomerBadgeState(Struct, frozen=True, kw_only=True):
-    """A badge with what one customer has of it."""
+    """A badge with a customer's issuances of it."""
 
     badge_key: BadgeKey
     earn_type: EarnType
@@ -106,28 +106,28 @@ class CustomerBadgeState(Struct, frozen=True, kw_only=True):
     customer_constraints: list[Constraint]
     badge_constraints: list[Constraint]
     earned_count: int
-    """Her unrevoked earned badges of the kind."""
+    """The customer's unrevoked earned badges of this badge."""
     live_count: int
-    """Those of them that are valid now."""
+    """Those that are valid now."""
     next_from: datetime | None
-    """The earliest event that is still ahead."""
+    """The earliest event date in the future."""
     last_earned_at: datetime | None
-    """When the last of them was recorded, to the second."""
+    """When the last one was recorded, to the second."""
     last_event_at: datetime | None
-    """The latest event date among them."""
+    """The latest event date."""
     issue_status: HeldBadgeStatus | None
-    """The best that her enrolments are."""
+    """The best status of the customer's enrolments."""
 
 
 class BadgeWithState(Struct, frozen=True):
-    """A row of a list: the whole badge, and what the customer has of it."""
+    """A row of a list: a badge, and the customer's issuances of it."""
 
     badge: Badge
     state: CustomerBadgeState
 
 
 class HeldBadge(Struct, frozen=True, kw_only=True):
-    """One earned badge, or one enrolment, of one customer."""
+    """One earned badge or enrolment of one customer."""
 
     customer: CustomerId
     ordinal: int
@@ -143,7 +143,7 @@ class HeldBadge(Struct, frozen=True, kw_only=True):
 
 
 class RuleResult(StrEnum):
-    """What a rule says of one customer's event."""
+    """The result of a rule for one customer's event."""
 
     PASSED = "PASSED"
     REFUSED = "REFUSED"
@@ -151,31 +151,32 @@ class RuleResult(StrEnum):
 
 
 class RuleEvaluation(Struct, frozen=True, kw_only=True):
-    """One rule with its verdict."""
+    """A rule and its result."""
 
     rule: str
-    """ACTIVE, OWNER_ALLOWED, … of `badge.rules.TermRule`, ENROLLED, NOT_HELD, CUSTOMER_LIMIT or BADGE_LIMIT."""
+    """ACTIVE, OWNER_ALLOWED, … of `badge.rules.TermRule`, ENROLLED, NOT_HELD, CUSTOMER_LIMIT or BADGE_LIMIT.
+    """
     verdict: RuleResult
     message: str
-    """A sentence that says what was found."""
+    """An explanation of the result."""
     code: int | None = None
-    """The contract's, where it refuses."""
+    """The error code if the rule fails."""
     limit: ExceededLimit | None = None
-    """Of a limit: how much of it is used."""
+    """The usage of a limit."""
     earned_badge_id: str | None = None
-    """The one that stands in the way."""
+    """The earned badge that prevents another one."""
     enrolment_id: str | None = None
-    """The one that holds the event."""
+    """The enrolment whose window contains the event."""
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """Why a customer would earn a badge, or why not."""
+    """Why a customer can or cannot earn a badge."""
 
     event_at: datetime
     valid_until: datetime
     evaluations: list[RuleEvaluation]
     earned: list[HeldBadge]
-    """What she ever had of it, the newest first."""
+    """All earned badges that the customer ever had of it, newest first."""
     enrolments: list[HeldBadge]
 
 
@@ -186,6 +187,6 @@ class WindowCycle(Struct, frozen=True, kw_only=True):
     cycle: Cycle
     status: CycleStatus
     is_customers: bool
-    """Whether the window counts one customer's earned badges, not all of the badge's."""
+    """Whether the window counts the earned badges of one customer."""
     earned: int | None
-    """Where it was asked for."""
+    """None unless requested."""

@@ -1,4 +1,4 @@
-"""Pure decisions of the reads: what is open to a customer, and how much of a limit is used."""
+"""Pure rules for views: which badges a customer can earn, and the usage of limits."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ def page_filter(badge_type: BadgeType, *, include_expired: bool, group_id: str |
 
 
 def customer_checks(state: CustomerBadgeState, at: datetime, zone: ZoneInfo) -> list[LimitCheck]:
-    """The badge's limits per customer, for an event at this instant."""
+    """Return the badge's customer limits for an event at this instant."""
     limits = limit_rules.limits_of("customerConstraints", state.customer_constraints, state.starts_at, zone)
     return limit_rules.checks_of(limits, at, zone)
 
 
 def badge_checks(state: CustomerBadgeState, at: datetime, zone: ZoneInfo) -> list[LimitCheck]:
-    """The limits of the badge as a whole, for an event at this instant."""
+    """Return the badge's badge limits for an event at this instant."""
     limits = limit_rules.limits_of("badgeConstraints", state.badge_constraints, state.starts_at, zone)
     return limit_rules.checks_of(limits, at, zone)
 
 
 def is_available(state: CustomerBadgeState, at: datetime, zone: ZoneInfo) -> bool:
-    """Whether what she would earn at this instant would be valid and meet nothing of hers.
+    """Whether a badge earned at this instant would be valid and not conflict with what the customer has.
 
-    The state is as of that instant, and the badge live, so that only a fixed date can be over.
+    The state is that of the same instant and the badge is live, so only a fixed expiry can be over.
     """
     if isinstance(state.earned_expiry, FixedExpiry) and state.earned_expiry.at <= at:
         return False
@@ -86,17 +86,17 @@ def is_available(state: CustomerBadgeState, at: datetime, zone: ZoneInfo) -> boo
 def has_capacity(
     checks: Sequence[LimitCheck], state: CustomerBadgeState, counted: Sequence[datetime], zone: ZoneInfo
 ) -> bool:
-    """Whether no limit per customer is used up; `counted` as in `limit.rules.first_exceeded`."""
+    """Whether no customer limit is used up. `counted` is as in `limit.rules.first_exceeded`."""
     return limit_rules.first_exceeded(checks, state.earned_count, counted, zone, None) is None
 
 
 def held_badge_status(holding: HeldBadge, now: datetime) -> HeldBadgeStatus:
-    """What an earned badge is at `now`."""
+    """Return the status of an earned badge at `now`."""
     return _status(holding, now, HeldBadgeStatus.LIVE)
 
 
 def enrolment_status(holding: HeldBadge, now: datetime) -> HeldBadgeStatus:
-    """What an enrolment is at `now`."""
+    """Return the status of an enrolment at `now`."""
     return _status(holding, now, HeldBadgeStatus.ACTIVE)
 
 
@@ -111,15 +111,15 @@ def _status(holding: HeldBadge, now: datetime, live: HeldBadgeStatus) -> HeldBad
 def evaluate_term_rules(
     verdicts: Mapping[TermRule, RequestRejected | None], claims: Sequence[Claim], *, needs_window: bool
 ) -> list[RuleEvaluation]:
-    """Rules 4 to 7 in words."""
+    """Explain rules 4 to 7."""
     active = [f"{claim.owner_type} {claim.reference_id}" for claim in claims if claim.is_active]
     passed = {
-        TermRule.ACTIVE: "The badge is switched on.",
-        TermRule.OWNER_ALLOWED: "The owner is among the badge's owners.",
-        TermRule.CLAIMED: f"The badge is claimed, by {', '.join(active)}.",
-        TermRule.NOT_IN_FUTURE: "The event is not more than 24 hours ahead.",
-        TermRule.IN_WINDOW: "The event lies in the badge's window.",
-        TermRule.EXPIRES_AFTER_EVENT: "What would be earned ends after the event.",
+        TermRule.ACTIVE: "The badge is active.",
+        TermRule.OWNER_ALLOWED: "The owner is one of the badge's owners.",
+        TermRule.CLAIMED: f"The badge is claimed by {', '.join(active)}.",
+        TermRule.NOT_IN_FUTURE: "The event is at most 24 hours in the future.",
+        TermRule.IN_WINDOW: "The event is inside the badge's window.",
+        TermRule.EXPIRES_AFTER_EVENT: "The earned badge would expire after the event.",
     }
     findings: list[RuleEvaluation] = []
     for rule, refusal in verdicts.items():
@@ -128,7 +128,7 @@ def evaluate_term_rules(
                 rule=rule, verdict=RuleResult.REFUSED, message=refusal.text, code=refusal.code
             )
         elif rule is TermRule.IN_WINDOW and not needs_window:
-            message = "The badge needs an enrolment, whose window decides."
+            message = "The badge requires an enrolment, whose window decides."
             finding = RuleEvaluation(rule=rule, verdict=RuleResult.NOT_ASKED, message=message)
         else:
             finding = RuleEvaluation(rule=rule, verdict=RuleResult.PASSED, message=passed[rule])
@@ -139,7 +139,7 @@ def evaluate_term_rules(
 def evaluate_customer_rules(
     customer: CustomerId, found: EligibilityFacts, rule: EligibilityRules, event_at: datetime
 ) -> list[RuleEvaluation]:
-    """Rule 8 in words, all of it: what refuses first does not hide what comes after."""
+    """Explain rule 8 completely, including the rules after the first that fails."""
     return [
         _enrolled(customer, found),
         _not_held(found.holders.conflicting, rule),
@@ -159,24 +159,24 @@ def _enrolled(customer: CustomerId, found: EligibilityFacts) -> RuleEvaluation:
         return RuleEvaluation(rule="ENROLLED", verdict=RuleResult.NOT_ASKED, message=message)
     enrolled = found.enrolled.get(customer)
     if enrolled is None:
-        message = "She has no enrolment whose window holds the event."
+        message = "The customer has no enrolment whose window contains the event."
         return RuleEvaluation(
             rule="ENROLLED", verdict=RuleResult.REFUSED, message=message, code=NotEnrolled.code
         )
     return RuleEvaluation(
         rule="ENROLLED",
         verdict=RuleResult.PASSED,
-        message=f"Her enrolment holds the event, until {times.iso(enrolled.valid_until)}.",
+        message=f"The customer has an enrolment that is valid until {times.iso(enrolled.valid_until)}.",
         enrolment_id=ids.earned_badge_id(enrolled.request_key, enrolled.line),
     )
 
 
 def _not_held(standing: ConflictingBadges, rule: EligibilityRules) -> RuleEvaluation:
     if rule.allows_multiple:
-        message = "The badge may be held several times at once."
+        message = "A customer can hold several of this badge at the same time."
         return RuleEvaluation(rule="NOT_HELD", verdict=RuleResult.NOT_ASKED, message=message)
     if not len(standing.customers):
-        message = "Nothing that she has would be valid at the same time."
+        message = "The customer holds no badge that would be valid at the same time."
         return RuleEvaluation(rule="NOT_HELD", verdict=RuleResult.PASSED, message=message)
     begins, ends = (
         times.iso(times.from_microseconds(int(end[0]))) for end in (standing.valid_from, standing.valid_until)
@@ -185,7 +185,7 @@ def _not_held(standing: ConflictingBadges, rule: EligibilityRules) -> RuleEvalua
     return RuleEvaluation(
         rule="NOT_HELD",
         verdict=RuleResult.REFUSED,
-        message=f"She has one that is valid from {begins} until {ends}.",
+        message=f"The customer already holds one that is valid from {begins} until {ends}.",
         code=AlreadyHeld.code,
         earned_badge_id=earned_badge_id,
     )
@@ -216,7 +216,7 @@ def _limit(
             message=f"{used} of {limit.limit} are used.",
             limit=ExceededLimit(limit.reference, limit.limit, used, event_at),
         )
-    again = "never again" if available_from is None else f"again from {times.iso(available_from)}"
+    again = "never again" if available_from is None else f"available again from {times.iso(available_from)}"
     return RuleEvaluation(
         rule=rule,
         verdict=RuleResult.REFUSED,
@@ -229,7 +229,7 @@ def _limit(
 def cycles_of(
     window: FixedWindow, starts_at: datetime, expires_at: datetime, wanted: Bounds, zone: ZoneInfo
 ) -> range:
-    """The numbers of the window's cycles, as far as the badge is live, that have an instant in common with the range."""
+    """Return the numbers of the window's cycles, while the badge is live, that overlap the range."""
 
     def number(at: datetime) -> int:
         return limit_rules.index_of(window, limit_rules.cycle_at(window, at, zone).last_day)

@@ -1,4 +1,4 @@
-"""What a customer holds, may earn and could enrol in; who holds a badge. Reads only: nothing here takes a lock."""
+"""Views of customers' badges and of a badge's holders. Read-only: nothing here takes a lock."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ from cockade.storage.database import Database, Tx
 
 HOLDINGS_MAX = 1000
 EXPLAINED_MAX = 100
-"""So many earned badges and enrolments of one kind are listed, the newest."""
+"""Maximum number of earned badges and of enrolments that are listed, newest first."""
 
 
 class Usages(Struct, frozen=True):
-    """The limits of a badge, in the order of its constraints, and how much of each is used."""
+    """The limits of a badge with their usage, in the order of its constraints."""
 
     customer: list[tuple[LimitCheck, int]]
     badge: list[tuple[LimitCheck, int]]
@@ -58,7 +58,7 @@ class ManagedBadgeDetail(Struct, frozen=True, kw_only=True):
     badge: Badge
     live_count: int
     counts: BadgeCounts | None
-    """Hers, where statistics are asked for, as are the next."""
+    """The customer's counts. Like the next fields, only if statistics are requested."""
     badge_counts: BadgeCounts | None
     usages: Usages | None
     earned: list[HeldBadge]
@@ -66,24 +66,24 @@ class ManagedBadgeDetail(Struct, frozen=True, kw_only=True):
 
 
 class CycleFilter(Struct, frozen=True, kw_only=True):
-    """Which cycles of a badge's fixed windows are listed."""
+    """Selects cycles of a badge's fixed windows."""
 
     customers: bool
-    """Those of windows per customer."""
+    """Windows of customer constraints."""
     badges: bool
-    """Those of windows of the badge as a whole."""
+    """Windows of badge constraints."""
     reference_id: str | None
-    """Only those of this window."""
+    """Only this window."""
     within: Bounds
-    """Only those that have an instant in common with this range, both its ends included."""
+    """Only cycles that overlap this range, both ends included."""
     counts_badge: bool
-    """Whether to tell how much was earned in each."""
+    """Whether to count what was earned in each."""
     counted_customer: CustomerId | None
-    """Likewise, by whom."""
+    """Whether to count what this customer earned in each."""
 
 
 class CustomerBadgeService:
-    """Use cases of `holding`; each is one transaction that only reads, as of `now`."""
+    """Use cases of `customer_badge`. Each one is a read-only transaction as of `now`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -101,7 +101,7 @@ class CustomerBadgeService:
         page: int,
         size: int,
     ) -> tuple[list[BadgeWithState], int]:
-        """A page of the badges of this type, and how many there are on all pages."""
+        """Return a page of the badges of this type, and their total number."""
         wanted = rules.page_filter(badge_type, include_expired=include_expired, group_id=group_id)
         zone = ZoneInfo(caller.time_zone)
 
@@ -131,7 +131,7 @@ class CustomerBadgeService:
         page: int,
         size: int,
     ) -> tuple[list[BadgeWithState], int]:
-        """A page of the org's badges with what the customer has of them, and how many there are on all pages."""
+        """Return a page of the org's badges with the customer's issuances, and their total number."""
         sign = 1 if order is Order.DESC else -1
         return await self._database.transaction(
             "customer_badge.list",
@@ -147,7 +147,7 @@ class CustomerBadgeService:
         *,
         include_statistics: bool,
     ) -> ManagedBadgeDetail:
-        """One badge for one customer. Raises BadgeNotFound."""
+        """Return one badge for one customer. Raises BadgeNotFound."""
         zone = ZoneInfo(caller.time_zone)
 
         async def body(tx: Tx) -> ManagedBadgeDetail:
@@ -187,9 +187,9 @@ class CustomerBadgeService:
         event_at: datetime | None,
         owner: tuple[OwnerType, str] | None,
     ) -> Explanation:
-        """Every rule of issuing with its verdict on this customer's event. Raises BadgeNotFound.
+        """Evaluate every rule of issuing for this customer's event. Raises BadgeNotFound.
 
-        Without an `owner` and reference, any active claim of the badge's owners will do.
+        Without an `owner` and reference, any active claim of the badge's owners is used.
         """
         zone = ZoneInfo(caller.time_zone)
 
@@ -225,7 +225,9 @@ class CustomerBadgeService:
         page: int,
         size: int,
     ) -> tuple[list[WindowCycle], int]:
-        """A page of the cycles of a badge's fixed windows, and how many there are in all. Raises BadgeNotFound."""
+        """Return a page of the cycles of a badge's fixed windows, and their total number. Raises
+        BadgeNotFound.
+        """
         zone = ZoneInfo(caller.time_zone)
 
         async def body(tx: Tx) -> tuple[list[WindowCycle], int]:
@@ -255,7 +257,7 @@ class CustomerBadgeService:
         return await self._database.transaction("customer_badge.cycles", body)
 
     async def cycle_counts(self, caller: Caller, badge: Badge, now: datetime) -> dict[str, int]:
-        """How much was earned in the current cycle of each fixed window of the badge as a whole, by its id."""
+        """Return the number earned in the current cycle of each fixed badge limit, by its id."""
         zone, draft = ZoneInfo(caller.time_zone), badge.draft
         windows = {
             window.reference_id: _current_span(badge, window, now, zone)
@@ -280,7 +282,7 @@ class CustomerBadgeService:
         now: datetime,
         size: int,
     ) -> list[HeldBadge]:
-        """Who earned the badge, in order of customer and ordinal, after this place. Raises BadgeNotFound."""
+        """Return the holders of the badge after this position, by customer and ordinal. Raises BadgeNotFound."""
 
         async def body(tx: Tx) -> list[HeldBadge]:
             badge = await _found(tx, caller, badge_id)
@@ -292,7 +294,7 @@ class CustomerBadgeService:
 async def usages(
     tx: Tx, badge: Badge, customer: CustomerId, earned: int, at: datetime, zone: ZoneInfo
 ) -> Usages:
-    """How much of each of the badge's limits is used in the window that an event at this instant falls into."""
+    """Return the usage of each of the badge's limits in the window that contains an event at this instant."""
     draft = badge.draft
 
     def checks(field: str) -> list[LimitCheck]:
@@ -317,7 +319,7 @@ async def usages(
 
 
 def _some_owner(badge: Badge) -> tuple[OwnerType, str]:
-    """An owner that may issue the badge under a reference of its own, if there is one."""
+    """Return an owner with a claim on the badge, or the first owner."""
     owners = badge.draft.owners
     for claim in badge.claims:
         if claim.is_active and claim.owner_type in owners:
@@ -328,7 +330,7 @@ def _some_owner(badge: Badge) -> tuple[OwnerType, str]:
 def _numbered_cycles(
     badge: Badge, wanted: CycleFilter, zone: ZoneInfo
 ) -> list[tuple[FixedWindow, bool, range]]:
-    """The wanted windows, whether they are a customer's, and the numbers of their cycles."""
+    """Return the selected windows, whether they count per customer, and the numbers of their cycles."""
     draft = badge.draft
     numbered: list[tuple[FixedWindow, bool, range]] = []
     for field, constraints, is_wanted in (
@@ -345,7 +347,7 @@ def _numbered_cycles(
 async def _counted_cycles(
     tx: Tx, badge: Badge, wanted: CycleFilter, cycles: list[WindowCycle], zone: ZoneInfo
 ) -> list[WindowCycle]:
-    """The cycles with what was earned in each, in two statements."""
+    """Return the cycles with the number earned in each, in two statements."""
     bounds = [limit_rules.bounds(each.cycle, zone) for each in cycles]
     sums = await limit_store.sum_windows(tx, [Span(badge.badge_key, *span) for span in bounds])
     counted: list[datetime] = []
@@ -366,7 +368,7 @@ async def _counted_cycles(
 
 
 def _current_span(badge: Badge, window: FixedWindow, now: datetime, zone: ZoneInfo) -> Span:
-    """The current cycle of the window."""
+    """Return the current cycle of the window."""
     draft = badge.draft
     cycle, _ = limit_rules.current_cycle(window, draft.starts_at, draft.expires_at, now, zone)
     return Span(badge.badge_key, *limit_rules.bounds(cycle, zone))
@@ -375,7 +377,7 @@ def _current_span(badge: Badge, window: FixedWindow, now: datetime, zone: ZoneIn
 async def _open(
     tx: Tx, customer: CustomerId, states: Sequence[CustomerBadgeState], now: datetime, zone: ZoneInfo
 ) -> set[BadgeKey]:
-    """Those of the badges that she could earn now, as far as rule 8 goes: in a fixed number of statements."""
+    """Return those of the badges that rule 8 lets the customer earn now, in a fixed number of statements."""
     free = [state for state in states if rules.is_available(state, now, zone)]
     checks = {
         state.badge_key: rules.customer_checks(state, now, zone) for state in free if state.earned_count

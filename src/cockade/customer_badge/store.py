@@ -1,4 +1,4 @@
-"""One typed function per statement of the reads."""
+"""Statements of the views, one function each."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ async def list_states(
     limit: int | None,
     offset: int = 0,
 ) -> tuple[list[CustomerBadgeState], int]:
-    """The badges that are wanted, sorted (highest first, or lowest where `sign` is -1), and how many there are in all.
+    """Return the matching badges, sorted (descending, or ascending if `sign` is -1), and their total number.
 
-    A page beyond the last is empty, and then the number is unknown and told as 0.
+    A page after the last one is empty; the total is then reported as 0.
     """
     rows = await tx.rows(
         SQL["list_states"],
@@ -64,7 +64,7 @@ async def list_states(
 async def list_counted(
     tx: Tx, customer: CustomerId, reaches: Sequence[tuple[BadgeKey, datetime, datetime]]
 ) -> dict[BadgeKey, list[datetime]]:
-    """Her event dates that count towards windows, of each badge those in its range, ascending."""
+    """Return the customer's event dates that count towards windows, per badge within its range, ascending."""
     rows = await tx.rows(
         SQL["list_counted"],
         customer,
@@ -78,14 +78,14 @@ async def list_counted(
 async def list_earned(
     tx: Tx, org_id: OrgId, badge_key: BadgeKey, customer: CustomerId, limit: int
 ) -> list[HeldBadge]:
-    """What she ever had of the badge, revoked ones too, the newest first."""
+    """Return all earned badges that the customer ever had of the badge, including revoked ones, newest first."""
     return [_holding(row) for row in await tx.rows(SQL["list_earned"], badge_key, customer, limit, org_id)]
 
 
 async def list_enrolments(
     tx: Tx, org_id: OrgId, badge_key: BadgeKey, customer: CustomerId, limit: int
 ) -> list[HeldBadge]:
-    """All her enrolments in the badge, revoked ones too, the newest first."""
+    """Return all enrolments of the customer in the badge, including revoked ones, newest first."""
     return [
         _holding(row) for row in await tx.rows(SQL["list_enrolments"], badge_key, customer, limit, org_id)
     ]
@@ -100,7 +100,7 @@ async def list_holders(
     now: datetime,
     limit: int,
 ) -> list[HeldBadge]:
-    """Who ever earned the badge, in order of customer and ordinal, after this place."""
+    """Return all earned badges of the badge after this position, by customer and ordinal."""
     rows = await tx.rows(SQL["list_holders"], badge_key, *after, statuses, now, limit, org_id)
     return [_holding(row) for row in rows]
 
@@ -108,7 +108,7 @@ async def list_holders(
 async def count_states(
     tx: Tx, badge_key: BadgeKey, customer: CustomerId, now: datetime
 ) -> tuple[int, int, int]:
-    """Her unrevoked earned badges, those of them that are valid now, and her unrevoked enrolments."""
+    """Return the customer's number of unrevoked earned badges, of valid ones, and of unrevoked enrolments."""
     row = await tx.row(SQL["count_states"], badge_key, customer, now)
     assert row is not None
     return row[0], row[1], row[2]

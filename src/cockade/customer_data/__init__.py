@@ -1,1 +1,1 @@
-"""Erasing customers and merging two: all that ever changes what was decided."""
+"""Erase and merge customers: the only operations that change past decisions."""

@@ -1,4 +1,4 @@
-"""What rewriting comes to."""
+"""Results of erasing and merging."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from msgspec import Struct
 from cockade.ids import CustomerId
 
 ERASED_CUSTOMER = CustomerId(0)
-"""Stands in an audience where a customer was erased, so that all others keep their lines."""
+"""Replaces an erased customer in an audience, so that all others keep their lines."""
 
 
 class CustomerDataResult(Struct, frozen=True, kw_only=True):
-    """How much was erased, or has become another customer's."""
+    """The number of rows erased or moved to another customer."""
 
     earned_badges: int
-    """Revoked ones too."""
+    """Including revoked ones."""
     enrolments: int
-    """Likewise."""
+    """Including revoked ones."""
     identifiers: int
     requests: int
-    """Those whose audience named her."""
+    """Requests whose audience contained the customer."""

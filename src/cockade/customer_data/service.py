@@ -1,7 +1,7 @@
-"""Erasing a customer, and making of two customers one.
+"""Erase a customer, and merge two customers.
 
-Both hold every badge that she ever had anything of, exclusively, as whoever changes a badge does. What is issued to her
-meanwhile is decided before and rewritten too, or decided after, of one who has nothing.
+Both lock every badge that the customer ever had, exclusively. A concurrent issuance to the customer is either
+committed before and included, or decided afterwards for a customer who has nothing.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from cockade.request import store as request_store
 from cockade.storage.database import Database, Tx
 
 ATTEMPTS_MAX = 20
-"""She may get something of so many badges that she never had while she is looked for."""
+"""Maximum number of retries, each because of a concurrent issuance of a new badge."""
 
 Work = Callable[[Tx, Sequence[BadgeKey], int], Awaitable[CustomerDataResult]]
-"""Rewrites what she has of these badges, once so many audiences have been."""
+"""Changes the customer's issuances of these badges, after the audiences of this number of requests."""
 
 
 class _Gained(Exception):
-    """She has got something of a badge that is not held; all is undone and begins again, with these held from the start.
+    """The customer got an issuance of a badge that is not locked. Retried with this badge locked as well.
 
-    Each time there is one more, so it comes to an end.
+    The set of badges grows with each attempt, so it ends.
     """
 
     def __init__(self, badge_keys: Set[BadgeKey]) -> None:
@@ -50,16 +50,17 @@ class _Gained(Exception):
 
 
 class CustomerDataService:
-    """Use cases of `rewriting`; each is one transaction in the caller's org."""
+    """Use cases of `customer_data`. Each one is a transaction in the caller's org."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def erase(self, caller: Caller, customer: CustomerId) -> CustomerDataResult:
-        """Take out of the org all that names her; again is the same. What she had counts towards no limit any longer.
+        """Erase the customer from the org. Repeating it has no effect. Erased issuances count towards no
+        limit.
 
-        Raises Busy where others go on issuing to her.
+        Raises Busy if concurrent issuances to the customer continue.
         """
 
         async def work(tx: Tx, held: Sequence[BadgeKey], requests: int) -> CustomerDataResult:
@@ -88,10 +89,11 @@ class CustomerDataService:
         return await self._rewrite(caller, Action.CUSTOMER_ERASE, customer, ERASED_CUSTOMER, work)
 
     async def merge(self, caller: Caller, customer: CustomerId, into: CustomerId) -> CustomerDataResult:
-        """All that the one customer has becomes the other's, behind what she has already; again is the same.
+        """Move everything of one customer to another, after what that customer has. Repeating it has no
+        effect.
 
-        It is history: of a badge that both hold she then holds both, whatever the badge's rules say of new ones.
-        Raises Busy where others go on issuing to the first.
+        History is kept: of a badge that both hold, the other customer then holds both, whatever the badge's
+        rules. Raises Busy if concurrent issuances to the first customer continue.
         """
 
         async def work(tx: Tx, held: Sequence[BadgeKey], requests: int) -> CustomerDataResult:
@@ -110,8 +112,9 @@ class CustomerDataService:
         async def body(tx: Tx, also: Set[BadgeKey]) -> CustomerDataResult:
             held = await store.list_badges_of(tx, caller.org_id, customer) | also
             await badge_store.lock_keys(tx, sorted(held))
-            # A request that commits between the next two statements keeps its audience, and what it issued is found by
-            # the second one. The other way round, its audience would be rewritten and what it issued be missed.
+            # The order matters. A request that commits between the two statements keeps its audience, and the
+            # second statement finds its issuances. In the reverse order, its audience would change and its
+            # issuances would be missed.
             requests = await request_store.replace_customer(tx, caller.org_id, customer, into)
             await outbox_store.replace_customer(tx, caller.org_id, customer, into)
             requests += await job_store.replace_customer(tx, caller.org_id, customer, into)

@@ -1,1 +1,1 @@
-"""What is told of what happened: the feed of events, in an order that never changes."""
+"""Events: the feed of what happened, in a stable order."""

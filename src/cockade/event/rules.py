@@ -1,4 +1,4 @@
-"""Pure decisions about events (`docs/api/events.md`)."""
+"""Pure rules for events (`docs/reference/api/events.md`)."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ KINDS: dict[RequestKind | None, tuple[EventKind | None, EventKind | None]] = {
     RequestKind.JOB: (EventKind.EARNED, EventKind.BATCH_COMPLETED),
     None: (EventKind.REVOKED, None),
 }
-"""What is told of each customer of a request of this kind, and what of the request as a whole."""
+"""For each kind of request: the event type per customer, and the event type of the whole request."""
 ENDED: tuple[EventKind | None, EventKind | None] = (EventKind.EXPIRED, None)
-"""Likewise where it is told that what it issued has ended."""
+"""The same, for the expiry of what a request issued."""
 
 ERASED_CUSTOMER = CustomerId(0)
-"""Stands where a customer was erased: nothing is told of her."""
+"""Replaces an erased customer, who gets no events."""
 _PLACE_CHARS = 24
 Validity = tuple[datetime, datetime]
 InLedger = tuple[BadgeKey, CustomerId, int]
-"""Badge, customer and line."""
+"""Badge, customer and line of an issuance."""
 
 
 def encode_cursor(place: Cursor) -> str:
-    """The place as callers keep it."""
+    """Encode a cursor for API clients."""
     return f"{place.position:016x}{place.line:08x}"
 
 
 def decode_cursor(text: str) -> Cursor | None:
-    """The place that `write_place` wrote, or None where it did not."""
+    """Decode a cursor, or return None if `encode_cursor` did not produce the text."""
     if len(text) != _PLACE_CHARS or ids.read_id(text) != text:
         return None
     place = Cursor(int(text[:16], 16), int(text[16:], 16))
@@ -70,12 +70,12 @@ def decode_cursor(text: str) -> Cursor | None:
 
 
 def are_lines_wanted(source: OutboxRow, wanted: EventFilter) -> bool:
-    """Whether events of its customers may be wanted."""
+    """Whether events of its customers may match the filter."""
     return source.part != WHOLE_JOB and _kinds(source)[0] in wanted.kinds and _may_be_of(source, wanted)
 
 
 def is_whole_wanted(source: OutboxRow, wanted: EventFilter) -> bool:
-    """Whether the event of the request as a whole may be wanted."""
+    """Whether the event of the whole request may match the filter."""
     return (
         source.part in (None, WHOLE_JOB) and _kinds(source)[1] in wanted.kinds and _may_be_of(source, wanted)
     )
@@ -90,7 +90,9 @@ def _may_be_of(source: OutboxRow, wanted: EventFilter) -> bool:
 
 
 def nearest(sources: Sequence[OutboxRow], wanted: EventFilter, lines_max: int) -> list[OutboxRow]:
-    """The first of those that tell something wanted: together they have so many lines at most, but one there is."""
+    """Return the first sources with matching events: at most `lines_max` lines in total, but at least one
+    source.
+    """
     near: list[OutboxRow] = []
     lines = 0
     for source in sources:
@@ -103,7 +105,9 @@ def nearest(sources: Sequence[OutboxRow], wanted: EventFilter, lines_max: int) -
 
 
 def told_lines(told: EventSource, begin: int, count: int, wanted: EventFilter) -> list[int]:
-    """The first so many lines from `begin` on that there is an event of, as far as the ledger need not be asked."""
+    """Return the first `count` lines from `begin` that have a matching event, as far as known without reading
+    issuances.
+    """
     customers, refused = _audience(told)
     of = told.of if isinstance(told, ExpiredBadges) else told
     badge_ids = of.badge_ids if isinstance(of, ImportOutcome) and wanted.badge_ids is not None else None
@@ -119,13 +123,13 @@ def told_lines(told: EventSource, begin: int, count: int, wanted: EventFilter) -
 
 
 def _ends_elsewhere(told: ExpiredBadges, line: int) -> bool:
-    """Whether the line's validity is known here to end outside the span."""
+    """Whether the line's validity is known to end outside the range."""
     of, end = told.of, told.end
     return isinstance(of, ImportOutcome) and not end.since <= of.valid_untils[line] <= end.until
 
 
 def _audience(told: EventSource) -> tuple[list[CustomerId], Collection[int]]:
-    """The customers, and the lines that earned nothing."""
+    """Return the customers, and the lines that earned nothing."""
     match told:
         case RequestOutcome():
             return told.customer_ids, {refusal.line for refusal in told.failures}
@@ -142,7 +146,7 @@ def _audience(told: EventSource) -> tuple[list[CustomerId], Collection[int]]:
 
 
 def in_ledger(told: Outcome | IssuedChunk, lines: Sequence[int]) -> list[InLedger]:
-    """Badge, customer and line of these lines as the ledger has them."""
+    """Return badge, customer and line of these lines' issuances."""
     match told:
         case IssuedChunk():
             return [(told.badge_key, told.customers[line], told.first_line + line) for line in lines]
@@ -153,7 +157,7 @@ def in_ledger(told: Outcome | IssuedChunk, lines: Sequence[int]) -> list[InLedge
 
 
 def line_event(told: RequestOutcome | Revocation, line: int) -> AnyEvent:
-    """The event of this line."""
+    """Return the event of this line."""
     match told:
         case RequestOutcome(kind=RequestKind.ISSUE_BULK):
             return _enrolled(told, line)
@@ -164,12 +168,16 @@ def line_event(told: RequestOutcome | Revocation, line: int) -> AnyEvent:
 
 
 def read_event(told: Outcome | IssuedChunk, line: int, validity: Validity) -> BadgeEarned:
-    """That this line of it earned; where it knows no validities itself, the ledger does."""
+    """Return the badgeEarned event of this line. A validity that the source does not know comes from the
+    issuance.
+    """
     return BadgeEarned(**_head(told, line), data=_earned_data(told, line, validity))
 
 
 def ended_event(told: ExpiredBadges, line: int, validity: Validity) -> BadgeExpired:
-    """That what this line earned has ended. It happened then, however much later it is told."""
+    """Return the badgeExpired event of this line. Its time is the end of the validity, however late it is
+    reported.
+    """
     return BadgeExpired(
         id=ids.earned_badge_id(told.end.event_key, _line(told.of, line)),
         timestamp=times.iso(validity[1]),
@@ -178,8 +186,8 @@ def ended_event(told: ExpiredBadges, line: int, validity: Validity) -> BadgeExpi
 
 
 def whole_event(told: Outcome | FinishedJob) -> BadgeBatchCompleted:
-    """The event of the request as a whole."""
-    state, undecided = BatchState.COMPLETED, 0  # of a job that was cancelled some lines are neither
+    """Return the event of the whole request."""
+    state, undecided = BatchState.COMPLETED, 0  # some lines of a cancelled job are neither issued nor failed
     match told:
         case RequestOutcome():
             total, codes = len(told.customer_ids), Counter(int(refusal.reason) for refusal in told.failures)
@@ -228,7 +236,7 @@ def whole_event(told: Outcome | FinishedJob) -> BadgeBatchCompleted:
 
 
 def is_of(told: Outcome | FinishedJob, badge_ids: Collection[str] | None) -> bool:
-    """Whether the request was about one of these badges."""
+    """Whether the request concerns one of these badges."""
     if badge_ids is None:
         return True
     own = told.badge_ids if isinstance(told, ImportOutcome) else [told.badge_id]
@@ -291,11 +299,11 @@ def _revoked(told: Revocation, line: int) -> BadgeRevoked:
 
 
 def _head(told: Outcome | Revocation | IssuedChunk | FinishedJob, line: int) -> dict[str, str]:
-    """Ids are made as those of earned badges are: keys of requests and revocations are all different."""
+    """Ids have the same form as those of earned badges. The keys of requests and revocations never collide."""
     at = told.completed_at if isinstance(told, RequestOutcome | ImportOutcome) else told.at
     return {"id": ids.earned_badge_id(told.request_key, _line(told, line)), "timestamp": times.iso(at)}
 
 
 def _line(told: EventSource, line: int) -> int:
-    """The line as the ledger has it: those of a job count through all of its parts."""
+    """Return the line number of the issuance. The lines of a job are numbered through all chunks."""
     return told.first_line + line if isinstance(told, IssuedChunk) else line

@@ -1,9 +1,10 @@
-"""The feed of events: giving what happened its place in it, and reading it.
+"""The feed of events: assign positions to what happened, and read it.
 
-A request or revocation leaves one row in the outbox, in its own transaction. That what it issued has ended leaves one more,
-which is written when the time has come, by whoever gives positions. Once that is committed, the row gets its
-position, from one process at a time: so whoever reads up to a position has read all there will ever be up to it, however
-late some transaction commits. Events of customers are made of what the request stored, when they are read.
+A request or revocation writes one outbox row in its own transaction. The expiry of what it issued gets one
+more row, written when it is due by the process that assigns positions. After the commit, the row gets its
+position from one process at a time. So a reader that has read up to a position has read everything up to it,
+even if some transaction commits late. Events of customers are derived from the stored request when they are
+read.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from cockade.storage.database import Database, Tx
 
 PLACED_AT_ONCE = 10_000
 SOURCES_AT_ONCE = 100
-"""A page is made of so many requests and revocations at most; one that is large is read piece by piece."""
+"""Maximum number of sources per page. A large source is read in parts."""
 FORGOTTEN_AT_ONCE = 1_000
 ENDED_AT_ONCE = 1_000
 EVERYTHING = EventFilter()
@@ -47,17 +48,17 @@ class EventService:
         self._database = database
         self._clock = clock
         self._kept = timedelta(days=kept_days)
-        # A call that revokes what is still valid is over by then, so what is told of an end never changes.
+        # A request that revokes a still valid issuance has ended by then, so a reported expiry never changes.
         self._settled = timedelta(seconds=request_timeout_s)
 
     async def assign_positions(self) -> int:
-        """Give positions to all that was committed and has none, and to what has ended; answers how many got one.
+        """Assign positions to all committed rows without one, and to expiries. Return the number assigned.
 
-        That is 0 where somebody else does it.
+        Returns 0 if another process is doing it.
         """
 
         async def body(tx: Tx) -> int:
-            # The next statement has a snapshot of its own: it sees what the one who had the lock before has placed.
+            # The next statement has its own snapshot, so it sees the rows of the previous holder of the lock.
             if not await outbox_store.try_lock(tx):
                 return 0
             now = self._clock()
@@ -70,7 +71,9 @@ class EventService:
         return placed
 
     async def delete_expired(self) -> int:
-        """Take what is older than it is kept for out of the feed, a little of each org at a time; answers how much it was."""
+        """Delete rows that are older than the retention time, in small batches per org. Return the number
+        deleted.
+        """
         before, forgotten = self._clock() - self._kept, 0
         while count := await self._database.transaction(
             "event.cleanup", lambda tx: outbox_store.delete_old_rows(tx, before, FORGOTTEN_AT_ONCE)
@@ -79,20 +82,20 @@ class EventService:
         return forgotten
 
     async def find_end(self, org_id: OrgId) -> Cursor:
-        """Where the org's feed ends now: what happens from now on comes behind it."""
+        """Return the current end of the org's feed. Later events come after it."""
         return await self._database.transaction("event.find_end", lambda tx: store.find_end(tx, org_id))
 
     async def read(
         self, org_id: OrgId, after: Cursor, count: int, wanted: EventFilter = EVERYTHING
     ) -> FeedPage:
-        """So many events at most, in order, the first one being that behind `after`.
+        """Return up to `count` events in order, starting after `after`.
 
-        A page may have fewer, and even none, although there are more.
+        A page can have fewer events, or none, although more follow.
         """
 
         async def body(tx: Tx) -> FeedPage:
             first = after.position + (1 if after.line == LAST_LINE else 0)
-            # One more, to see whether there is more.
+            # One more than needed, to see whether there is more.
             sources = await store.list_sources(tx, org_id, first, SOURCES_AT_ONCE + 1)
             has_more = len(sources) > SOURCES_AT_ONCE
             near = rules.nearest(sources[:SOURCES_AT_ONCE], wanted, count)
@@ -116,7 +119,7 @@ class EventService:
 
 
 async def _load(tx: Tx, org_id: OrgId, sources: list[OutboxRow]) -> dict[int, EventSource]:
-    """What the requests and revocations were, by position; in a fixed number of statements, but for imports."""
+    """Return the sources by position, in a fixed number of statements, except for imports."""
     keys = [source.request_key for source in sources if source.kind is not None and source.part is None]
     outcomes = {told.request_key: told for told in await request_store.find_by_keys(tx, org_id, keys)}
     found: dict[int, EventSource] = {
@@ -139,7 +142,7 @@ async def _load(tx: Tx, org_id: OrgId, sources: list[OutboxRow]) -> dict[int, Ev
 async def _expand(
     tx: Tx, source: OutboxRow, told: EventSource, begin: int, room: int, wanted: EventFilter
 ) -> tuple[list[FeedEntry], int | None]:
-    """Its first so many wanted events from this line on, and up to which line that was; None: it was all."""
+    """Return its first matching events from this line on, and the line where it stopped, or None at its end."""
     are_wanted = rules.are_lines_wanted(source, wanted)
     lines = rules.told_lines(told, begin, room + 1, wanted) if are_wanted else []
     events = await _line_events(tx, told, lines[:room])

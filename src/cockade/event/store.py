@@ -1,4 +1,4 @@
-"""One typed function per statement that only the feed asks."""
+"""Statements that only the feed uses, one function each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _counts = msgspec.json.Decoder(LineCounts).decode
 
 
 async def list_sources(tx: Tx, org_id: OrgId, position: int, size: int) -> list[OutboxRow]:
-    """From this position on, in the order of the feed."""
+    """Return outbox rows from this position on, in the order of the feed."""
     rows = await tx.rows(SQL["list_outbox_rows"], org_id, position, size)
     return [
         OutboxRow(
@@ -50,7 +50,7 @@ async def list_sources(tx: Tx, org_id: OrgId, position: int, size: int) -> list[
 
 
 async def find_revocations(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, Revocation]:
-    """The revocations at these positions."""
+    """Return the revocations at these positions."""
     return {
         row[0]: Revocation(
             request_key=RequestKey(row[1]),
@@ -66,7 +66,7 @@ async def find_revocations(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> d
 
 
 async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, IssuedChunk]:
-    """What was decided of jobs, or has ended of it, at these positions."""
+    """Return the job chunks, decided or expired, at these positions."""
     return {
         row[0]: IssuedChunk(
             request_key=RequestKey(row[1]),
@@ -85,7 +85,7 @@ async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[in
 
 
 async def find_finished_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, FinishedJob]:
-    """The jobs that were completed, or cancelled, at these positions."""
+    """Return the completed or cancelled jobs at these positions."""
     return {
         row[0]: FinishedJob(
             request_key=RequestKey(row[1]),
@@ -104,7 +104,7 @@ async def find_finished_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) ->
 
 
 async def list_validities(tx: Tx, request_key: RequestKey, asked: Sequence[InLedger]) -> dict[int, Validity]:
-    """By line, the validities of what the request wrote for these badges, customers and lines."""
+    """Return, by line, the validities of the issuances of this request for these badges, customers and lines."""
     columns = ([each[place] for each in asked] for place in range(3))
     return {row[0]: (row[1], row[2]) for row in await tx.rows(SQL["list_validities"], request_key, *columns)}
 
@@ -112,13 +112,15 @@ async def list_validities(tx: Tx, request_key: RequestKey, asked: Sequence[InLed
 async def list_ended(
     tx: Tx, request_key: RequestKey, asked: Sequence[InLedger], since: datetime, until: datetime
 ) -> dict[int, Validity]:
-    """As list_validities, of those that ended within the span, both instants included, and were not revoked by then."""
+    """Like `list_validities`, for validities that ended within the range (both ends included) without a
+    revocation.
+    """
     columns = ([each[place] for each in asked] for place in range(3))
     rows = await tx.rows(SQL["list_expired"], request_key, *columns, since, until)
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
 async def find_end(tx: Tx, org_id: OrgId) -> Cursor:
-    """The end of the org's feed, as it is now."""
+    """Return the current end of the org's feed."""
     position = await tx.value(SQL["find_last_position"], org_id)
     return START if position is None else Cursor(position, LAST_LINE)

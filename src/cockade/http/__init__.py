@@ -1,1 +1,1 @@
-"""The ASGI app: routes, wire structs, the envelope, errors to statuses, authentication, size limits."""
+"""HTTP plumbing that knows no resource: request context, decoding, envelope, errors, limits, proxies."""

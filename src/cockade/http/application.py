@@ -1,4 +1,4 @@
-"""How we set up the web framework, whatever it serves."""
+"""The configuration of the web framework."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _provide(value: object) -> Provide:
 
 
 def _is_own_type(target: Any) -> bool:
-    """Services and bodies reach route handlers as they are: the framework must not convert them."""
+    """Whether the framework must pass the value to handlers without conversion, as for services and bodies."""
     return getattr(target, "__module__", "").startswith("cockade.")
 
 

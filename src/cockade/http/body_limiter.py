@@ -1,4 +1,4 @@
-"""How bodies come in: a process holds only so many bytes of them at a time, and none may take for ever."""
+"""Limits on request bodies: the memory that a process uses for them, and the time to receive one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections import deque
 from cockade.errors import ServiceBusy
 
 SMALL_BYTES = 64 * 1024
-"""A body of at most so many bytes needs no room: the connections that a process accepts bound those."""
+"""Bodies up to this size are not limited; the number of connections bounds their memory."""
 
 
 class BodyMemoryLimiter:
-    """So many bytes of large bodies fit into a process; who comes when it is full waits for those before her."""
+    """Limits the bytes of large bodies in memory. If the limit is reached, requests wait in order of arrival."""
 
     def __init__(self, bytes_max: int, wait_s_max: float) -> None:
         self._free = bytes_max
@@ -20,7 +20,7 @@ class BodyMemoryLimiter:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def acquire(self, size: int) -> None:
-        """Wait until there is room for so many bytes, and take it. Raises Busy where that takes too long."""
+        """Wait until this number of bytes is available, and take it. Raises Busy after a timeout."""
         if not self._waiting and size <= self._free:
             self._free -= size
             return
@@ -36,7 +36,7 @@ class BodyMemoryLimiter:
             raise
 
     def release(self, size: int) -> None:
-        """Give back so many bytes; whoever waits longest is next."""
+        """Return this number of bytes to the next request in the queue."""
         self._free += size
         while self._waiting and self._waiting[0][0] <= self._free:
             needed, turn = self._waiting.popleft()
@@ -45,7 +45,7 @@ class BodyMemoryLimiter:
                 turn.set_result(None)
 
     def _withdraw(self, size: int, turn: asyncio.Future[None]) -> None:
-        """Somebody waits no longer; her turn may have come at the very same moment."""
+        """Leave the queue. The bytes may have been granted at the same moment."""
         if turn.done() and not turn.cancelled():
             self.release(size)
         elif (size, turn) in self._waiting:

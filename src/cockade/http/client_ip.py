@@ -1,4 +1,4 @@
-"""Where a request comes from: the other end of its connection, or whoever a listed proxy says that it speaks for."""
+"""The client's IP address: the peer of the connection, or the address that a trusted proxy reports."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from msgspec import Struct
 from cockade.config import Config, read_networks
 
 IPV6_PREFIX = 64
-"""Whoever has one address of such a network has all of them."""
+"""A client with one address of such a network usually has all of them."""
 UNKNOWN = "unknown"
-"""A connection without addresses, such as one through a socket in the file system."""
+"""A connection without an address, such as a Unix socket."""
 _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;\s]*)', re.IGNORECASE)
 _ENTRY = re.compile(r"\[(?P<v6>[^\]]+)\](?::\d+)?|(?P<v4>\d+(?:\.\d+){3})(?::\d+)?|(?P<bare>[0-9A-Fa-f:.]+)")
 
 
 class TrustedProxies(Struct, frozen=True):
-    """Whom to believe, and where to look."""
+    """The networks of trusted proxies, and the header that they set."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
     header: bytes
 
     @classmethod
     def from_config(cls, settings: Config) -> TrustedProxies:
-        """Raises SetupError where a network cannot be read."""
+        """Raises SetupError if a network is invalid."""
         return cls(read_networks("trusted_proxies", settings.trusted_proxies), settings.proxy_header.encode())
 
     def is_trusted(self, address: IPv4Address | IPv6Address) -> bool:
-        """Whether what it says of others is believed."""
+        """Whether headers from this address are trusted."""
         return any(address in network for network in self.networks)
 
 
 def client_ip_getter(scope: Any, proxies: TrustedProxies) -> Callable[[], str]:
-    """Where the request of this scope comes from, worked out when asked for."""
+    """Return a function that determines the client address of this scope when called."""
     return partial(find_client_ip, scope, proxies)
 
 
 def find_client_ip(scope: Any, proxies: TrustedProxies) -> str:
-    """The nearest address that is no listed proxy; of IPv6 its network.
+    """Return the nearest address that is not a trusted proxy; for IPv6 its network.
 
-    The header is read from its end, where the nearest proxy writes: what the caller wrote into it stands before and is
-    never reached.
+    The header is read from its end, where the nearest proxy writes. Values sent by the client come first, so
+    they are never used.
     """
     client = scope.get("client")
     address = None if client is None else _read(client[0])
@@ -63,7 +63,7 @@ def find_client_ip(scope: Any, proxies: TrustedProxies) -> str:
 
 
 def _entries(scope: Any, header: bytes) -> list[str]:
-    """Whom the proxies speak for, the nearest proxy's word last."""
+    """Return the addresses in the header; the last one is from the nearest proxy."""
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == header]
     entries = ",".join(values).split(",")
     if header == b"forwarded":
@@ -72,7 +72,7 @@ def _entries(scope: Any, header: bytes) -> list[str]:
 
 
 def _read(text: str) -> IPv4Address | IPv6Address | None:
-    """An address with or without brackets and port; None where it is none."""
+    """Parse an address with or without brackets and port. Return None if it is invalid."""
     found = _ENTRY.fullmatch(text)
     try:
         address = ip_address(next(part for part in found.groups() if part)) if found else None

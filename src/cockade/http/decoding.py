@@ -1,7 +1,7 @@
-"""JSON bodies: bytes to a typed wire struct, or every fault that is in them.
+"""Decode JSON bodies to schemas, or collect all their errors.
 
-The typed decoder is fast and stops at its first fault. Only when it fails is the body decoded again without types and
-walked field by field, so that one answer lists all that is wrong.
+The typed decoder is fast and stops at the first error. Only if it fails, the body is decoded again without
+types and checked field by field, so that one response lists all errors.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ TYPE_NAMES = {
     "array": "a list",
     "object": "an object",
 }
-"""JSON's types as the decoder calls them, and as people do."""
+"""JSON types: the decoder's name and the name in error messages."""
 ERROR_MESSAGE = "wrong"
-"""A type may say in `Meta(extra={WRONG: …})` what is told of a value that is not of it."""
+"""A type can define in `Meta(extra={ERROR_MESSAGE: …})` the message for invalid values."""
 
 MISSING = {
     "id": (715, "Badge id is mandatory."),
@@ -54,28 +54,28 @@ NOT_JSON = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
 ITEMS_PER_BATCH = 1000
-"""So many items of a list are read at once."""
+"""Items of a list that are decoded at a time."""
 
 
 class FieldErrors(list[FieldError]):
-    """The faults found so far."""
+    """The errors found so far."""
 
     def add(self, reference: str | None, message: str, code: int = MALFORMED) -> None:
-        """Add one, unless there is one about this field already, or enough of them."""
+        """Add an error, unless there is one for this field already, or the maximum is reached."""
         if len(self) < FIELD_ERRORS_MAX and not (reference and self.has_error_for(reference)):
             self.append(FieldError(code, message, reference))
 
     def has_error_for(self, reference: str) -> bool:
-        """Whether there is one about this field already."""
+        """Whether there is an error for this field."""
         return any(field_error.reference == reference for field_error in self)
 
 
 def read(body: bytes, shape: type[S], convert: Callable[[S, FieldErrors], C]) -> C:
-    """The command that the body asks for.
+    """Decode the body to a command.
 
-    `convert` makes it from the wire struct and notes what types cannot see. After a type fault it is called once more,
-    for its notes only, with None in the place of whatever could not be read.
-    Raises InvalidInput with every fault.
+    `convert` creates it from the schema and adds errors that types cannot express. After a type error it is
+    called once more, only for its errors, with None in place of unreadable values. Raises InvalidInput with
+    all errors.
     """
     field_errors = FieldErrors()
     command = _read(body, msgspec.json.Decoder(shape), field_errors, convert)
@@ -85,18 +85,18 @@ def read(body: bytes, shape: type[S], convert: Callable[[S, FieldErrors], C]) ->
 
 
 def split_rows(body: bytes, rows_max: int) -> list[msgspec.Raw]:
-    """The entries of a body that is a list, each still to be read.
+    """Return the items of a body that is a list, not yet decoded.
 
-    Raises InvalidInput where the body is no list, or has no entries or more than `rows_max`.
+    Raises InvalidInput if the body is not a list, is empty, or has more than `rows_max` items.
     """
     try:
         entries = msgspec.json.decode(body, type=list[msgspec.Raw])
     except msgspec.ValidationError:
-        raise InvalidInput([FieldError(MALFORMED, "A JSON list is expected.")]) from None
+        raise InvalidInput([FieldError(MALFORMED, "The body must be a JSON array.")]) from None
     except NOT_JSON as error:
         raise _not_json(error) from None
     if not 1 <= len(entries) <= rows_max:
-        message = f"The body has {len(entries)} rows; one call takes 1 to {rows_max} (COCKADE_MAX_CUSTOMERS_PER_REQUEST)."
+        message = f"The body has {len(entries)} rows; it must have 1 to {rows_max} (COCKADE_MAX_CUSTOMERS_PER_REQUEST)."
         raise InvalidInput([FieldError(MALFORMED, message)])
     return entries
 
@@ -104,9 +104,9 @@ def split_rows(body: bytes, rows_max: int) -> list[msgspec.Raw]:
 def read_rows(
     entries: list[msgspec.Raw], shape: type[S], convert: Callable[[S, FieldErrors], C]
 ) -> list[C | list[FieldError]]:
-    """The commands that the entries ask for, or in the place of each the faults that it has.
+    """Decode the items to commands, or to their errors.
 
-    Raises InvalidInput where an entry is no JSON.
+    Raises InvalidInput if an item is not valid JSON.
     """
     decoder = msgspec.json.Decoder(shape)
     rows: list[C | list[FieldError]] = []
@@ -123,7 +123,7 @@ def _read(
     field_errors: FieldErrors,
     convert: Callable[[S, FieldErrors], C],
 ) -> C | None:
-    """The command, or the faults."""
+    """Return the command, or None with errors."""
     try:
         wire = decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -137,14 +137,14 @@ def _read(
 
 
 def unchanged(body: S, _: FieldErrors) -> S:
-    """A `convert` for bodies whose types say it all."""
+    """A `convert` for bodies without further checks."""
     return body
 
 
 def mandatory_time(
     name: str, plain: float | str | None, iso: float | str | None, field_errors: FieldErrors
 ) -> datetime:
-    """The instant of a field and its ISO twin, which wins; noted where there is none."""
+    """Return the time of a field or of its ISO twin, which wins. Adds an error if both are missing."""
     reference, value = (name, plain) if iso is None else (f"{name}ISO", iso)
     try:
         if value is not None:
@@ -156,7 +156,7 @@ def mandatory_time(
     return times.EARLIEST
 
 
-def _decode_untyped(body: bytes | msgspec.Raw) -> Any:  # anything that JSON can say
+def _decode_untyped(body: bytes | msgspec.Raw) -> Any:  # any JSON value
     try:
         return msgspec.json.decode(body)
     except NOT_JSON as error:
@@ -181,12 +181,12 @@ def _walk(
     field_errors: FieldErrors,
     convert: Callable[[S, FieldErrors], Any] | None,
 ) -> S:
-    """The struct as far as it can be read, None elsewhere; every fault on the way is noted.
+    """Decode the struct as far as possible, with None for unreadable values, and add all errors.
 
-    Where absence and null differ, what is absent stays UNSET.
+    If a missing value and null differ, a missing value stays UNSET.
     """
     if not isinstance(value, dict):
-        field_errors.add(path.rstrip(".") or None, "A JSON object is expected.")
+        field_errors.add(path.rstrip(".") or None, "Must be a JSON object.")
         value = dict[str, object]()
     fields = cast("dict[str, object]", value)
     partial: dict[str, Any] = {}
@@ -225,10 +225,10 @@ def _read_field(
 
 
 def _read_items(items: list[object], hint: Any, path: str, field_errors: FieldErrors) -> list[Any]:
-    """The items; None, and a fault, in the place of each that cannot be read.
+    """Return the items, with None and an error for each invalid one.
 
-    Millions may have been sent for the sake of one bad one: whole stretches are read at once, and only those that hold
-    a fault item by item.
+    A list can have millions of items and one error, so items are decoded in batches, and only failing batches
+    item by item.
     """
     read_items: list[Any] = []
     for start in range(0, len(items), ITEMS_PER_BATCH):
@@ -269,21 +269,21 @@ def _sentence(error: msgspec.ValidationError, hint: Any) -> str:
 
 
 def must_be_one_of(kind: type[Enum]) -> str:
-    """The sentence about a value that is no member of the enumeration."""
+    """Return the message for a value that is not a member of the enum."""
     return f"Must be one of {', '.join(str(member.value) for member in kind)}."
 
 
 def describe_types(message: str) -> str:
-    """The decoder's message with its type names in words: "Expected text or null, got a number"."""
+    """Replace the decoder's type names in its message: "Expected text or null, got a number"."""
     if "matching regex" in message:
-        return "The text has characters that it cannot have"
+        return "The text contains characters that are not allowed"
     return re.sub(
         "`([^`]+)`", lambda types: " or ".join(TYPE_NAMES.get(t, t) for t in types[1].split(" | ")), message
     )
 
 
 def _plain(hint: Any) -> Any:
-    """The hint without Annotated, None and Unset around it; a union of several stays one."""
+    """Remove Annotated, None and Unset from the type hint. A union of several types stays one."""
     if get_origin(hint) is Annotated:
         return _plain(get_args(hint)[0])
     if get_origin(hint) in (Union, UnionType):

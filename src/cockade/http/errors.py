@@ -1,4 +1,4 @@
-"""One table from domain errors to HTTP statuses, and the answers made of it."""
+"""Map domain errors to HTTP statuses and responses."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ STATUS: dict[type[CockadeError], int] = {
     errors.OutcomeUnknown: 503,
     errors.PartiallyCompleted: 503,
 }
-"""Every error that can reach HTTP; a test walks the tree and finds none missing."""
+"""Every error that can reach HTTP. A test checks that none is missing."""
 
 HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": 'Basic realm="cockade", charset="UTF-8", Bearer realm="cockade"'},
-    # What is left of the body would be taken for the next request.
+    # Otherwise, the rest of the body would be parsed as the next request.
     408: {"Connection": "close"},
     415: {"Accept-Encoding": "identity"},
     503: {"Retry-After": str(RETRY_AFTER_S)},
@@ -94,13 +94,13 @@ BODY_ERRORS: tuple[type[CockadeError], ...] = (
     errors.BodyTooLarge,
     errors.UnsupportedContentEncoding,
 )
-"""What can be wrong with any body, whatever it says."""
+"""Errors that any request with a body can have."""
 
 
 def failure_response(
     status: int, field_errors: list[FieldError], headers: dict[str, str] | None = None
 ) -> Response[bytes]:
-    """The envelope of a failure, encoded."""
+    """Return the encoded envelope of a failure."""
     return Response(
         msgspec.json.encode(error_envelope(field_errors)),
         status_code=status,
@@ -110,7 +110,7 @@ def failure_response(
 
 
 def on_domain_error(request: AnyRequest, error: CockadeError) -> Response[bytes]:
-    """A domain error by the table."""
+    """Return the response for a domain error."""
     get_context(request.scope).codes = [field_error.code for field_error in error.field_errors()]
     if isinstance(error, errors.Unavailable):
         get_context(request.scope).cause = repr(error.__cause__)
@@ -119,7 +119,9 @@ def on_domain_error(request: AnyRequest, error: CockadeError) -> Response[bytes]
 
 
 def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """What the framework refuses: unknown paths, wrong methods, bodies too large, bad parameters."""
+    """Return the response for an error of the framework: unknown path, wrong method, body too large, bad
+    parameter.
+    """
     if isinstance(error, ValidationException):
         return on_domain_error(request, errors.InvalidInput(_parameter_errors(request, error)))
     if error.status_code == STATUS[errors.BodyTooLarge]:
@@ -131,18 +133,18 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
 
 
 def on_not_found(request: AnyRequest, _: Exception) -> Response[bytes]:
-    """There is nothing of this name."""
+    """Return the response for an unknown path."""
     return on_http_error(request, NotFoundException())
 
 
 def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """A bug: the caller learns nothing of it, the log learns everything."""
+    """Return the response for a bug: no details for the caller, all details in the log."""
     log.error("unexpected error", exc_info=error)
     return on_domain_error(request, errors.Unexpected())
 
 
 def _parameter_errors(request: AnyRequest, error: ValidationException) -> list[FieldError]:
-    """Parameters are reported one by one; a body that is missing altogether is named as such."""
+    """Return one error per parameter, or the error of a missing body."""
     noted: list[object] = error.extra if isinstance(error.extra, list) else []
     field_errors: list[FieldError] = []
     for item in noted:
@@ -153,9 +155,9 @@ def _parameter_errors(request: AnyRequest, error: ValidationException) -> list[F
 
 
 def _parameter_error(request: AnyRequest, key: str, message: str) -> FieldError:
-    """One fault, under the name that callers know the parameter by."""
+    """Return an error with the parameter's public name."""
     if key == "data":
-        return FieldError(errors.MALFORMED, "The body is empty; a JSON object is expected.")
+        return FieldError(errors.MALFORMED, "The body is empty; it must be a JSON object.")
     for field in request.route_handler.parsed_fn_signature.parameters.values():
         name = getattr(field.kwarg_definition, "name", None) or field.name
         if key in (field.name, name):
@@ -177,7 +179,7 @@ COMMON_ERRORS: list[type[CockadeError]] = [
 
 
 def error_responses(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
-    """The OpenAPI responses for these errors and for those that every operation can have."""
+    """Return the OpenAPI responses for these errors and for those that every operation can have."""
     by_status: dict[int, list[type[CockadeError]]] = {}
     for kind in (*kinds, *COMMON_ERRORS):
         by_status.setdefault(STATUS[kind], []).append(kind)
@@ -194,12 +196,12 @@ def error_responses(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
 
 def _example(kind: type[CockadeError]) -> Example:
     field_error = FieldError(kind.code, kind.message)
-    # The struct itself: the framework would leave the nulls out of a dict.
+    # Passes the struct, because the framework would omit null values of a dict.
     return Example(summary=kind.__name__, value=error_envelope([field_error]))
 
 
 def example(summary: str, shape: Any, data: object) -> ResponseSpec:
-    """The OpenAPI response of a success, with an example."""
+    """Return the OpenAPI response of a success, with an example."""
     return ResponseSpec(
         shape,
         generate_examples=False,

@@ -1,6 +1,6 @@
-"""The request as handlers see it, and the outermost layer around the app: request ids, headers and the log.
+"""The outermost middleware: request ids, response headers and the log.
 
-Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line is logged per request.
+Every response has the request id in the header `X-CAP-REQUEST-ID`. One line is logged per request.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}(?P<more>-.*)?"
 )
 QUIET = {"healthz", "readyz", "metrics"}
-"""Asked every few seconds by load balancers and monitors; logged only when they fail."""
+"""Requested every few seconds by load balancers and monitoring; logged only if they fail."""
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 log = structlog.get_logger()
 
 
 class RequestContextMiddleware:
-    """Pure ASGI around the whole app."""
+    """ASGI middleware around the whole app."""
 
     def __init__(self, app: ASGIApp, clock: Clock, database: Database, room: BodyMemoryLimiter) -> None:
         self._app = app
@@ -43,12 +43,12 @@ class RequestContextMiddleware:
         self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Give the request its exchange, echo the request id, log the end."""
+        """Add a RequestContext to the scope, return the request id, and log the end of the request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         if b"%2f" in scope["raw_path"].lower():
-            # An encoded slash is part of a segment, not between two: what is behind it names no other path.
+            # An encoded slash is part of a path segment and must not separate two.
             scope["path"] = scope["raw_path"].decode("latin-1")
         path = scope["path"]
         scope["path"] = full_path(path)
@@ -72,7 +72,8 @@ class RequestContextMiddleware:
                 await self._app(scope, receive, send_with_id)
         finally:
             self._room.release(context.body_bytes)
-            # The scope and the exchange know each other: left alone, the body would stay for some time.
+            # Breaks a reference cycle; otherwise the body would stay in memory until the next garbage
+            # collection.
             context.body = None
             took_s = time.perf_counter() - started
             metrics.count_request(context.operation, status, took_s, context.codes)
@@ -90,9 +91,9 @@ class RequestContextMiddleware:
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
-    """The trace id of a W3C `traceparent` header, or None where it is none: then it is as if none had been sent.
+    """Return the trace id of a W3C `traceparent` header, or None if the header is invalid.
 
-    A version that we do not know may say more behind what the first one says.
+    Unknown versions may have more fields at the end.
     """
     found = _TRACEPARENT.fullmatch(traceparent or "")
     if found is None or found["version"] == "ff" or (found["version"] == "00" and found["more"]):

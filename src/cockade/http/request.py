@@ -1,7 +1,4 @@
-"""The request as handlers see it, and the outermost layer around the app: request ids, headers and the log.
-
-Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line is logged per request.
-"""
+"""The request class of the app, and the types of JSON bodies for handlers."""
 
 from __future__ import annotations
 
@@ -40,7 +37,9 @@ C = TypeVar("C")
 
 
 class JsonBody(Generic[S]):
-    """A JSON body that is yet to be read. Handlers take it as `data: JsonBody[Shape]`; OpenAPI shows the shape."""
+    """A JSON body that is decoded by its handler. Handlers take it as `data: JsonBody[Shape]`; OpenAPI
+    documents the shape.
+    """
 
     def __init__(self, raw: bytes, shape: type[S]) -> None:
         self._raw = raw
@@ -52,7 +51,7 @@ class JsonBody(Generic[S]):
 
 
 class JsonArrayBody(Generic[S]):
-    """As JsonBody, of a list whose entries are each of the shape."""
+    """Like JsonBody, for a list of items of the shape."""
 
     def __init__(self, raw: bytes, shape: type[S]) -> None:
         self._raw = raw
@@ -61,7 +60,7 @@ class JsonArrayBody(Generic[S]):
     async def read(
         self, convert: Callable[[S, decoding.FieldErrors], C], rows_max: int
     ) -> list[C | list[FieldError]]:
-        """See `cockade.http.decoding.read_rows`; other requests have their turn between stretches of rows."""
+        """See `cockade.http.decoding.read_rows`. Yields to other requests between batches of rows."""
         entries = decoding.split_rows(self._raw, rows_max)
         rows: list[C | list[FieldError]] = []
         for start in range(0, len(entries), decoding.ITEMS_PER_BATCH):
@@ -73,28 +72,28 @@ class JsonArrayBody(Generic[S]):
 
 
 class JsonBodySchema(OpenAPISchemaPlugin):
-    """Documents `JsonBody[Shape]` as Shape, and `JsonRows[Shape]` as a list of it."""
+    """Documents `JsonBody[Shape]` as Shape, and `JsonArrayBody[Shape]` as a list of it."""
 
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
-        """Whether this is a `JsonBody[…]` or `JsonRows[…]`."""
+        """Whether this is a `JsonBody[…]` or `JsonArrayBody[…]`."""
         return get_origin(value) in (JsonBody, JsonArrayBody)
 
     def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
-        """The schema of the shape, or of a list of it."""
+        """Return the schema of the shape, or of a list of it."""
         shape = cast("Schema", schema_creator.for_field_definition(field_definition.inner_types[0]))
         is_list = get_origin(field_definition.annotation) is JsonArrayBody
         return Schema(type=OpenAPIType.ARRAY, items=shape) if is_list else shape
 
 
 class ApiRequest(Request[Caller, None, State]):
-    """A request whose JSON body is left to its handler, so that nothing decodes it a first time."""
+    """A request whose JSON body is decoded only by its handler."""
 
     async def body(self) -> bytes:
-        """The whole body; it may be asked for several times.
+        """Return the whole body. It can be called several times.
 
-        Raises BodyEncoded, BodyTooLarge, BodyTooSlow, Busy where there was no room for it in time, and InvalidInput
-        where the caller broke off or sent what is no HTTP.
+        Raises BodyEncoded, BodyTooLarge, BodyTooSlow; Busy if there was no memory for it in time; and
+        InvalidInput if the client disconnected or sent invalid HTTP.
         """
         if self.context.body is None:
             self.context.body = await self._receive()
@@ -110,9 +109,9 @@ class ApiRequest(Request[Caller, None, State]):
             raise BodyTimeout from None
 
     async def _chunks(self) -> list[bytes]:
-        """The body as it comes in; room is taken for a large one before it is read.
+        """Receive the body. For a large one, memory is acquired from the limiter first.
 
-        Where nobody has announced how large it is, it is taken for the largest as soon as it is no longer small.
+        A body without Content-Length counts as the largest possible as soon as it is no longer small.
         """
         largest = self.route_handler.resolve_request_max_body_size() or 0
         announced = int(get_header(self.scope, b"content-length") or 0)
@@ -124,7 +123,7 @@ class ApiRequest(Request[Caller, None, State]):
         while is_more:
             message = await self.receive()
             if message["type"] != "http.request":
-                field_error = FieldError(MALFORMED, "The body ended before it was complete.")
+                field_error = FieldError(MALFORMED, "The body is incomplete.")
                 raise InvalidInput([field_error])
             chunks.append(chunk := message.get("body", b""))
             received += len(chunk)
@@ -141,14 +140,16 @@ class ApiRequest(Request[Caller, None, State]):
         self.context.body_bytes = size
 
     async def json(self) -> Any:
-        """The body as the `JsonBody[…]` or `JsonRows[…]` that the handler asks for."""
+        """Return the body as the `JsonBody[…]` or `JsonArrayBody[…]` that the handler declares."""
         annotation = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         kind: type[JsonBody[Any] | JsonArrayBody[Any]] = get_origin(annotation)
         return kind(await self.body(), get_args(annotation)[0])
 
     @property
     def config(self) -> Config:
-        """The service's. Not a dependency, as the framework makes a task for each where there are two."""
+        """The configuration. Not a dependency, because the framework creates a task per dependency if there
+        are two.
+        """
         return self.app.state.config
 
     @property
@@ -158,5 +159,5 @@ class ApiRequest(Request[Caller, None, State]):
 
     @property
     def context(self) -> RequestContext:
-        """See `Exchange`."""
+        """See `RequestContext`."""
         return get_context(self.scope)

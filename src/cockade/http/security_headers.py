@@ -1,4 +1,4 @@
-"""The headers that every answer carries for the sake of safety, made once."""
+"""Security headers of every response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVERYWHERE: Headers = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-# An answer of the API is data of one caller: nothing keeps it, and no browser makes a page of it.
+# An API response has the data of one caller: it must not be cached, nor rendered by a browser.
 _API: Headers = (
     *_EVERYWHERE,
     (b"cache-control", b"no-store"),
@@ -28,7 +28,7 @@ _PAGE_POLICY = (
 _DOCS: Headers = (*_EVERYWHERE, (_POLICY, _PAGE_POLICY))
 _TLS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
 
-# A browser that was told once asks by TLS alone from then on, so it is told only where TLS is.
+# HSTS makes a browser use only TLS from then on, so it is sent only over TLS.
 _BY_PLACE: dict[tuple[bool, bool], Headers] = {
     (False, False): _API,
     (False, True): _API + _TLS,
@@ -38,12 +38,12 @@ _BY_PLACE: dict[tuple[bool, bool], Headers] = {
 
 
 def response_headers(scope: Any) -> Headers:
-    """Those of the answer to this request."""
+    """Return the headers for this request."""
     return _BY_PLACE[scope["path"].startswith(DOCS_PATH), scope["scheme"] == "https"]
 
 
 def with_script(headers: Headers, script: bytes) -> Headers:
-    """The same, for a page that has this one script in itself."""
+    """Return the headers for a page with this inline script."""
     digest = base64.b64encode(hashlib.sha256(script).digest())
     return tuple(
         (name, value + b" 'sha256-" + digest + b"'" if name == _POLICY else value) for name, value in headers

@@ -1,1 +1,1 @@
-"""Answers that are kept, so that the same call gets the same answer again."""
+"""Idempotency keys: stored responses, so that a retry gets the same response."""

@@ -1,1 +1,1 @@
-"""Jobs: audiences that come as files, and are worked through in the background."""
+"""Jobs: audiences uploaded as files and processed in the background."""

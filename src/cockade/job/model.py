@@ -1,4 +1,4 @@
-"""What a job is, and what its audience is made of."""
+"""Jobs and their audiences."""
 
 from __future__ import annotations
 
@@ -17,92 +17,92 @@ from cockade.request.model import CustomerFailure, OwnerType
 Numbers = NDArray[np.int64]
 
 CUSTOMER_COLUMNS = ("customerId", "id")
-"""What the column of customers is called where nobody has said it, in any case."""
+"""Names of the customer column if the request does not name it, in any case."""
 REASON_COLUMN = "reason"
-"""What stands beside the lines of a file of refused ones."""
+"""The column that is added to the file of refused lines."""
 
 
 class JobState(StrEnum):
-    """How far a job is."""
+    """The state of a job."""
 
     STAGING = "staging"
-    """Its audience is arriving."""
+    """The audience is being uploaded."""
     QUEUED = "queued"
-    """Nobody has begun with it yet, or nobody has taken it up again."""
+    """Waiting for a worker, at the start or after a resume."""
     RUNNING = "running"
     PAUSED = "paused"
-    """Until somebody resumes it."""
+    """Until it is resumed."""
     COMPLETED = "completed"
     CANCELLED = "cancelled"
-    """What was issued until then stays."""
+    """Issued badges stay."""
     FAILED = "failed"
-    """A fault of ours; it can be resumed."""
+    """Failed by an error in the service. The job can be resumed."""
 
 
 ENDED = (JobState.COMPLETED, JobState.CANCELLED)
-"""The states that a job stays in."""
+"""The final states of a job."""
 
 
 class AudienceFormat(StrEnum):
-    """What an audience is written in."""
+    """The format of an audience."""
 
     CSV = "text/csv"
     NDJSON = "application/x-ndjson"
 
 
 PARQUET = "application/vnd.apache.parquet"
-"""What is sent like this is unpacked to CSV before it is read."""
+"""Converted to CSV before it is parsed."""
 
 
 class AudienceLayout(Struct, frozen=True, kw_only=True):
-    """How the lines of an audience are to be read."""
+    """How to parse the lines of an audience."""
 
     format: AudienceFormat
     column: str | None = None
-    """The column, or field, that names the customer; None: see `CUSTOMER_COLUMNS`."""
+    """The column or field with the customer. None: see `CUSTOMER_COLUMNS`."""
     identifier: IdentifierKind | None = None
-    """What it names her by; None: by her id."""
+    """The type of the identifier. None: the customer id."""
     columns: Sequence[str] = ()
-    """Of CSV, as its first line has them; what it lacks is a customer on each line, and nothing else."""
+    """Columns of a CSV file, as in its header. Empty if each line has only a customer."""
     delimiter: str = ","
     place: int = 0
-    """Of CSV: which of the columns it is."""
+    """Index of the customer column of a CSV file."""
 
 
 class LineErrorKind(IntEnum):
-    """Why a line names nobody who could be decided about, by the code that results tell."""
+    """Why a line has no valid customer, by the code in results."""
 
     MALFORMED = 400
     UNKNOWN = 404
-    """An identifier that no customer has."""
+    """No customer has the identifier."""
 
 
 class LineError(Struct, frozen=True, array_like=True, gc=False):
-    """One line that names nobody."""
+    """A line without a valid customer."""
 
     line: int
-    """Its place in the chunk, from 0."""
+    """Index of the line in the chunk, from 0."""
     row: int
-    """Its number in the file, from 1, the line of columns and empty ones included."""
+    """Line number in the file, from 1, including the header and empty lines."""
     kind: LineErrorKind
     value: str
-    """What it says where the customer should be."""
+    """The value in the place of the customer."""
     message: str
 
 
 class Chunk(Struct, frozen=True, kw_only=True, eq=False):
-    """Some lines of an audience, staged together and decided in one transaction."""
+    """Lines of an audience that are staged together and decided in one transaction."""
 
     numbers: Numbers
-    """The customer of each line; 0: nobody."""
+    """Customer id of each line, or 0 if it has none."""
     line_errors: Sequence[LineError]
-    """By line."""
+    """Errors by line."""
     raw_lines: bytes | None
-    """The lines as they were sent, one below the other and deflated; None where the numbers say it all."""
+    """The lines as sent, joined by newlines and deflated. None if the customer ids are all there is."""
 
 
 class StagedChunk(Struct, frozen=True, kw_only=True, eq=False):
-    """A chunk as it is stored."""
+    """A stored chunk."""
 
     number: int
     first_line: int
@@ -110,31 +110,31 @@ class StagedChunk(Struct, frozen=True, kw_only=True, eq=False):
     line_errors: Sequence[LineError]
     raw_lines: bytes | None
     duplicates: Sequence[int]
-    """Lines whose customer stands in an earlier line of the audience."""
+    """Lines whose customer occurs in an earlier line of the audience."""
     is_decided: bool
     code: int | None
-    """All of it was refused with this code."""
+    """The code with which the whole chunk failed."""
     refusals: Sequence[CustomerFailure]
 
 
 class LineCounts(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of the lines so far."""
+    """Counts of lines by outcome."""
 
     issued: int = 0
     failed: Mapping[int, int] = {}
     """By code."""
     duplicates: int = 0
     malformed: int = 0
-    """Known once the audience is there, as is the next."""
+    """Known when the upload is complete, like the next field."""
     unknown: int = 0
 
 
 class JobCommand(Struct, frozen=True, kw_only=True):
-    """One call that begins a job; its audience comes apart."""
+    """A request to start a job. The audience is passed separately."""
 
     request_id: str
     badge_id: BadgeId | None
-    """None where the caller sent what cannot be a badge id."""
+    """None if the request's value cannot be a badge id."""
     event_at: datetime | None
     """None means now."""
     owner_type: OwnerType
@@ -144,13 +144,13 @@ class JobCommand(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A job as it is stored."""
+    """A stored job."""
 
     job_key: RequestKey
-    """Its request's, and so that of all that it issues."""
+    """Request key of the job and of everything that it issues."""
     org_id: OrgId
     time_zone: str
-    """The org's."""
+    """The org's time zone."""
     request_id: str
     badge_id: BadgeId
     owner_type: OwnerType
@@ -164,34 +164,34 @@ class Job(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     updated_at: datetime
     upload_attempt: int
-    """Which attempt to send the audience it is; a new one ends those before."""
+    """Number of the upload attempt. A new attempt ends the previous ones."""
     layout: AudienceLayout
     lines: int
-    """In all chunks."""
+    """Lines in all chunks."""
     chunks: int
     is_deduplicated: bool
-    """Whether repeated customers are known."""
+    """Whether repeated customers have been marked."""
     next_chunk: int
-    """The first that is not decided."""
+    """Number of the first undecided chunk."""
     processed: int
-    """Lines of decided chunks."""
+    """Lines in decided chunks."""
     counts: LineCounts
     rate: float | None
-    """Lines a second, lately."""
+    """Lines per second, recent average."""
     error: str | None
     files_retained: bool
-    """Whether what was sent is still kept."""
+    """Whether the uploaded lines are still stored."""
 
 
 class JobOutcome(Struct, frozen=True, kw_only=True):
-    """What became of a chunk."""
+    """The outcome of a chunk."""
 
     issued: int
     failed_code: Mapping[int, int] = {}
     """By code."""
     code: int | None = None
-    """With which all of it was refused."""
+    """The code with which the whole chunk failed."""
     failures: Sequence[CustomerFailure] = ()
     """By line of the chunk."""
     valid_until: datetime | None = None
-    """When what was issued ends."""
+    """End of the validity of what was issued."""

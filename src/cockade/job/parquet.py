@@ -1,8 +1,8 @@
-"""An audience in Parquet, as the lines of CSV that its column of customers comes to.
+"""Convert an audience in Parquet to the CSV lines of its customer column.
 
-What a Parquet file holds can be found only from its end, so it is spooled to disk first. It is unpacked by a process of its
-own, with a bound on its memory: a file may be made to unpack to anything, or to make the library crash, and either ends
-that process alone. Nor does the service load the library, which is an extra.
+A Parquet file is read from its end, so it is first written to a temporary file. A separate process with
+limited memory converts it, because a malicious file can expand without bound or crash the library; only that
+process then ends. The library is optional, and the service itself never loads it.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from cockade.errors import MALFORMED, BodyTooLarge, FieldError, InvalidInput, Pa
 from cockade.job.parquet_worker import READ_BYTES, REFUSED, UNREADABLE
 
 PROCESSES_MAX = 2
-"""So many files a worker process of the service has unpacked at a time; further ones wait, on disk."""
+"""Maximum number of files that a worker process converts at a time. Others wait on disk."""
 COLUMN_CHARS_MAX = 1000
-NO_ROOM = "There is no room on the service's disk for an audience in Parquet now. Nothing was changed; send it again later."
+NO_ROOM = "There is not enough disk space for a Parquet audience now. Nothing was changed; send the request again later."
 
 _places = asyncio.Semaphore(PROCESSES_MAX)
 log = structlog.get_logger()
 
 
 def require_installed() -> None:
-    """Raises ParquetNotInstalled."""
+    """Raise ParquetNotInstalled if the library is missing."""
     if importlib.util.find_spec("pyarrow") is None:
         raise ParquetNotInstalled
 
 
 async def as_csv(pieces: AsyncIterator[bytes], column: str | None, bytes_max: int) -> AsyncGenerator[bytes]:
-    """The column of customers, its name on the first line, once all of the file is there.
+    """Yield the customer column as CSV with a header, after the upload is complete.
 
-    An empty field stands for what is null. Raises InvalidInput, BodyTooLarge where it unpacks to more than `bytes_max`,
-    Unavailable where there is no room on disk, and whatever `pieces` raises.
+    A null becomes an empty field. Raises InvalidInput; BodyTooLarge if it expands to more than `bytes_max`;
+    Unavailable if there is no disk space; and the exceptions of `pieces`.
     """
     if column is not None and len(column) > COLUMN_CHARS_MAX:
-        raise InvalidInput([FieldError(MALFORMED, "No column has such a long name.", "column")])
+        raise InvalidInput([FieldError(MALFORMED, "No column has a name of this length.", "column")])
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as field_errors:
         try:
             await _spool(pieces, file)
@@ -59,7 +59,7 @@ async def as_csv(pieces: AsyncIterator[bytes], column: str | None, bytes_max: in
                     finally:
                         process.kill()
         finally:
-            await asyncio.to_thread(file.close)  # giving gigabytes back to a disk takes its time
+            await asyncio.to_thread(file.close)  # freeing gigabytes on disk takes time
 
 
 async def _spool(pieces: AsyncIterator[bytes], file: IO[bytes]) -> None:
@@ -67,7 +67,7 @@ async def _spool(pieces: AsyncIterator[bytes], file: IO[bytes]) -> None:
         try:
             await asyncio.to_thread(_write, file, piece)
         except OSError as error:
-            log.warning("an audience cannot be spooled", action="job.unpack", cause=repr(error))
+            log.warning("cannot write an audience to disk", action="job.unpack", cause=repr(error))
             raise Unavailable(NO_ROOM) from None
 
 
@@ -77,7 +77,7 @@ def _write(file: IO[bytes], piece: bytes) -> None:
 
 
 def _start(file: IO[bytes], field_errors: IO[bytes], column: str | None) -> subprocess.Popen[bytes]:
-    """It inherits the file, and none of the service's secrets."""
+    """Start the process. It inherits the file, but no secrets of the service."""
     return subprocess.Popen(
         [sys.executable, "-m", "cockade.job.parquet_worker", json.dumps(column)],
         bufsize=0,
@@ -95,13 +95,13 @@ async def _lines(process: subprocess.Popen[bytes], bytes_max: int) -> AsyncGener
         taken += len(piece)
         if taken > bytes_max:
             raise BodyTooLarge(
-                f"An audience has at most {bytes_max} bytes, unpacked (COCKADE_MAX_AUDIENCE_BYTES)."
+                f"The audience has more than {bytes_max} bytes when uncompressed (COCKADE_MAX_AUDIENCE_BYTES). Split it."
             )
         yield piece
 
 
 def _check(status: int, field_errors: IO[bytes]) -> None:
-    """Raise what the process ended with."""
+    """Raise the error that the process reported."""
     if status == 0:
         return
     field_errors.seek(0)
@@ -109,5 +109,5 @@ def _check(status: int, field_errors: IO[bytes]) -> None:
     if status == REFUSED:
         raise InvalidInput([msgspec.json.decode(said, type=FieldError)])
     cause = said.decode(errors="replace").strip().rpartition("\n")[2]
-    log.warning("a Parquet file cannot be read", action="job.unpack", status=status, cause=cause)
+    log.warning("cannot read a Parquet file", action="job.unpack", status=status, cause=cause)
     raise InvalidInput([FieldError(MALFORMED, UNREADABLE, "audience")])

@@ -1,7 +1,8 @@
-"""A process that unpacks one column of a Parquet file: `python -m cockade.job.parquet_worker COLUMN <file`, by `job.parquet`.
+"""The process that converts one column of a Parquet file: `python -m cockade.job.parquet_worker COLUMN
+<file`, started by `job.parquet`.
 
-It answers with the lines of CSV on standard output. Where it dies, the file is to blame: only what it was made to unpack
-can have used its memory up.
+It writes CSV lines to standard output. If it crashes, the file is the cause: only its content can exhaust the
+memory.
 """
 
 from __future__ import annotations
@@ -24,26 +25,28 @@ from cockade.errors import MALFORMED, FieldError, InvalidInput
 from cockade.job.parser import place_of
 
 MEMORY_BYTES_MAX = 768 * 1024 * 1024
-"""Addresses, of which the libraries take 300 MiB; of a usual file it uses less than 100 MiB of memory."""
+"""Limit of the address space, of which the libraries use 300 MiB. A usual file needs less than 100 MiB of
+memory.
+"""
 READ_BYTES = 64 * 1024
 ROWS_AT_ONCE = 10_000
 REFUSED = 3
-"""Exit status: what is wrong is on standard error, a Fault as JSON."""
-UNREADABLE = "The audience cannot be read as Parquet: it is no such file, or cut off, damaged or encrypted, or its pages are huge."
+"""Exit status: standard error has the problem as JSON."""
+UNREADABLE = "The audience cannot be read as Parquet: it is not a Parquet file, or it is truncated, damaged, encrypted, or has huge pages."
 _PLAIN = re.compile(r"[\w@.+-]+", re.ASCII)
-"""A field that needs no quotes, whatever the delimiter."""
+"""A field that needs no quotes with any delimiter."""
 _BREAKS = re.compile(r"[\r\n]")
 
 
 def main(wanted: str | None) -> None:
-    """Write what standard input has in that column."""
-    with suppress(ValueError, OSError):  # not every system can
+    """Convert this column from standard input to standard output."""
+    with suppress(ValueError, OSError):  # not supported on every system
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads has gone
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to hear
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader has gone
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service handles Ctrl-C
     try:
-        # The library reserves less so; it looks when it is loaded.
+        # Makes the library reserve less memory. It reads these variables when it is loaded.
         os.environ |= {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1"}
         for text in read(sys.stdin.buffer, wanted):
             sys.stdout.buffer.write(text.encode())
@@ -54,7 +57,7 @@ def main(wanted: str | None) -> None:
 
 
 def read(source: IO[bytes], wanted: str | None) -> Iterator[str]:
-    """The lines, many at a time. Raises InvalidInput, or whatever the library does where it cannot read on."""
+    """Yield CSV in large pieces. Raises InvalidInput, and the library's exceptions."""
     arrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
     arrow.set_cpu_count(1)
@@ -73,17 +76,21 @@ def read(source: IO[bytes], wanted: str | None) -> Iterator[str]:
 
 
 def choose(names: Sequence[str], wanted: str | None) -> tuple[int, str]:
-    """Which column has the customers, and its name as a first line. Raises InvalidInput."""
+    """Return the index of the customer column and its header. Raises InvalidInput."""
     columns = [_BREAKS.sub(" ", name).strip() for name in names]
     place = place_of(columns, wanted)
     if wanted is None and ids.customer_id(columns[place]) is not None:
-        # As a first line it would be a customer.
-        raise InvalidInput([FieldError(MALFORMED, f"Say that the column is {columns[place]!r}.", "column")])
+        # As a header, this name would be parsed as a customer.
+        raise InvalidInput(
+            [FieldError(MALFORMED, f"Add the parameter that names the column: {columns[place]!r}.", "column")]
+        )
     return place, quoted(columns[place])
 
 
 def _fields_of(arrow: Any, column: Any) -> Callable[[Any], list[str]]:
-    """How the values of such a column are written. Raises InvalidInput where they name no customers."""
+    """Return the function that formats values of this column. Raises InvalidInput if its type cannot hold
+    customers.
+    """
     types = arrow.types
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
     if types.is_integer(kind) or (types.is_decimal(kind) and kind.scale == 0):
@@ -91,7 +98,11 @@ def _fields_of(arrow: Any, column: Any) -> Callable[[Any], list[str]]:
     if types.is_string(kind) or types.is_large_string(kind):
         binary = arrow.large_binary()
         return lambda values: [_text(value) for value in _plain(values, kind).cast(binary).to_pylist()]
-    message = f"The column {column.name!r} is of type {kind}; customers are integers or strings."[:1000]
+    message = (
+        f"The column {column.name!r} has type {kind}; the customer column must have integers or strings."[
+            :1000
+        ]
+    )
     raise InvalidInput([FieldError(MALFORMED, message, "column")])
 
 
@@ -104,7 +115,7 @@ def _text(value: bytes | None) -> str:
 
 
 def quoted(text: str) -> str:
-    """One field, which may be all of a line: none is an empty line."""
+    """Quote one field, which can be the whole line. An empty field gives an empty line."""
     return text if _PLAIN.fullmatch(text) else '"' + text.replace('"', '""') + '"'
 
 

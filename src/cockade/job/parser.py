@@ -1,7 +1,7 @@
-"""From the bytes of an audience to chunks of it, in bounded memory, whatever its size.
+"""Parse the bytes of an audience into chunks, with bounded memory for any size.
 
-A line is one customer. In CSV a field may stand in quotes, but no line may end in one: so a quote too many spoils its
-own line only. The usual file, one number on each line, is read a chunk at a time and not line by line.
+A line has one customer. A CSV field can be quoted, but cannot contain a newline, so that a missing quote
+spoils only its own line. The usual file, one number per line, is parsed a chunk at a time.
 """
 
 from __future__ import annotations
@@ -29,53 +29,61 @@ from cockade.job.model import (
 
 LINE_BYTES_MAX = 64 * 1024
 CHUNK_BYTES_MAX = 1024 * 1024
-"""A chunk of long lines has fewer of them."""
+"""Maximum size of a chunk; a chunk of long lines has fewer lines."""
 VALUE_CHARS_MAX = 200
-"""So much is kept of what a line says where the customer should be."""
+"""Maximum length of the stored value of an invalid line."""
 DELIMITERS = (",", ";", "\t")
 _DIGITS = b"0123456789\r"
 _AS_BYTES = msgspec.json.Decoder()
 
-NO_CUSTOMER = f"A customer id is an integer from 1 to {ids.CUSTOMER_ID_MAX}."
-NO_IDENTIFIER = "There is no identifier."
+NO_CUSTOMER = f"A customer id must be an integer from 1 to {ids.CUSTOMER_ID_MAX}."
+NO_IDENTIFIER = "The identifier is missing."
 
 
 class ChunkDraft(Struct, frozen=True, eq=False):
-    """A chunk of which identifiers still have to be looked up."""
+    """A chunk whose identifiers are not yet resolved."""
 
     chunk: Chunk
     names: Sequence[tuple[int, int, str]]
-    """Line of the chunk, row of the file, and identifier of whoever is not known by number."""
+    """Index in the chunk, line number in the file, and identifier of each customer to be resolved."""
 
 
 class AudienceParser:
-    """Takes the bytes of one audience as they come. Raises InvalidInput where it cannot be read as a whole."""
+    """Parses the bytes of one audience as they arrive. Raises InvalidInput if the audience cannot be parsed
+    at all.
+    """
 
     def __init__(self, form: AudienceLayout, chunk_lines: int) -> None:
         self.form = form
-        """With the columns, once the first line is there."""
+        """Includes the columns after the first line was parsed."""
         self._chunk_lines = chunk_lines
         self._rest = b""
         self._lines: list[bytes] = []
         self._bytes = 0
         self._row = 1
-        """The number in the file of the first of the lines."""
+        """Line number in the file of the first buffered line."""
         self._is_begun = form.format is AudienceFormat.NDJSON
 
     def feed(self, data: bytes) -> Iterator[ChunkDraft]:
-        """The chunks that are complete with these bytes."""
+        """Add bytes and yield the chunks that are complete."""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > LINE_BYTES_MAX or any(len(line) > LINE_BYTES_MAX for line in lines):
             raise InvalidInput(
-                [FieldError(MALFORMED, f"A line has more than {LINE_BYTES_MAX} bytes.", "audience")]
+                [
+                    FieldError(
+                        MALFORMED,
+                        f"The audience has a line with more than {LINE_BYTES_MAX} bytes.",
+                        "audience",
+                    )
+                ]
             )
         self._lines += lines
         self._bytes += len(data)
         yield from self._complete(is_last=False)
 
     def finish(self) -> Iterator[ChunkDraft]:
-        """The chunks that are left when all bytes are there."""
+        """Yield the remaining chunks at the end of the audience."""
         self._lines.append(self._rest)
         self._rest = b""
         yield from self._complete(is_last=True)
@@ -94,7 +102,7 @@ class AudienceParser:
                 yield draft
 
     def _begin(self) -> None:
-        """Take the first line: the columns, or already a customer."""
+        """Parse the first line, which is a header or already a customer."""
         first = self._lines[0].removeprefix(b"\xef\xbb\xbf").removesuffix(b"\r")
         self._lines[0] = first
         self._is_begun = True
@@ -103,7 +111,7 @@ class AudienceParser:
             delimiter = max(DELIMITERS, key=text.count)
             columns = [column.strip() for column in _fields(text, delimiter)]
         except (UnicodeDecodeError, csv.Error):
-            message = "The first line is not CSV in UTF-8."
+            message = "The first line is not valid CSV in UTF-8."
             raise InvalidInput([FieldError(MALFORMED, message, "audience")]) from None
         named = self.form.column is not None or self.form.identifier is not None
         if len(columns) == 1 and not named and ids.customer_id(columns[0]) is not None:
@@ -114,7 +122,7 @@ class AudienceParser:
         self._row += 1
 
     def _plain(self, lines: Sequence[bytes]) -> ChunkDraft | None:
-        """The chunk, where each line is a number and nothing else."""
+        """Return the chunk if each line is only a number, otherwise None."""
         if not _says_it_all(self.form) or b"".join(lines).translate(None, _DIGITS):
             return None
         try:
@@ -127,17 +135,17 @@ class AudienceParser:
 
 
 def _says_it_all(form: AudienceLayout) -> bool:
-    """Whether the number of the customer is all that there is on a line."""
+    """Whether a line has nothing but the customer id."""
     return form.format is AudienceFormat.CSV and form.identifier is None and len(form.columns) <= 1
 
 
 def place_of(columns: Sequence[str], wanted: str | None) -> int:
-    """Which of the columns names the customer. Raises InvalidInput that names them all."""
+    """Return the index of the customer column. Raises InvalidInput with all column names."""
     if wanted is not None:
         for place, column in enumerate(columns):
             if column == wanted:
                 return place
-        message = f"There is no column {wanted!r}; the audience has {', '.join(columns)}."[:1000]
+        message = f"There is no column {wanted!r}; the audience has the columns {', '.join(columns)}."[:1000]
         raise InvalidInput([FieldError(MALFORMED, message, "column")])
     places = [place for place, column in enumerate(columns) if column.lower() != REASON_COLUMN]
     if len(places) == 1:
@@ -146,12 +154,14 @@ def place_of(columns: Sequence[str], wanted: str | None) -> int:
         for place, column in enumerate(columns):
             if column.lower() == name.lower():
                 return place
-    message = f"Say which column names the customer; the audience has {', '.join(columns)}."[:1000]
+    message = f"Specify which column has the customers; the audience has the columns {', '.join(columns)}."[
+        :1000
+    ]
     raise InvalidInput([FieldError(MALFORMED, message, "column")])
 
 
 def _draft(form: AudienceLayout, lines: Sequence[bytes], first_row: int) -> ChunkDraft:
-    """The chunk, line by line; empty lines are none."""
+    """Parse the chunk line by line, without empty lines."""
     numbers: list[int] = []
     line_errors: list[LineError] = []
     names: list[tuple[int, int, str]] = []
@@ -183,18 +193,18 @@ def _draft(form: AudienceLayout, lines: Sequence[bytes], first_row: int) -> Chun
 
 
 def _value(form: AudienceLayout, text: str) -> tuple[str, str | None]:
-    """What a line says where the customer should be, and what is wrong with the line as such."""
+    """Return the line's value in the place of the customer, and the error of the line, if any."""
     if "\ufffd" in text:
-        return text, "The line is not UTF-8."
+        return text, "The line is not valid UTF-8."
     if form.format is AudienceFormat.NDJSON:
         return _json_value(form, text)
     try:
         fields = _fields(text, form.delimiter)
     except csv.Error:
-        return text, "The quotes of the line are not closed."
+        return text, "The line has an unclosed quote."
     expected = max(len(form.columns), 1)
     if len(fields) != expected:
-        return text, f"The line has {len(fields)} fields, and {expected} are expected."
+        return text, f"The line has {len(fields)} fields instead of {expected}."
     return fields[form.place].strip(), None
 
 
@@ -202,13 +212,13 @@ def _json_value(form: AudienceLayout, text: str) -> tuple[str, str | None]:
     try:
         found = _AS_BYTES.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return text, "The line is not JSON."
+        return text, "The line is not valid JSON."
     if isinstance(found, dict):
         fields = cast("dict[str, object]", found)
         wanted = CUSTOMER_COLUMNS if form.column is None else (form.column,)
         found = next((fields[name] for name in wanted if name in fields), None)
     if isinstance(found, bool) or not isinstance(found, int | str):
-        return text, "The line names no customer."
+        return text, "The line has no customer."
     return str(found).strip(), None
 
 
@@ -219,17 +229,17 @@ def _fields(text: str, delimiter: str) -> list[str]:
 
 
 def split_raw_lines(sent: bytes) -> list[str]:
-    """The lines of a chunk as they were sent."""
+    """Return the lines of a chunk as sent."""
     return zlib.decompress(sent).decode().split("\n")
 
 
 def raw_value(form: AudienceLayout, text: str) -> str:
-    """What such a line says where the customer should be."""
+    """Return the value of a stored line in the place of the customer."""
     return _value(form, text)[0]
 
 
 def raw_fields(form: AudienceLayout, text: str) -> list[str]:
-    """The columns of such a line of CSV; of one that cannot be read, all of it as one."""
+    """Return the columns of a stored CSV line, or the whole line as one column if it is invalid."""
     try:
         return _fields(text, form.delimiter)
     except csv.Error:

@@ -1,4 +1,4 @@
-"""Pure decisions about jobs (`docs/api/jobs.md`)."""
+"""Pure rules for jobs (`docs/reference/api/jobs.md`)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from cockade.job.model import (
 )
 
 DEDUPLICATED_LINES_MAX = 2_000_000
-"""So many lines of an audience are compared at a time; they take some 100 MB."""
+"""Maximum number of lines that are deduplicated at a time; they need about 100 MB."""
 REPEATED = 409
 RATE_WEIGHT = 0.2
-"""How much the latest chunk counts in the rate."""
+"""Weight of the latest chunk in the average rate."""
 
 _REFUSALS: tuple[type[RequestRejected], ...] = (
     errors.BadgeNotFound,
@@ -42,12 +42,12 @@ _REFUSALS: tuple[type[RequestRejected], ...] = (
     errors.BadgeLimitReached,
 )
 MESSAGES: Mapping[int, str] = {kind.code: kind.message for kind in _REFUSALS}
-"""What a customer can be refused for, by code; a chunk as a whole by the first six."""
-REPEATED_MESSAGE = "The customer stands in an earlier line, too."
+"""Messages by code for customers that fail. The first six can apply to a whole chunk."""
+REPEATED_MESSAGE = "The customer occurs in an earlier line."
 
 
 def failures(counts: LineCounts) -> dict[int, int]:
-    """How many lines earned nothing, by code."""
+    """Return the number of failed lines by code."""
     flawed = {
         REPEATED: counts.duplicates,
         LineErrorKind.MALFORMED.value: counts.malformed,
@@ -57,12 +57,12 @@ def failures(counts: LineCounts) -> dict[int, int]:
 
 
 def passes(lines: int) -> int:
-    """Into how many parts an audience is divided, by customer, to look for repeated ones."""
+    """Return the number of parts into which the customers are divided to find repeated ones."""
     return max(1, math.ceil(lines / DEDUPLICATED_LINES_MAX))
 
 
 def repeated(customers: Numbers, lines: Numbers) -> Numbers:
-    """Of these lines, which ascend, those whose customer stands in an earlier one."""
+    """Return those of these ascending lines whose customer occurs in an earlier one."""
     ascending = np.sort(customers)
     if not (ascending[1:] == ascending[:-1]).any():
         return lines[:0]
@@ -72,14 +72,14 @@ def repeated(customers: Numbers, lines: Numbers) -> Numbers:
 
 
 def open_lines(chunk: StagedChunk) -> Numbers:
-    """The lines of a chunk that name somebody who is still to be decided about."""
+    """Return the lines of a chunk with a customer that is not yet decided."""
     is_open = chunk.numbers > 0
     is_open[list(chunk.duplicates)] = False
     return np.flatnonzero(is_open)
 
 
 def issued_lines(chunk: StagedChunk) -> Numbers:
-    """The lines of a chunk whose customers earned; none of one that is not decided."""
+    """Return the lines of a decided chunk whose customers earned."""
     if not chunk.is_decided or chunk.code is not None:
         return np.empty(0, dtype=np.int64)
     refused = [refusal.line for refusal in chunk.refusals]
@@ -87,7 +87,7 @@ def issued_lines(chunk: StagedChunk) -> Numbers:
 
 
 def added(counts: LineCounts, chunk: StagedChunk, outcome: JobOutcome) -> LineCounts:
-    """The counts with those of a chunk that has been decided."""
+    """Add the counts of a decided chunk."""
     refused = Counter(counts.failed) + Counter(outcome.failed_code)
     repeats = int((chunk.numbers > 0).sum()) - len(open_lines(chunk))
     return msgspec.structs.replace(
@@ -96,7 +96,7 @@ def added(counts: LineCounts, chunk: StagedChunk, outcome: JobOutcome) -> LineCo
 
 
 def advanced(job: Job, chunk: StagedChunk, outcome: JobOutcome, now: datetime) -> Job:
-    """The job after its next chunk; its rate from how long it has been since the one before."""
+    """Return the job after its next chunk. The rate includes the time since the previous chunk."""
     lines = len(chunk.numbers)
     latest = lines / max((now - job.updated_at).total_seconds(), 1e-3)
     return msgspec.structs.replace(
@@ -110,51 +110,51 @@ def advanced(job: Job, chunk: StagedChunk, outcome: JobOutcome, now: datetime) -
 
 
 def with_completion(job: Job, now: datetime) -> Job:
-    """The job when all of it is decided."""
+    """Return the completed job."""
     return msgspec.structs.replace(job, state=JobState.COMPLETED, finished_at=now, updated_at=now, rate=None)
 
 
 def percentage(job: Job) -> float:
-    """How much of it is decided; rounded down, so that 100 is all of it."""
+    """Return the percentage of processed lines, rounded down, so that 100 means all."""
     if job.state is JobState.COMPLETED:
         return 100.0
     return math.floor(1000 * job.processed / job.lines) / 10 if job.lines else 0.0
 
 
 def seconds_left(job: Job) -> float | None:
-    """How long it still takes at its rate; None where nobody knows."""
+    """Return the estimated seconds left, or None if unknown."""
     if job.state is not JobState.RUNNING or not job.rate:
         return None
     return (job.lines - job.processed) / job.rate
 
 
 def after_pause(state: JobState) -> JobState | None:
-    """The state after pausing; None where that cannot be."""
+    """Return the state after a pause, or None if it cannot be paused."""
     return JobState.PAUSED if state in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED) else None
 
 
 def after_resume(state: JobState) -> JobState | None:
-    """The state after resuming; None where that cannot be."""
+    """Return the state after a resume, or None if it cannot be resumed."""
     if state in (JobState.PAUSED, JobState.FAILED):
         return JobState.QUEUED
     return state if state in (JobState.QUEUED, JobState.RUNNING) else None
 
 
 def after_cancel(state: JobState) -> JobState | None:
-    """The state after cancelling; None where that cannot be."""
+    """Return the state after a cancellation, or None if it cannot be cancelled."""
     return None if state is JobState.COMPLETED else JobState.CANCELLED
 
 
 def is_over(state: JobState) -> bool:
-    """Whether nothing more will become of it by itself."""
+    """Whether the state is final."""
     return state in ENDED
 
 
 def line_results(job: Job, chunk: StagedChunk) -> dict[int, tuple[int | None, str]]:
-    """Who of a chunk did not earn, by line: a code and a message; whoever is not among them has earned."""
+    """Return the failed lines of a chunk with their codes and messages. All other lines have earned."""
     lines: dict[int, tuple[int | None, str]] = {}
     if not chunk.is_decided:
-        message = "Not decided: the job was cancelled." if is_over(job.state) else "Not decided yet."
+        message = "Not decided: the job was cancelled." if is_over(job.state) else "Not processed yet."
         lines = dict.fromkeys(open_lines(chunk).tolist(), (None, message))
     elif chunk.code is not None:
         lines = dict.fromkeys(open_lines(chunk).tolist(), (chunk.code, MESSAGES[chunk.code]))

@@ -1,8 +1,8 @@
-"""Jobs: taking an audience in, working it through chunk by chunk, and telling how far it is.
+"""Jobs: upload an audience, process it chunk by chunk, and report progress.
 
-What is done is known from the tables of a job alone: a chunk's transaction issues to its customers, and notes that the
-chunk is decided and which one is next. So it does not matter where somebody is killed, nor whether two work on one job:
-they wait for each other at the job's row, and each finds the chunk that is next.
+The state of a job is only in its tables: the transaction of a chunk issues to its customers and records that
+the chunk is decided. So a process can be killed at any point, and two workers on one job are harmless: they
+wait for each other at the job's row and each continues with the next chunk.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 TASK = "job"
-"""What the queue calls it."""
+"""Name of the task in the queue."""
 STAGED_TOGETHER = 2
-"""Chunks that are written in one transaction."""
+"""Chunks written per transaction."""
 READ_TOGETHER = 10
-"""Chunks that are read in one statement."""
+"""Chunks read per statement."""
 UPLOAD_ABANDONED_S = 3600.0
-"""An audience of which nothing has come for so long is given up, and its request id is free."""
+"""An upload without progress for this time is given up, and its request id becomes available."""
 FORGOTTEN_S = 60.0
-"""A job that has not moved for so long, and is not in the queue, is put there again."""
+"""A job without progress for this time that is not in the queue is added again."""
 
 
 class JobService:
@@ -86,13 +86,14 @@ class JobService:
         self.scheduler = FairScheduler(config.worker_pool_size // 2, config.job_chunk_delay_ms)
         """However many jobs there are, each gets as many; they share them with other long work."""
 
-    # Taking an audience in
+    # Uploading an audience
 
     async def start(self, caller: Caller, command: JobCommand, pieces: AsyncIterator[bytes]) -> Job:
-        """Take in an audience, and have it worked through; the job is queued when this returns.
+        """Upload an audience. The job is queued when this returns.
 
-        Raises what earnBulk is refused with as a whole, RequestIdUsed, InvalidInput where the audience cannot be read,
-        AudienceStopped, or whatever `pieces` raises: there is no job then, and the request id is free.
+        Raises the errors of earnBulk for a whole request, RequestIdUsed, InvalidInput if the audience cannot
+        be read, AudienceStopped, and the exceptions of `pieces`. In all these cases there is no job, and the
+        request id stays available.
         """
         job = await self._database.transaction("job.begin", lambda tx: self._begin(tx, caller, command))
         try:
@@ -106,11 +107,11 @@ class JobService:
         return queued
 
     async def _begin(self, tx: Tx, caller: Caller, command: JobCommand) -> Job:
-        """Rules 2 to 7; whoever began to send an audience under this request id and has not ended is replaced."""
+        """Check rules 2 to 7. Replaces an unfinished upload with the same request id."""
         now, upload = self._clock(), 1
         again = None
         if command.is_dry_run:
-            # As the call itself would: an id whose audience never came as a whole is still free.
+            # Like earnBulk: a request id whose upload never completed is still available.
             is_used = await request_store.is_used(tx, caller.org_id, command.request_id) and not (
                 await store.find_staging(tx, caller.org_id, command.request_id)
             )
@@ -187,7 +188,9 @@ class JobService:
 
         staged = await self._restart("job.stage", body)
         if staged.lines > LINE_MAX:
-            raise InvalidInput([FieldError(400, f"An audience has at most {LINE_MAX} lines.", "audience")])
+            raise InvalidInput(
+                [FieldError(400, f"An audience can have at most {LINE_MAX} lines. Split it.", "audience")]
+            )
         return staged
 
     async def _queue(self, tx: Tx, job: Job) -> Job:
@@ -198,7 +201,7 @@ class JobService:
         return msgspec.structs.replace(job, state=JobState.QUEUED, updated_at=now)
 
     async def _abandon(self, job: Job) -> None:
-        """No such audience was sent. Where the database cannot be reached, it will be swept."""
+        """Delete an unfinished upload. If the database is unreachable, the cleanup deletes it later."""
 
         async def body(tx: Tx) -> None:
             deleted = await store.delete_staging(tx, job.job_key, job.upload_attempt)
@@ -208,10 +211,10 @@ class JobService:
         with suppress(Unavailable):
             await self._restart("job.abandon", body)
 
-    # Asking, pausing, resuming, cancelling
+    # Reading, pausing, resuming, cancelling
 
     async def get(self, caller: Caller, key: RequestKey | None) -> Job:
-        """The job with this key in the caller's org. Raises JobNotFound."""
+        """Return the job in the caller's org. Raises JobNotFound."""
         job = (
             None
             if key is None
@@ -222,21 +225,21 @@ class JobService:
     async def list_page(
         self, caller: Caller, request_id: str | None, page: int, size: int
     ) -> tuple[list[Job], int]:
-        """A page of the org's jobs, newest first, and how many there are in all."""
+        """Return a page of the org's jobs, newest first, and their total number."""
         return await self._database.transaction(
             "job.list", lambda tx: store.list_page(tx, caller.org_id, request_id, page, size)
         )
 
     async def pause(self, caller: Caller, key: RequestKey | None) -> Job:
-        """Nothing more is issued until it is resumed. Raises JobNotFound, and JobEnded where there is nothing to pause."""
+        """Pause the job. Raises JobNotFound, and JobEnded if it cannot be paused."""
         return await self._change("job.pause", caller, key, rules.after_pause)
 
     async def resume(self, caller: Caller, key: RequestKey | None) -> Job:
-        """Go on. Raises JobNotFound, and JobEnded where it has ended or its audience is not there."""
+        """Resume the job. Raises JobNotFound, and JobEnded if it has ended or its upload is incomplete."""
         return await self._change("job.resume", caller, key, rules.after_resume)
 
     async def cancel(self, caller: Caller, key: RequestKey | None) -> Job:
-        """Nothing more is issued; what was, stays. Raises JobNotFound, and JobEnded where it is completed."""
+        """Cancel the job; issued badges stay. Raises JobNotFound, and JobEnded if it is completed."""
         return await self._change("job.cancel", caller, key, rules.after_cancel)
 
     async def _change(
@@ -266,7 +269,7 @@ class JobService:
         return await self._database.transaction(name, body)
 
     async def chunks(self, job: Job) -> AsyncGenerator[StagedChunk]:
-        """All chunks of the job, in order, a few at a time."""
+        """Yield all chunks of the job in order, reading a few at a time."""
         number = 0
         while number < job.chunks:
             found = await self._restart(
@@ -280,25 +283,27 @@ class JobService:
             number = found[-1].number + 1
 
     async def _restart(self, name: str, body: Body[T]) -> T:
-        """A transaction with a call's whole time: a file is worked on for longer than a call may take."""
+        """Run a transaction with a fresh time budget, because a download takes longer than one request may."""
         with self._database.request_time_budget():
             return await self._database.transaction(name, body)
 
-    # Working
+    # Processing
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work through the jobs of all orgs until `stop` is set. Raises Unavailable where the database is lost."""
+        """Process the jobs of all orgs until `stop` is set. Raises Unavailable if the database connection is
+        lost.
+        """
         await with_periodic_cleanup(self.cleanup, self._database.run_tasks({TASK: self._work_through}, stop))
 
     async def _work_through(self, number: int, ending: asyncio.Event) -> None:
-        """One job, from where it is to its end. Raises Unfinished when `ending` is set."""
+        """Process one job from its current state to its end. Raises Unfinished if `ending` is set."""
         key = RequestKey(number)
         await self.scheduler.run(
             "job.chunk", job_id(key), ending, lambda: self._advance(key), lambda: self._fail(key)
         )
 
     async def _advance(self, key: RequestKey) -> bool:
-        """One step of a job; False where there is none left, or somebody has stopped it."""
+        """Do one step of a job. Return False if nothing is left or the job was stopped."""
         try:
             job = await self._decide(key, exclusive=False)
         except (NeedsExclusiveLock, DuplicateRow):
@@ -308,7 +313,9 @@ class JobService:
         return job is not None
 
     async def _deduplicate(self, job: Job) -> None:
-        """Find the customers that stand in several lines: in parts, so that it takes the same memory for any audience."""
+        """Mark customers that occur in several lines. Works in parts, so that memory is bounded for any
+        audience.
+        """
         parts = rules.passes(job.lines)
         for part in range(parts):
             customers, lines = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
@@ -333,9 +340,10 @@ class JobService:
     async def _mark_duplicates(
         self, job: Job, lines: Sequence[int], places: Sequence[tuple[int, int]]
     ) -> None:
-        """Lines count through the whole audience; `places` are the numbers and first lines of its chunks.
+        """Lines are numbered through the whole audience. `places` are the numbers and first lines of its
+        chunks.
 
-        What is decided already stays as it is.
+        Decided chunks do not change.
         """
         starts = [first_line for _, first_line in places]
         of_chunk: dict[int, list[int]] = {}
@@ -352,9 +360,10 @@ class JobService:
             )
 
     async def _decide(self, key: RequestKey, *, exclusive: bool) -> Job | None:
-        """Decide the next chunk and store what became of it, in one transaction; None where there is none to decide.
+        """Decide the next chunk and store its outcome in one transaction. Returns None if there is none to
+        decide.
 
-        Where the job is not sorted, it is only begun.
+        If the job is not deduplicated yet, it is only started.
         """
 
         async def body(tx: Tx) -> tuple[Job | None, JobOutcome | None]:
@@ -390,7 +399,7 @@ class JobService:
         return job
 
     async def _fail(self, key: RequestKey) -> None:
-        message = "An unexpected error; the log of the worker has it. The job can be resumed."
+        message = "An unexpected error occurred; see the log of the worker. You can resume the job."
 
         async def body(tx: Tx) -> None:
             job = await store.lock(tx, key)
@@ -399,10 +408,10 @@ class JobService:
 
         await self._database.transaction("job.fail", body)
 
-    # Sweeping
+    # Cleanup
 
     async def cleanup(self) -> None:
-        """Give up audiences that have stopped coming, put forgotten jobs into the queue, and delete old files."""
+        """Delete abandoned uploads, re-queue stalled jobs, and delete old files."""
         now = self._clock()
         stale = now - timedelta(seconds=UPLOAD_ABANDONED_S)
         for key, upload in await self._database.transaction(
@@ -423,19 +432,19 @@ class JobService:
 
 
 def job_id(key: RequestKey) -> str:
-    """The job as callers know it: 16 hex digits."""
+    """Return the job id for the API: 16 hex digits."""
     return f"{key % 2**64:016x}"
 
 
 def _own(caller: Caller, job: Job | None) -> Job:
-    """The job, if it is the caller's org's. Raises JobNotFound."""
+    """Return the job if it belongs to the caller's org. Raises JobNotFound."""
     if job is None or job.org_id != caller.org_id:
         raise JobNotFound(reference="jobId")
     return job
 
 
 async def _resolved(tx: Tx, job: Job, draft: ChunkDraft) -> Chunk:
-    """The chunk with the customers whom its identifiers name."""
+    """Resolve the identifiers of a chunk."""
     kind, chunk = job.layout.identifier, draft.chunk
     if kind is None or not draft.names:
         return chunk
@@ -457,7 +466,9 @@ async def _resolved(tx: Tx, job: Job, draft: ChunkDraft) -> Chunk:
 
 
 async def _issue(tx: Tx, job: Job, chunk: StagedChunk, turn: Attempt) -> JobOutcome:
-    """Issue to whoever the chunk names and nobody before her; what is refused as a whole, is so to each."""
+    """Issue to the customers of the chunk. If the whole chunk is rejected, every customer fails with that
+    code.
+    """
     places = rules.open_lines(chunk)
     if not len(places):
         return JobOutcome(issued=0)

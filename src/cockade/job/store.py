@@ -1,4 +1,4 @@
-"""One typed function per statement on jobs."""
+"""Statements on jobs, one function each."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _refusals = msgspec.json.Decoder(list[CustomerFailure]).decode
 
 
 async def new_key(tx: Tx, now: datetime) -> RequestKey:
-    """A key for a job that has no request."""
+    """Return a key for a job without a request row."""
     return await tx.value(SQL["new_key"], int(now.timestamp()))
 
 
 async def insert(
     tx: Tx, org_id: OrgId, key: RequestKey, command: JobCommand, event_at: datetime, now: datetime, by: str
 ) -> None:
-    """A new job, whose audience is about to come."""
+    """Insert a job whose upload is about to start."""
     await tx.execute(
         SQL["insert_job"],
         key,
@@ -61,14 +61,14 @@ async def insert(
 
 
 async def find_staging(tx: Tx, org_id: OrgId, request_id: str) -> RequestKey | None:
-    """The job whose audience somebody has begun to send under this request id; it is locked."""
+    """Return and lock the unfinished upload with this request id, or None."""
     return await tx.value(SQL["find_staging"], org_id, request_id)
 
 
 async def restart_upload(
     tx: Tx, key: RequestKey, command: JobCommand, event_at: datetime, now: datetime
 ) -> int:
-    """Make the job what the command says, and forget what was staged; answers the number of the upload."""
+    """Restart the upload with this command and delete staged chunks. Return the number of the attempt."""
     await tx.execute(SQL["delete_chunks"], key)
     return await tx.value(
         SQL["restart_upload"],
@@ -83,9 +83,9 @@ async def restart_upload(
 
 
 async def stage(tx: Tx, job: Job, chunks: Sequence[Chunk], now: datetime) -> tuple[int, int] | None:
-    """Add chunks to what is staged; answers how many lines and chunks there now are.
+    """Add chunks, and store `job.form` and `job.counts`. Return the number of lines and chunks so far.
 
-    `job.form` and `job.counts` are stored with them. None: this upload has been ended.
+    Returns None if another attempt has replaced this upload.
     """
     lines = sum(len(chunk.numbers) for chunk in chunks)
     row = await tx.row(
@@ -118,18 +118,18 @@ async def stage(tx: Tx, job: Job, chunks: Sequence[Chunk], now: datetime) -> tup
 async def resolve(
     tx: Tx, org_id: OrgId, kind: IdentifierKind, identifiers: Sequence[Identifier]
 ) -> list[CustomerId | None]:
-    """Whose each of these identifiers is."""
+    """Return the customer of each identifier."""
     rows = await tx.rows(SQL["resolve"], org_id, kind.value, [identifier.value for identifier in identifiers])
     return [row[0] for row in rows]
 
 
 async def queue(tx: Tx, job: Job, now: datetime) -> bool:
-    """All of the audience is there; False: this upload has been ended."""
+    """Complete the upload and queue the job. Return False if another attempt has replaced this upload."""
     return await tx.value(SQL["queue"], job.job_key, job.upload_attempt, now) is not None
 
 
 async def delete_staging(tx: Tx, key: RequestKey, upload: int) -> tuple[OrgId, str, bool] | None:
-    """Delete a job whose audience has not come; answers its org, request id, and whether it was a dry run."""
+    """Delete an unfinished upload. Return its org, request id and whether it was a dry run."""
     row = await tx.row(SQL["delete_staging"], key, upload)
     if row is None:
         return None
@@ -138,23 +138,23 @@ async def delete_staging(tx: Tx, key: RequestKey, upload: int) -> tuple[OrgId, s
 
 
 async def list_stale(tx: Tx, since: datetime) -> list[tuple[RequestKey, int]]:
-    """Jobs, with their uploads, whose audience nobody has been sending since then."""
+    """Return jobs and upload attempts without progress since then."""
     return [(RequestKey(row[0]), row[1]) for row in await tx.rows(SQL["list_abandoned_uploads"], since)]
 
 
 async def list_stalled(tx: Tx, since: datetime) -> list[RequestKey]:
-    """Jobs with something to do that have not moved since then, and that the queue does not know."""
+    """Return unfinished jobs without progress since then that are not in the queue."""
     return [RequestKey(row[0]) for row in await tx.rows(SQL["list_stalled"], since)]
 
 
 async def find(tx: Tx, key: RequestKey) -> Job | None:
-    """The job, of whichever org."""
+    """Return the job of any org, or None."""
     row = await tx.row(SQL["find_job"], key)
     return None if row is None else _job(row)
 
 
 async def lock(tx: Tx, key: RequestKey) -> Job | None:
-    """As find; nobody else changes it until the transaction ends."""
+    """Like `find`, locked until the transaction ends."""
     row = await tx.row(SQL["lock_job"], key)
     return None if row is None else _job(row)
 
@@ -162,7 +162,7 @@ async def lock(tx: Tx, key: RequestKey) -> Job | None:
 async def list_page(
     tx: Tx, org_id: OrgId, request_id: str | None, page: int, size: int
 ) -> tuple[list[Job], int]:
-    """A page of the org's jobs, newest first, and how many there are in all."""
+    """Return a page of the org's jobs, newest first, and their total number."""
     rows = await tx.rows(SQL["list_jobs"], org_id, request_id, page * size, size)
     return [_job(row) for row in rows], await tx.value(SQL["count_jobs"], org_id, request_id)
 
@@ -176,50 +176,50 @@ async def set_state(
     finished_at: datetime | None = None,
     failure: str | None = None,
 ) -> None:
-    """Stop or restart it."""
+    """Set the state."""
     await tx.execute(SQL["set_state"], key, state.value, now, finished_at, failure)
 
 
 async def start(tx: Tx, key: RequestKey, now: datetime) -> None:
-    """Somebody works on it."""
+    """Mark the job as running."""
     await tx.execute(SQL["start"], key, now)
 
 
 async def read_audience(tx: Tx, key: RequestKey, first: int, end: int) -> list[tuple[int, int, Numbers]]:
-    """Number, first line and customers of these chunks."""
+    """Return number, first line and customers of these chunks."""
     rows = await tx.rows(SQL["read_audience"], key, first, end)
     return [(row[0], row[1], unpack_array_numbers(row[2])) for row in rows]
 
 
 async def add_duplicates(tx: Tx, key: RequestKey, number: int, lines: Sequence[int]) -> None:
-    """These lines of the chunk name customers of earlier lines."""
+    """Mark lines of the chunk as duplicates."""
     await tx.execute(SQL["add_duplicates"], key, number, lines)
 
 
 async def mark_deduplicated(tx: Tx, key: RequestKey, now: datetime) -> None:
-    """All repeats are known."""
+    """Mark the job as deduplicated."""
     await tx.execute(SQL["mark_deduplicated"], key, now)
 
 
 async def lock_chunk(tx: Tx, key: RequestKey, number: int) -> StagedChunk:
-    """The chunk, which nobody else changes until the transaction ends."""
+    """Return the chunk, locked until the transaction ends."""
     row = await tx.row(SQL["lock_chunk"], key, number)
     assert row is not None
     return _chunk(row)
 
 
 async def list_chunks(tx: Tx, key: RequestKey, first: int, count: int) -> list[StagedChunk]:
-    """So many chunks, from this one on."""
+    """Return up to `count` chunks, from this one on."""
     return [_chunk(row) for row in await tx.rows(SQL["list_chunks"], key, first, count)]
 
 
 async def decide_chunk(tx: Tx, key: RequestKey, number: int, outcome: JobOutcome, now: datetime) -> None:
-    """Store what became of a chunk."""
+    """Store the outcome of a chunk."""
     await tx.execute(SQL["decide_chunk"], key, number, now, outcome.code, _encode(outcome.failures))
 
 
 async def save_progress(tx: Tx, job: Job) -> None:
-    """Store how far the job is."""
+    """Store the progress of the job."""
     await tx.execute(
         SQL["save_progress"],
         job.job_key,
@@ -234,12 +234,12 @@ async def save_progress(tx: Tx, job: Job) -> None:
 
 
 async def delete_expired_files(tx: Tx, before: datetime) -> None:
-    """Delete what was sent, of jobs that ended before then."""
+    """Delete the uploaded lines of jobs that ended before then."""
     await tx.execute(SQL["delete_expired_files"], before)
 
 
 async def replace_customer(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
-    """Put another customer in her place in the audiences of all jobs; answers how many had her. Lines stay."""
+    """Replace the customer in the audiences of all jobs. Return the number of jobs concerned. Lines stay."""
     return await tx.value(SQL["replace_customer"], org_id, customer, into)
 
 

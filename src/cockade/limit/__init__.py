@@ -1,1 +1,1 @@
-"""What limits on earning mean: windows, cycles, counting, deciding. Owner of the tally."""
+"""Limits on earning: windows, cycles, counting and deciding. Owns the counters of badge limits."""

@@ -1,4 +1,4 @@
-"""Limits on earning, as decisions need them."""
+"""Limits on earning, in the form that decisions need."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cockade.ids import BadgeKey
 
 
 class FixedValue(Struct, frozen=True, kw_only=True):
-    """So many and never more."""
+    """A maximum number overall."""
 
     reference: str
-    """The constraint's path: `customerConstraints[0]`."""
+    """Path of the constraint: `customerConstraints[0]`."""
     limit: int
 
 
 class RollingWindow(Struct, frozen=True, kw_only=True):
-    """So many in every window of this length, wherever it begins."""
+    """A maximum number in every window of this length, wherever it begins."""
 
     reference: str
-    """The path of the length: `customerConstraints[1].rollForDays`."""
+    """Path of the length: `customerConstraints[1].rollForDays`."""
     limit: int
     unit: ExpiryUnit
     """Days of 24 h, weeks of 7 × 24 h, calendar months in the org's time zone."""
@@ -31,27 +31,27 @@ class RollingWindow(Struct, frozen=True, kw_only=True):
 
 
 class FixedWindow(Struct, frozen=True, kw_only=True):
-    """So many in each cycle of whole days in the org's time zone."""
+    """A maximum number in each cycle of whole days in the org's time zone."""
 
     reference: str
-    """The constraint's path: `badgeConstraints[0]`."""
+    """Path of the constraint: `badgeConstraints[0]`."""
     limit: int
     unit: ExpiryUnit
     days: int
-    """Days per cycle, where cycles are counted in days."""
+    """Days per cycle, if cycles are counted in days."""
     weekday: int
-    """The day on which a cycle of a week begins, from 0 for Monday."""
+    """Weekday on which a weekly cycle begins, 0 for Monday."""
     first_day: date
-    """The first day of the first cycle: the badge's start date."""
+    """First day of the first cycle: the badge's start date."""
     reference_id: str | None
-    """The constraint's own id."""
+    """Id of the constraint."""
 
 
 Limit = FixedValue | RollingWindow | FixedWindow
 
 
 class CycleStatus(StrEnum):
-    """A cycle against an instant."""
+    """The status of a cycle at an instant."""
 
     UPCOMING = "UPCOMING"
     ACTIVE = "ACTIVE"
@@ -59,33 +59,33 @@ class CycleStatus(StrEnum):
 
 
 class Cycle(Struct, frozen=True, order=True):
-    """The days of one cycle, both included."""
+    """The first and last day of a cycle."""
 
     first_day: date
     last_day: date
 
 
 class LimitCheck(Struct, frozen=True, kw_only=True):
-    """A limit, and the window of it that an event falls into."""
+    """A limit, and the window that contains the event."""
 
     limit: Limit
     opens: datetime
-    """Of a cycle the first instant; of a rolling window the last instant that is before it."""
+    """Cycle: its first instant. Rolling window: the last instant before it."""
     closes: datetime
-    """Of a cycle the first instant after it; of a rolling window the event itself, which is its last."""
+    """Cycle: the first instant after it. Rolling window: the event date, its last instant."""
 
 
 class LimitUsage(Struct, frozen=True, kw_only=True):
-    """How much of a limit of the badge as a whole is used, in the window that an event falls into."""
+    """The usage of a badge limit in the window that contains the event."""
 
     limit: Limit
     used: int
     available_from: datetime | None
-    """The earliest event date that it lets pass once it is used up; None: never again."""
+    """Once used up: the earliest event date that is allowed again. None if there is none."""
 
 
 class Span(Struct, frozen=True, array_like=True):
-    """A window of a badge as a whole, half open."""
+    """A half-open window of a badge."""
 
     badge_key: BadgeKey
     opens: datetime
@@ -93,9 +93,9 @@ class Span(Struct, frozen=True, array_like=True):
 
 
 class TimeRange(Struct, frozen=True, array_like=True):
-    """A part of a window that the tally can add up."""
+    """A part of a window that can be read from the counters."""
 
     bucket_s: int
-    """3600: whole hours; 0: instants."""
+    """3600 for whole hours, 0 for single instants."""
     opens: datetime
     closes: datetime

@@ -1,8 +1,9 @@
-"""Pure decisions about limits (`docs/api/contract.md`, "Limits").
+"""Pure rules for limits (`docs/reference/api/contract.md`, "Limits").
 
-An event is refused where a window that it falls into would then hold more than the limit. A rolling window `(end − length,
-end]` ends at the event itself, or at a counted event after it that is less than the length away: so events may arrive in
-any order, and no window ever holds too many. A fixed window is the cycle that holds the event.
+An event is rejected if a window that contains it would exceed its limit. A rolling window `(end − length,
+end]` ends at the event, or at a counted event after it that is less than the length away. So events may
+arrive in any order, and no window ever exceeds its limit. A fixed window is the cycle that contains the
+event.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from cockade.limit.model import (
 MICROSECOND = timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
 CLAMP = timedelta(days=4)
-"""Months differ by three days, and clocks by hours: so much may a calendar month be off."""
+"""The maximum deviation of a calendar month: three days for its length, and hours for clock changes."""
 EVER = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
 _ALIASES = {"DAILY": "DAYS", "WEEKLY": "WEEKS", "MONTHLY": "MONTHS"}
 WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 
 
-# What a badge's constraints mean
+# Limits of a badge's constraints
 
 
 def limits_of(
     field: str, constraints: Sequence[Constraint], starts_at: datetime, zone: ZoneInfo
 ) -> list[Limit]:
-    """The limits of one of a badge's two lists, in the order in which they are met; `field` is the list's name."""
+    """Return the limits of one of a badge's two constraint lists, in order. `field` is the name of the list."""
     if not constraints:
         return []
     first_day = starts_at.astimezone(zone).date()
@@ -55,7 +56,7 @@ def limits_of(
 
 
 def has_windows(customer_constraints: Sequence[Constraint]) -> bool:
-    """Whether a limit per customer counts by event date, so that the ledger has to keep its rows in that order."""
+    """Whether a customer limit has windows by event date. If so, issuances need an index by event date."""
     windows = (ConstraintType.CUSTOMER_BADGE_ROLLING_WINDOW, ConstraintType.CUSTOMER_BADGE_FIXED_WINDOW)
     return any(constraint.constraint_type in windows for constraint in customer_constraints)
 
@@ -120,29 +121,31 @@ def _weekday(given: int | str | None) -> int:
 
 
 def cycle_at(window: FixedWindow, instant: datetime, zone: ZoneInfo) -> Cycle:
-    """The cycle that holds the instant."""
+    """Return the cycle that contains the instant."""
     cycle = nth_cycle(window, index_of(window, instant.astimezone(zone).date()))
-    # Where clocks go back at midnight, the day before ends twice; what follows the first end belongs to the new day.
+    # If clocks go back at midnight, a day ends twice. After its first end, instants belong to the next day.
     return next_cycle(window, cycle) if instant >= bounds(cycle, zone)[1] else cycle
 
 
 def next_cycle(window: FixedWindow, cycle: Cycle) -> Cycle:
-    """The cycle after this one."""
+    """Return the next cycle."""
     return nth_cycle(window, index_of(window, cycle.last_day) + 1)
 
 
 def bounds(cycle: Cycle, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The cycle's first instant and the first one after it."""
+    """Return the first instant of the cycle and the first instant after it."""
     return midnight(cycle.first_day, zone), midnight(cycle.last_day + timedelta(days=1), zone)
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The instant at which the day begins in the zone, in UTC; where clocks skip midnight, the instant at which they do."""
+    """Return the UTC instant at which the day begins in the zone. If clocks skip midnight, it is the instant
+    of the change.
+    """
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def cycle_status(cycle: Cycle, now: datetime, zone: ZoneInfo) -> CycleStatus:
-    """What the cycle is at `now`."""
+    """Return the status of the cycle at `now`."""
     opens, closes = bounds(cycle, zone)
     if now < opens:
         return CycleStatus.UPCOMING
@@ -152,7 +155,9 @@ def cycle_status(cycle: Cycle, now: datetime, zone: ZoneInfo) -> CycleStatus:
 def current_cycle(
     window: FixedWindow, starts_at: datetime, expires_at: datetime, now: datetime, zone: ZoneInfo
 ) -> tuple[Cycle, CycleStatus]:
-    """The cycle of `now`, as long as the badge is live; before that its first, and after it its last."""
+    """Return the cycle that contains `now`. Before the badge starts it is the first cycle, after its end the
+    last.
+    """
     if now < starts_at:
         return cycle_at(window, starts_at, zone), CycleStatus.UPCOMING
     if now >= expires_at:
@@ -161,7 +166,7 @@ def current_cycle(
 
 
 def index_of(window: FixedWindow, day: date) -> int:
-    """Which cycle the day is in, from 0."""
+    """Return the number of the cycle that contains the day, from 0."""
     if window.unit is ExpiryUnit.DAYS:
         return (day - window.first_day).days // window.days
     if window.unit is ExpiryUnit.WEEKS:
@@ -171,7 +176,9 @@ def index_of(window: FixedWindow, day: date) -> int:
 
 
 def nth_cycle(window: FixedWindow, number: int) -> Cycle:
-    """The cycle with this number, from 0. The first of weeks and months may be shorter: it begins with the badge."""
+    """Return the cycle with this number, from 0. The first weekly or monthly cycle may be shorter, because it
+    begins with the badge.
+    """
     if window.unit is ExpiryUnit.DAYS:
         first = window.first_day + timedelta(days=number * window.days)
         return Cycle(first, first + timedelta(days=window.days - 1))
@@ -186,7 +193,7 @@ def nth_cycle(window: FixedWindow, number: int) -> Cycle:
 
 
 def _week_of(window: FixedWindow, day: date) -> date:
-    """The first day of the week that the day is in."""
+    """Return the first day of the week that contains the day."""
     return day - timedelta(days=(day.weekday() - window.weekday) % 7)
 
 
@@ -194,7 +201,7 @@ def _week_of(window: FixedWindow, day: date) -> date:
 
 
 def window_before(window: RollingWindow, end: datetime, zone: ZoneInfo) -> datetime:
-    """The last instant that is not in the window which ends at `end`."""
+    """Return the last instant before the window that ends at `end`."""
     match window.unit:
         case ExpiryUnit.DAYS:
             return end - timedelta(days=window.length)
@@ -205,7 +212,7 @@ def window_before(window: RollingWindow, end: datetime, zone: ZoneInfo) -> datet
 
 
 def window_after(window: RollingWindow, event_at: datetime, zone: ZoneInfo) -> datetime:
-    """The first instant at which a window can end that no longer holds `event_at`."""
+    """Return the first end of a window that no longer contains `event_at`."""
     match window.unit:
         case ExpiryUnit.DAYS:
             return event_at + timedelta(days=window.length)
@@ -215,15 +222,15 @@ def window_after(window: RollingWindow, event_at: datetime, zone: ZoneInfo) -> d
             end = add_months(event_at, window.length, zone)
             if window_before(window, end, zone) >= event_at:
                 return end
-            # The month is too short for that day: the window lets go of it when the next one begins.
+            # The month is too short for that day, so the event leaves the window when the next month begins.
             return midnight(end.astimezone(zone).date() + timedelta(days=1), zone)
 
 
 def _ends_after(window: RollingWindow, event_at: datetime, zone: ZoneInfo) -> list[datetime]:
-    """The instants at which a window can let go of `event_at`.
+    """Return the ends of windows at which `event_at` leaves the window.
 
-    Several for calendar months: what happened on 29 February is out of the month that ends on 29 March, and back in the
-    one that ends earlier on 31 March, which is clamped.
+    There may be several for calendar months: 29 February is outside the month that ends on 29 March, but
+    inside the clamped month that ends early on 31 March.
     """
     end = window_after(window, event_at, zone)
     if window.unit is not ExpiryUnit.MONTHS:
@@ -236,11 +243,11 @@ def _slack(window: RollingWindow) -> timedelta:
     return CLAMP if window.unit is ExpiryUnit.MONTHS else timedelta()
 
 
-# Deciding about one customer
+# Decisions about one customer
 
 
 def checks_of(limits: Sequence[Limit], event_at: datetime, zone: ZoneInfo) -> list[LimitCheck]:
-    """The limits with the windows that an event at this instant falls into."""
+    """Return the limits with the windows that contain an event at this instant."""
     return [_check(limit, event_at, zone) for limit in limits]
 
 
@@ -256,9 +263,10 @@ def _check(limit: Limit, event_at: datetime, zone: ZoneInfo) -> LimitCheck:
 
 
 def lookback(checks: Sequence[LimitCheck], zone: ZoneInfo) -> tuple[datetime, datetime] | None:
-    """From when until when (half open) counted events matter to the windows, and to when there is room again.
+    """Return the half-open range of event dates that affect these windows, including the time at which they
+    have room again.
 
-    None where there are no windows.
+    Returns None if there are no windows.
     """
     ranges: list[tuple[datetime, datetime]] = []
     for check in checks:
@@ -282,10 +290,10 @@ def first_exceeded(
     zone: ZoneInfo,
     ends_at: datetime | None,
 ) -> ExceededLimit | None:
-    """The first limit that has no room for one more event of a customer.
+    """Return the first limit that has no room for one more event of a customer, or None.
 
-    `total`: how many earned badges of hers count at all; `counted`: those within `reach`, by event date, ascending;
-    `ends_at`: the instant from which on the badge can no longer be earned.
+    `total` is the number of the customer's earned badges; `counted` are the event dates within `lookback`,
+    ascending; `ends_at` is the instant from which the badge cannot be earned.
     """
     for check in checks:
         used = used_in(check, total, counted, zone)
@@ -298,7 +306,9 @@ def first_exceeded(
 
 
 def used_in(check: LimitCheck, total: int, counted: Sequence[datetime], zone: ZoneInfo) -> int:
-    """How many count in the fullest window that the event falls into; arguments as of `first_exceeded`."""
+    """Return the count in the fullest window that contains the event. The arguments are those of
+    `first_exceeded`.
+    """
     limit = check.limit
     if isinstance(limit, FixedValue):
         return total
@@ -308,7 +318,7 @@ def used_in(check: LimitCheck, total: int, counted: Sequence[datetime], zone: Zo
     used = upto - bisect_right(counted, check.opens)
     for end in counted[upto:]:
         opens = window_before(limit, end, zone)
-        if opens < check.closes:  # that window holds the event too
+        if opens < check.closes:  # that window contains the event too
             used = max(used, bisect_right(counted, end) - bisect_right(counted, opens))
     return used
 
@@ -322,7 +332,7 @@ def _available_from(check: LimitCheck, counted: Sequence[datetime], zone: ZoneIn
         opens, closes = bounds(following, zone)
         has_room = bisect_left(counted, closes) - bisect_left(counted, opens) < limit.limit
         return opens if has_room else closes
-    # Room comes back when a window lets go of a counted event, at no other time.
+    # Room becomes available only when a counted event leaves a window.
     ends = sorted({end for event_at in counted for end in _ends_after(limit, event_at, zone)})
     for end in ends[bisect_right(ends, check.closes) :]:
         if used_in(_check(limit, end, zone), 0, counted, zone) < limit.limit:
@@ -330,11 +340,11 @@ def _available_from(check: LimitCheck, counted: Sequence[datetime], zone: ZoneIn
     return None
 
 
-# Adding up the tally
+# Reading badge limit counters
 
 
 def ranges_of(opens: datetime, closes: datetime) -> list[TimeRange]:
-    """The half-open window `[opens, closes)` as whole hours and the instants of its two edges."""
+    """Split the half-open window `[opens, closes)` into whole hours and the instants at its two ends."""
     first_hour, last_hour = _hour_from(opens), _hour_of(closes)
     if first_hour >= last_hour:
         return [TimeRange(0, opens, closes)]
@@ -347,7 +357,7 @@ def ranges_of(opens: datetime, closes: datetime) -> list[TimeRange]:
 
 
 def span_of(badge_key: BadgeKey, check: LimitCheck) -> Span:
-    """The window of a limit of the badge as a whole that the event of the check falls into."""
+    """Return the window of the badge limit that contains the event of the check."""
     return (
         span_upto(badge_key, check.opens, check.closes)
         if isinstance(check.limit, RollingWindow)
@@ -356,7 +366,7 @@ def span_of(badge_key: BadgeKey, check: LimitCheck) -> Span:
 
 
 def span_upto(badge_key: BadgeKey, after: datetime, until: datetime) -> Span:
-    """The rolling window `(after, until]`, half open the other way round."""
+    """Return the rolling window `(after, until]`, which excludes its start and includes its end."""
     return Span(badge_key, after + MICROSECOND, until + MICROSECOND)
 
 

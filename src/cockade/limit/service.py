@@ -1,4 +1,4 @@
-"""How much of a badge's limits as a whole is used: read from the tally, with the badge held exclusively."""
+"""The usage of badge limits, read from the counters while the badge is locked exclusively."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ async def badge_usage(
     asked: int,
     ends_at: datetime | None,
 ) -> list[LimitUsage]:
-    """How much of each limit is used in the fullest window that the event of the checks falls into.
+    """Return the usage of each limit in the fullest window that contains the event of its check.
 
-    `asked`: so many are about to be earned at once; `ends_at`: the instant from which on the badge can no longer be
-    earned. A fixed number of statements for each limit.
+    `asked` is the number of badges to earn at once; `ends_at` is the instant from which the badge cannot be
+    earned. The number of statements per limit is fixed.
     """
     usages: list[LimitUsage] = []
     for check in checks:
@@ -60,13 +60,15 @@ async def _cycle_usage(
 async def _rolling_usage(
     tx: Tx, badge_key: BadgeKey, window: RollingWindow, check: LimitCheck, zone: ZoneInfo, asked: int
 ) -> LimitUsage:
-    """Of the window that ends at the event, and of those that end at a counted event after it and hold it."""
+    """Return the usage of the fullest window among that which ends at the event and those which end at a
+    later counted event but contain it.
+    """
     event_at = check.closes
     latest = rules.window_after(window, event_at, zone) + rules.CLAMP
     later = (await store.list_instants(tx, [(badge_key, event_at, latest)])).get(badge_key, [])
     opens_of = {end: rules.window_before(window, end, zone) for end, _ in later}
     beginnings = [check.opens, *(opens for opens in opens_of.values() if opens < event_at)]
-    # All these windows hold what lies between the last of their beginnings and the event; they differ at the edges.
+    # All these windows contain the time between their latest start and the event; they differ at both ends.
     inner = max(beginnings)
     [in_all] = await store.sum_windows(tx, [rules.span_upto(badge_key, inner, event_at)])
     edge = (
@@ -102,7 +104,7 @@ async def _available_from_range(
     used: int,
     asked: int,
 ) -> datetime | None:
-    """When the window that is full lets go of enough of what it holds; None where there is room for all that is asked."""
+    """Return when the full window has room for all requested badges again, or None if it never has."""
     if used + asked <= window.limit:
         return None
     too_many = max(used - window.limit, 0) + 1
@@ -113,9 +115,11 @@ async def _available_from_range(
 async def used_of_many(
     tx: Tx, asked: Mapping[BadgeKey, Sequence[LimitCheck]], zone: ZoneInfo
 ) -> dict[BadgeKey, list[int]]:
-    """How much of each limit of these badges is used, in the fullest window that the event of its check falls into.
+    """Return the usage of each limit of these badges, in the fullest window that contains the event of its
+    check.
 
-    For reads, as of now: three statements whatever the number of badges, and few events later than that of a check.
+    For reads, at the current time: three statements for any number of badges, if few events are later than a
+    check's event.
     """
     if not asked:
         return {}
@@ -146,7 +150,9 @@ async def used_of_many(
 def _later_ranges(
     asked: Mapping[BadgeKey, Sequence[LimitCheck]], zone: ZoneInfo
 ) -> list[tuple[BadgeKey, datetime, datetime]]:
-    """Of each badge with rolling windows, from when until when a counted event can end one that holds the check's."""
+    """For each badge with rolling windows, return the range of counted events that can end a window which
+    contains the check's event.
+    """
     ranges: list[tuple[BadgeKey, datetime, datetime]] = []
     for badge_key, checks in asked.items():
         ends = [

@@ -1,4 +1,4 @@
-"""One typed function per statement on the tally."""
+"""Statements on badge limit counters, one function each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SQL = load(__package__)
 
 
 async def add_counts(tx: Tx, earned: Mapping[tuple[BadgeKey, datetime], int]) -> None:
-    """So many more (or fewer) of these badges at these instants. Only with the badges held exclusively."""
+    """Add to (or subtract from) the counters of these badges at these instants. Requires the exclusive locks."""
     await tx.execute(
         SQL["add_counts"],
         [badge_key for badge_key, _ in earned],
@@ -25,7 +25,7 @@ async def add_counts(tx: Tx, earned: Mapping[tuple[BadgeKey, datetime], int]) ->
 
 
 async def sum_windows(tx: Tx, spans: Sequence[Span]) -> list[int]:
-    """What was earned in each window, in the same order."""
+    """Return the number of earned badges in each window, in the same order."""
     if not spans:
         return []
     pieces = [
@@ -41,7 +41,7 @@ async def sum_windows(tx: Tx, spans: Sequence[Span]) -> list[int]:
 async def list_instants(
     tx: Tx, ranges: Sequence[tuple[BadgeKey, datetime, datetime]]
 ) -> dict[BadgeKey, list[tuple[datetime, int]]]:
-    """How many were earned of each badge at each instant in its `(after, until]`, ascending."""
+    """Return the number of earned badges at each instant of each badge's range `(after, until]`, ascending."""
     rows = await tx.rows(
         SQL["list_instants"],
         [badge_key for badge_key, _, _ in ranges],
@@ -57,16 +57,18 @@ async def list_instants(
 async def find_nth(
     tx: Tx, badge_key: BadgeKey, after: datetime, until: datetime, number: int
 ) -> datetime | None:
-    """The event date of the `number`th (from 1) that was earned in `(after, until]`, or None where there are fewer."""
+    """Return the event date of the `number`th badge (from 1) earned in `(after, until]`, or None if there are
+    fewer.
+    """
     return await tx.value(SQL["find_nth"], badge_key, after, until, number)
 
 
 async def rebuild(tx: Tx, badge_key: BadgeKey) -> None:
-    """Add up the ledger of a badge that gets its first limit as a whole."""
+    """Build the counters of a badge that gets its first badge limit from its issuances."""
     await clear(tx, badge_key)
     await tx.execute(SQL["rebuild"], badge_key)
 
 
 async def clear(tx: Tx, badge_key: BadgeKey) -> None:
-    """Forget the tally of a badge that has no limit as a whole any longer."""
+    """Delete the counters of a badge that no longer has a badge limit."""
     await tx.execute(SQL["clear"], badge_key)

@@ -1,4 +1,4 @@
-"""What a group, a custom field and the org meta are."""
+"""Groups, custom fields and the org meta."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from cockade.ids import CustomFieldId, GroupId, OrgId
 
 
 class DataType(StrEnum):
-    """What the values of a custom field or a tag are."""
+    """Data types of custom fields and tags."""
 
     INTEGER = "INTEGER"
-    """A whole number of at most 64 bits, or its digits as text."""
+    """An integer of at most 64 bits, or its digits as text."""
     BOOLEAN = "BOOLEAN"
-    """True or false, or one of these words as text."""
+    """true or false, or these words as text."""
     DATE = "DATE"
-    """A time in any of the contract's spellings."""
+    """A time in any format of the API."""
     STRING = "STRING"
-    """Text without NUL."""
+    """Text without null characters."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """Whose it is, who made it, and who changed it last."""
+    """Common fields: id, who created it and who changed it last."""
 
     org_id: OrgId
     created_at: datetime
@@ -35,56 +35,56 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 class Group(Record, frozen=True, kw_only=True):
-    """What badges are sorted by."""
+    """A group of badges."""
 
     group_id: GroupId
     name: str
     rank: int | None
-    """Its place among the groups, the lowest first; groups without one come last."""
+    """Its position among the groups, ascending; groups without a rank come last."""
     is_active: bool
 
 
 class GroupChange(Struct, frozen=True, kw_only=True):
-    """What is to become of a group; what is not given stays."""
+    """A change of a group. Fields that are not set stay."""
 
     name: str | None = None
     rank: int | UnsetType | None = UNSET
-    """None takes the rank away."""
+    """None removes the rank."""
     is_active: bool | None = None
 
 
 class FieldDraft(Struct, frozen=True, kw_only=True):
-    """A custom field as somebody wants to have it."""
+    """The desired state of a custom field."""
 
     name: str
     data_type: DataType
     is_mandatory: bool
     """Whether every new badge gets a value."""
     default_value: Any
-    """What it gets where none was sent, as it was written; None: there is no default."""
+    """The value of new badges that have none, as sent. None: no default."""
     is_active: bool = True
-    """What is not active is neither filled in nor checked."""
+    """An inactive field is neither filled in nor checked."""
 
 
 class CustomField(Record, frozen=True, kw_only=True):
-    """A custom field as it is stored."""
+    """A stored custom field."""
 
     field_id: CustomFieldId
     draft: FieldDraft
 
 
 class FieldChange(Struct, frozen=True, kw_only=True):
-    """What is to become of a custom field; what is not given stays, and its data type always does."""
+    """A change of a custom field. Fields that are not set stay; the data type cannot change."""
 
     name: str | None = None
     is_mandatory: bool | None = None
     default_value: Any = UNSET
-    """None takes the default away."""
+    """None removes the default."""
     is_active: bool | None = None
 
 
 class TagDefinition(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A tag that badges of the org may carry; told to callers, and asked of no badge."""
+    """A tag that badges of the org may have. It is informative: badges are not checked against it."""
 
     key: str
     data_type: DataType

@@ -1,4 +1,4 @@
-"""One typed function per statement on groups, custom fields and the org meta."""
+"""Statements on groups, custom fields and the org meta, one function each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _tags = msgspec.json.Decoder(list[TagDefinition]).decode
 async def insert_group(
     tx: Tx, org_id: OrgId, group_id: GroupId, name: str, rank: int | None, now: datetime, username: str
 ) -> Group:
-    """Store a group, active from now on."""
+    """Insert an active group."""
     row = await tx.row(SQL["insert_group"], org_id, group_id, name, rank, now, username)
     assert row is not None
     return _group(row)
@@ -44,7 +44,7 @@ async def insert_group(
 async def update_group(
     tx: Tx, org_id: OrgId, group_id: GroupId, change: GroupChange, now: datetime, username: str
 ) -> Group | None:
-    """The group after the change, if the org has it."""
+    """Update and return the group, or return None if the org does not have it."""
     row = await tx.row(
         SQL["update_group"],
         org_id,
@@ -60,25 +60,25 @@ async def update_group(
 
 
 async def lock_group(tx: Tx, org_id: OrgId, group_id: GroupId) -> Group | None:
-    """The group, if the org has it; nobody else changes it before this transaction ends."""
+    """Return the group, locked until the transaction ends, or None."""
     row = await tx.row(SQL["lock_group"], org_id, group_id)
     return None if row is None else _group(row)
 
 
 async def find_group(tx: Tx, org_id: OrgId, group_id: GroupId) -> Group | None:
-    """The group, if the org has it."""
+    """Return the group, or None."""
     row = await tx.row(SQL["find_group"], org_id, group_id)
     return None if row is None else _group(row)
 
 
 async def list_groups(tx: Tx, org_id: OrgId, page: int, size: int) -> tuple[list[Group], int]:
-    """One page of the org's groups, by rank and name, and how many there are on all pages."""
+    """Return one page of the org's groups, by rank and name, and their total number."""
     rows = await tx.rows(SQL["list_groups"], org_id, size, page * size)
     return [_group(row) for row in rows], await tx.value(SQL["count_groups"], org_id)
 
 
 async def group_names(tx: Tx, org_id: OrgId, group_ids: Iterable[str]) -> dict[str, str]:
-    """The names of those of the groups that the org has."""
+    """Return the names of those of the groups that the org has."""
     wanted = sorted(set(group_ids))
     return {row[0]: row[1] for row in await tx.rows(SQL["group_names"], org_id, wanted)} if wanted else {}
 
@@ -86,7 +86,7 @@ async def group_names(tx: Tx, org_id: OrgId, group_ids: Iterable[str]) -> dict[s
 async def insert_field(
     tx: Tx, org_id: OrgId, field_id: CustomFieldId, draft: FieldDraft, now: datetime, username: str
 ) -> CustomField:
-    """Store a custom field. Raises CustomFieldNameTaken."""
+    """Insert a custom field. Raises CustomFieldNameTaken."""
     with _unique_names():
         row = await tx.row(
             SQL["insert_field"],
@@ -107,7 +107,7 @@ async def insert_field(
 async def update_field(
     tx: Tx, org_id: OrgId, field_id: CustomFieldId, draft: FieldDraft, now: datetime, username: str
 ) -> CustomField:
-    """Store what a custom field that is there has become. Raises CustomFieldNameTaken."""
+    """Update a custom field. Raises CustomFieldNameTaken."""
     with _unique_names():
         row = await tx.row(
             SQL["update_field"],
@@ -125,32 +125,32 @@ async def update_field(
 
 
 async def find_field(tx: Tx, org_id: OrgId, field_id: CustomFieldId) -> CustomField | None:
-    """The custom field, if the org has it."""
+    """Return the custom field, or None."""
     row = await tx.row(SQL["find_field"], org_id, field_id)
     return None if row is None else _field(row)
 
 
 async def lock_field(tx: Tx, org_id: OrgId, field_id: CustomFieldId) -> CustomField | None:
-    """The custom field, if the org has it; nobody else changes it before this transaction ends."""
+    """Return the custom field, locked until the transaction ends, or None."""
     row = await tx.row(SQL["lock_field"], org_id, field_id)
     return None if row is None else _field(row)
 
 
 async def list_fields(tx: Tx, org_id: OrgId, page: int, size: int) -> tuple[list[CustomField], int]:
-    """One page of the org's custom fields, newest first, and how many there are on all pages."""
+    """Return one page of the org's custom fields, newest first, and their total number."""
     rows = await tx.rows(SQL["list_fields"], org_id, size, page * size)
     return [_field(row) for row in rows], await tx.value(SQL["count_fields"], org_id)
 
 
 async def all_fields(tx: Tx, org_id: OrgId) -> list[CustomField]:
-    """Every custom field of the org, newest first."""
+    """Return every custom field of the org, newest first."""
     return [_field(row) for row in await tx.rows(SQL["list_fields"], org_id, None, 0)]
 
 
 async def insert_org_meta(
     tx: Tx, org_id: OrgId, meta_id: str, tags: list[TagDefinition], now: datetime, username: str
 ) -> OrgMeta | None:
-    """The new org meta, or None where the org has one."""
+    """Insert the org meta. Return None if the org has one."""
     row = await tx.row(SQL["insert_org_meta"], org_id, meta_id, _encode(tags), now, username)
     return None if row is None else _org_meta(row)
 
@@ -158,19 +158,19 @@ async def insert_org_meta(
 async def update_org_meta(
     tx: Tx, org_id: OrgId, tags: list[TagDefinition], now: datetime, username: str
 ) -> OrgMeta | None:
-    """The org meta with other tags, or None where the org has none."""
+    """Replace the tags of the org meta. Return None if the org has none."""
     row = await tx.row(SQL["update_org_meta"], org_id, _encode(tags), now, username)
     return None if row is None else _org_meta(row)
 
 
 async def find_org_meta(tx: Tx, org_id: OrgId) -> OrgMeta | None:
-    """The org meta, if the org has one."""
+    """Return the org meta, or None."""
     row = await tx.row(SQL["find_org_meta"], org_id)
     return None if row is None else _org_meta(row)
 
 
 async def lock_org_meta(tx: Tx, org_id: OrgId) -> OrgMeta | None:
-    """The org meta, if the org has one; nobody else changes it before this transaction ends."""
+    """Return the org meta, locked until the transaction ends, or None."""
     row = await tx.row(SQL["lock_org_meta"], org_id)
     return None if row is None else _org_meta(row)
 
@@ -190,7 +190,7 @@ def _encode_default(draft: FieldDraft) -> bytes | None:
 
 
 def _record(row: Row) -> dict[str, Any]:
-    """The columns that every row here begins with."""
+    """Return the columns that are common to all rows here."""
     return {
         "org_id": OrgId(row[0]),
         "created_at": row[1],

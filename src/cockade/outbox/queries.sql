@@ -1,22 +1,21 @@
 -- name: enqueue_job_chunk
--- In the transaction that decides a part of a job, or completes it. What it issued, if it did, is valid until $5.
+-- Runs in the transaction that decides a chunk or completes a job. Its issuances, if any, are valid until $5.
 insert into outbox (org_id, at, request_key, chunk, expires_at) values ($1, $2, $3, $4, $5);
 
 -- name: enqueue_revocations
--- In the transaction that revokes. Its key is of the same kind as a request's, so that both make ids of events.
+-- Runs in the revoking transaction. The key has the same form as a request key, so both yield event ids.
 insert into outbox (org_id, at, request_key, badge_key, ledger, customer_ids, request_keys, lines)
 values ($1, $2, (($3::bigint % 4294967296) << 32) | nextval('request_number'), $4, $5, $6, $7, $8);
 
 -- name: try_lock
--- Whoever gives positions is alone with it until its commit.
+-- The process that assigns positions holds this lock until it commits.
 select pg_try_advisory_xact_lock(2, 0);
 
 -- name: assign_positions
--- A position for what was committed and has none, in order of numbers. Of two rows of which the later one knows the
--- earlier, whoever sees the later sees both, and the earlier one has the lower number: it never gets the higher position.
--- What is still to be committed gets one when it is, behind all that have been read.
--- Of what it issued, the first end is noted, so that this comes behind it; an import has many, and 1970 where it issued
--- nothing. What is valid for more than half a century never expires.
+-- Assigns positions to committed rows in order of their ids. If one row's transaction sees another row, its id is
+-- higher, and every reader that sees the later row sees both, so it never gets the lower position. Rows that commit
+-- later get positions after all that have been read. The first expiry of the issuances is recorded; an import has many,
+-- and 1970 if it issued nothing. A validity of more than half a century never expires.
 with positioned as (
     update outbox o set position = next.position
     from (select id, nextval('outbox_position') as position
@@ -37,7 +36,8 @@ scheduled as (
 select count(*) from positioned;
 
 -- name: enqueue_expiries
--- Says of what had ended by $1, so many requests and parts of jobs at most, that it has, at $2; and notes what ends next.
+-- Adds rows for expiries until $1, at time $2, for a limited number of requests and chunks, and records their next
+-- expiry.
 with due as (
     delete from pending_expiry
     where ctid = any(array(select ctid from pending_expiry where expires_at <= $1 order by expires_at limit $3))
@@ -57,7 +57,7 @@ scheduled as (
 select count(*) from due;
 
 -- name: delete_old_rows
--- What happened before $1, so many of each org.
+-- Rows older than $1, a limited number per org.
 with old as (
     select o.org_id, o.position
     from org cross join lateral (
@@ -69,6 +69,6 @@ deleted as (
 select count(*) from deleted;
 
 -- name: replace_customer
--- Replace customer $2 by $3 in the revocations of the org.
+-- Replaces customer $2 by $3 in the revocations of the org.
 update outbox set customer_ids = array_replace(customer_ids, $2::bigint, $3::bigint)
 where org_id = $1 and customer_ids is not null and $2::bigint = any(customer_ids);

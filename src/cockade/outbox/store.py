@@ -1,4 +1,4 @@
-"""One typed function per statement on the outbox."""
+"""Statements on the outbox, one function each."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ async def enqueue_job_chunk(
     now: datetime,
     valid_until: datetime | None = None,
 ) -> None:
-    """Say, in the transaction that decides it, which part of a job was: the number of a chunk, or WHOLE.
+    """Add a row for a decided chunk of a job, or for the whole job with WHOLE_JOB. Runs in the deciding
+    transaction.
 
-    With the end of what it issued.
+    `valid_until` is the end of the validity of what the chunk issued.
     """
     await tx.execute(SQL["enqueue_job_chunk"], org_id, now, request_key, chunk, valid_until)
 
@@ -36,9 +37,11 @@ async def enqueue_revocations(
     revoked: Sequence[tuple[CustomerId, RequestKey, int]],
     now: datetime,
 ) -> None:
-    """Say, in the transaction that revokes, whose entries of one badge these were: customer, request key and line.
+    """Add a row for revoked issuances of one badge: customer, request key and line. Runs in the revoking
+    transaction.
 
-    It is the last that the transaction does but for the audit trail: its place in the feed depends on that.
+    Must be the transaction's last statement before the audit trail, because its position in the feed depends
+    on it.
     """
     await tx.execute(
         SQL["enqueue_revocations"],
@@ -54,25 +57,28 @@ async def enqueue_revocations(
 
 
 async def try_lock(tx: Tx) -> bool:
-    """Be the only one who gives positions, if nobody else is."""
+    """Try to become the only process that assigns positions."""
     return await tx.value(SQL["try_lock"])
 
 
 async def assign_positions(tx: Tx, rows_max: int) -> int:
-    """Give positions to so many of those that have none, and note when what they issued ends; answers how many got one."""
+    """Assign positions to up to `rows_max` rows, and record when their issuances expire. Return the number
+    assigned.
+    """
     return await tx.value(SQL["assign_positions"], rows_max)
 
 
 async def enqueue_expiries(tx: Tx, until: datetime, now: datetime, rows_max: int) -> int:
-    """Say what has ended by then, of so many requests and parts of jobs at most; answers of how many.
+    """Add rows for expiries until the given time, for up to `rows_max` requests and chunks. Return their
+    number.
 
-    Only whoever gives positions does this.
+    Requires the lock of `try_lock`.
     """
     return await tx.value(SQL["enqueue_expiries"], until, now, rows_max, int(now.timestamp()))
 
 
 async def delete_old_rows(tx: Tx, before: datetime, rows_max: int) -> int:
-    """Delete what happened before then from the outbox, so many rows of each org; answers how many."""
+    """Delete rows older than the given time, up to `rows_max` per org. Return the number deleted."""
     return await tx.value(SQL["delete_old_rows"], before, rows_max)
 
 

@@ -1,1 +1,1 @@
-"""How often one may guess, and how often one may call."""
+"""Rate limits per credential."""

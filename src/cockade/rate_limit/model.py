@@ -1,4 +1,4 @@
-"""Attempts, guesses and allowances."""
+"""Rate limit status and reservations."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from msgspec import Struct
 
 
 class RateLimitStatus(Struct, frozen=True, kw_only=True):
-    """How many calls a credential has left, as far as this process knows."""
+    """Remaining requests of a credential, as far as this process knows."""
 
     limit: int
     left: int
-    """Of the limit, after this call; -1 where this call was one too many."""
+    """Remaining requests after this one, or -1 if this request exceeds the limit."""
     resets_in_s: int
 
 
 class Reservation(Struct, frozen=True, kw_only=True):
-    """Calls that a process has taken for itself."""
+    """Requests of the limit that a process has reserved for itself."""
 
     minute: datetime
     left: int
     taken: int
-    """By all processes, as of then."""
+    """Requests reserved by all processes, at the time of this reservation."""

@@ -1,5 +1,6 @@
 -- name: reserve
--- $1 credential, $2 minute, $3 how many, $4 limit. A clock that is behind takes from the minute that others are in.
+-- $1 credential, $2 minute, $3 number of requests, $4 limit. A process whose clock is behind reserves from the stored
+-- minute.
 insert into rate_limit_window as l (credential_id, minute, used, reserved)
 values ($1, $2, least($3::integer, $4::integer), least($3::integer, $4::integer))
 on conflict (credential_id) do update set

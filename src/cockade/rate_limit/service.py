@@ -1,8 +1,6 @@
-"""Bounds on guessing and on calling, shared by all processes through the database.
+"""Rate limits per credential, shared by all processes through the database.
 
-Guesses are written only when a proof has failed, and asked for only where a secret is about to be hashed: whoever is
-remembered as verified pays nothing. Calls are counted only where the setting is on, and taken from the database some
-at a time.
+Requests are counted only if the limit is configured. Each process reserves some of the limit at a time.
 """
 
 from __future__ import annotations
@@ -25,10 +23,10 @@ log = structlog.get_logger()
 
 
 class RateLimiter:
-    """How many calls a credential may make in a minute of the clock; one per process.
+    """Limits the requests of a credential per clock minute. There is one instance per process.
 
-    Together, processes never let more through than the limit. A process that runs out while another has some left
-    refuses up to a hundredth of the limit too early for each of the others.
+    All processes together never allow more than the limit. A process without reservation may reject up to a
+    hundredth of the limit too early for each other process that has requests left.
     """
 
     def __init__(self, database: Database, clock: Clock, limit: int) -> None:
@@ -39,7 +37,7 @@ class RateLimiter:
         self._locks: defaultdict[CredentialId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def take(self, credential_id: CredentialId) -> RateLimitStatus:
-        """What is left after this call; `left` is -1 where there was nothing left for it."""
+        """Count this request and return what is left; `left` is -1 if the request exceeds the limit."""
         now = self._clock()
         minute = now.replace(second=0, microsecond=0)
         if self._needs_reservation(credential_id, minute):
@@ -57,7 +55,7 @@ class RateLimiter:
         )
 
     def _needs_reservation(self, credential_id: CredentialId, minute: datetime) -> bool:
-        """Whether the database has to be asked; not where it said that the minute's calls are all taken."""
+        """Whether to reserve more. False if the database has reported that the minute's limit is used up."""
         lease = self._reservations.get(credential_id)
         if lease is None or lease.minute != minute:
             return True

@@ -1,4 +1,4 @@
-"""One typed function per statement on guesses, known addresses and leases of calls."""
+"""Statements on rate limits, one function each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SQL = load(__package__)
 async def reserve(
     tx: Tx, credential_id: CredentialId, minute: datetime, calls: int, limit: int
 ) -> Reservation:
-    """Take up to so many of the minute's calls for this process."""
+    """Reserve up to this number of the minute's requests for this process."""
     row = await tx.row(SQL["reserve"], credential_id, minute, calls, limit)
     assert row is not None
     return Reservation(minute=minute, left=row[0], taken=row[1])

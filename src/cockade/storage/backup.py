@@ -1,7 +1,7 @@
-"""Backups of the embedded database, in the custom format of pg_dump, and restoring them.
+"""Back up the embedded database in the custom format of pg_dump, and restore it.
 
-A backup is taken from one snapshot while everybody works on, and is in its place only once it is whole. A restored
-database is built beside its place and moved there likewise.
+A backup is one snapshot, taken while the service runs, and appears under its name only when it is complete. A
+restored database is built next to its final place and then moved there.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from cockade.storage.embedded import (
 from cockade.storage.migrate import applied, migrations
 
 OURS = ("--no-owner", "--no-privileges", "--verbose")
-"""Roles are the business of the server that it is restored on."""
+"""Roles belong to the server, so they are not part of a backup."""
 PG_DUMP = ("pg_dump", "--format=custom", "--compress=gzip:1", *OURS)
 PG_RESTORE = ("pg_restore", "--exit-on-error", *OURS)
 LOCK_WAIT_S_MAX = 30
-"""How long a backup waits for a migration that is running."""
+"""How long a backup waits for a running migration."""
 POSITIONS_SKIPPED = 2**40
-"""What was told after the backup had positions in the feed, and readers have kept them: new ones come behind all those."""
+"""Readers may hold cursors of events after the backup. New positions start after all of those."""
 RESTORE_JOBS_MAX = 4
 POLL_S = 0.1
 _TABLE = re.compile(r"TABLE DATA \S+ (\S+) ")
@@ -51,12 +51,12 @@ _FINISHED = re.compile(r"(?:processing|finished) item \d+")
 
 
 class ProgressStep(Struct, frozen=True):
-    """How far it is, for those who watch."""
+    """The progress of a backup or restore."""
 
     doing: str
-    """A table, or what is done to it."""
+    """A table, or a step."""
     done: int
-    """How many of `total` are finished."""
+    """Finished items of `total`."""
     total: int
 
 
@@ -64,7 +64,7 @@ ReportProgress = Callable[[ProgressStep], None]
 
 
 class Backup(Struct, frozen=True):
-    """A backup that was made."""
+    """A finished backup."""
 
     file: Path
     size_bytes: int
@@ -73,52 +73,51 @@ class Backup(Struct, frozen=True):
 
 
 class Restored(Struct, frozen=True):
-    """A database that was restored."""
+    """A restored database."""
 
     rows: dict[str, int]
-    """By table."""
+    """Number of rows by table."""
     pending_migrations: list[str]
-    """What `cockade serve` applies when it is started next."""
+    """Migrations that the next `cockade serve` will apply."""
     replaced: Path | None
-    """Where the database is that was here before."""
+    """Where the previous database was moved."""
 
 
 def back_up(data_dir: Path, file: Path, *, force: bool, tell: ReportProgress) -> Backup:
-    """Write the embedded database to `file`, while it is in use or not, and read it once to see that it is whole.
+    """Back up the embedded database to `file` and verify it. The service can be running.
 
-    Raises SetupError where there is nothing to back up, where `file` exists and `force` is not set, or where it cannot
-    be written; then there is no `file`, or the one that was there before.
+    Raises SetupError if there is no database, `file` exists without `force`, or it cannot be written. Then
+    `file` does not exist, or is unchanged.
     """
     data_dir, file = data_dir.expanduser().resolve(), file.expanduser().absolute()
     if not (data_dir / CLUSTER / "PG_VERSION").exists():
-        raise SetupError(f"There is no database in {data_dir}. Set COCKADE_DATA_DIR to where it is.")
+        raise SetupError(f"There is no database in {data_dir}. Set COCKADE_DATA_DIR to the data directory.")
     if file.exists() and not force:
-        raise SetupError(f"{file} exists. Choose another name, or replace it with --force.")
+        raise SetupError(f"{file} exists. Choose another name, or overwrite it with --force.")
     with embedded_database(data_dir) as url, _written(file) as fresh:
         tables, last_migration = asyncio.run(_schema(url))
         _run(
             [*PG_DUMP, f"--lock-wait-timeout={LOCK_WAIT_S_MAX}s", f"--file={fresh}", f"--dbname={url}"],
             lambda begun, _: tell(ProgressStep(begun[-1], len(begun) - 1, tables)),
         )
-        tell(ProgressStep("reading it again", tables, tables))
+        tell(ProgressStep("verifying", tables, tables))
         _require_readable(fresh)
         size_bytes = fresh.stat().st_size
     return Backup(file, size_bytes, tables, last_migration)
 
 
 def restore(data_dir: Path, file: Path, now: datetime, *, force: bool, tell: ReportProgress) -> Restored:
-    """Make the embedded database from `file`. One that is there already is kept, beside it, if `force` is set.
+    """Restore the embedded database from `file`. With `force`, an existing database is moved aside.
 
-    Raises SetupError where a service is running, where there is a database and `force` is not set, or where `file` is
-    not a backup; then all is as it was before.
+    Raises SetupError if a service is running, a database exists without `force`, or `file` is not a backup.
+    Then nothing is changed.
     """
     data_dir, file = data_dir.expanduser().resolve(), file.expanduser().absolute()
     items = _require_readable(file)
     with owner_lock(data_dir):
         if (data_dir / CLUSTER).exists() and not force:
             raise SetupError(
-                f"There is a database in {data_dir}. Set COCKADE_DATA_DIR to another directory,"
-                " or let --force put it aside."
+                f"There is a database in {data_dir}. Set COCKADE_DATA_DIR to another directory, or use --force to move it aside."
             )
         fresh = EmbeddedServer(data_dir, RESTORING)
         fresh.stop_orphan()
@@ -135,7 +134,7 @@ def restore(data_dir: Path, file: Path, now: datetime, *, force: bool, tell: Rep
 def _fill(
     server: EmbeddedServer, file: Path, items: int, tell: ReportProgress
 ) -> tuple[dict[str, int], list[str]]:
-    """A new cluster with all that is in the file; the rows by table, and the migrations that it lacks."""
+    """Fill a new cluster from the file. Return the rows by table and the pending migrations."""
     tell(ProgressStep("starting", 0, items))
     try:
         server.start()
@@ -144,14 +143,14 @@ def _fill(
             [*PG_RESTORE, f"--jobs={jobs}", f"--dbname={server.url}", str(file)],
             lambda begun, finished: tell(ProgressStep(begun[-1], min(finished, items), items)),
         )
-        tell(ProgressStep("gathering statistics", items, items))
+        tell(ProgressStep("collecting statistics", items, items))
         return asyncio.run(_finish(server.url))
     finally:
         server.stop()
 
 
 def _put_in_place(data_dir: Path, now: datetime) -> Path | None:
-    """Move the restored cluster to where it is used; answers where the one before it went."""
+    """Move the restored cluster to its final place. Return where the previous one was moved."""
     place, replaced = data_dir / CLUSTER, None
     if place.exists():
         replaced = data_dir / f"{CLUSTER}-replaced-{now:%Y%m%dT%H%M%SZ}"
@@ -162,7 +161,7 @@ def _put_in_place(data_dir: Path, now: datetime) -> Path | None:
 
 
 def _require_readable(file: Path) -> int:
-    """How many items a backup has, all of which have been read. Raises SetupError where it is none."""
+    """Read the whole backup and return its number of items. Raises SetupError if it is invalid."""
     if not file.is_file():
         raise SetupError(f"There is no file {file}.")
     listed = subprocess.run(
@@ -170,26 +169,26 @@ def _require_readable(file: Path) -> int:
     )
     if listed.returncode != 0 or "schema_migration" not in _TABLE.findall(listed.stdout):
         raise SetupError(f"{file} is not a backup of cockade. {listed.stderr.strip()}".strip())
-    # Every block carries a checksum, which only reading it compares.
+    # Each block has a checksum that is verified only when it is read.
     _run(["pg_restore", f"--file={os.devnull}", str(file)])
     return sum(1 for line in listed.stdout.splitlines() if line and not line.startswith(";"))
 
 
 @contextmanager
 def _written(file: Path) -> Generator[Path]:
-    """A file for the block to fill, readable for its owner alone; it becomes `file` at the end of the block."""
+    """Yield a temporary file, readable only by its owner, that becomes `file` at the end of the block."""
     fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
         try:
             os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except OSError as error:
-            raise SetupError(f"{file.parent} cannot be written to: {error.strerror}.") from None
+            raise SetupError(f"Cannot write to {file.parent}: {error.strerror}.") from None
         yield fresh
         _sync(fresh)
         fresh.replace(file)
         _sync(file.parent)
     finally:
-        # Made within the try, so that not even a signal in the very next moment leaves it behind.
+        # Created inside the try block, so that a signal right afterwards does not leave it behind.
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
 
@@ -203,9 +202,9 @@ def _sync(path: Path) -> None:
 
 
 def _run(command: Sequence[str], watch: Callable[[list[str], int], None] | None = None) -> None:
-    """Run one of the server's programs; `watch` is told what has begun so far, and how many of that are finished.
+    """Run one of the server's programs. `watch` receives the items started so far and the number finished.
 
-    Raises SetupError with the program's own words where it fails.
+    Raises SetupError with the program's output if it fails.
     """
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
@@ -234,23 +233,23 @@ def _watch(said: IO[str], watch: Callable[[list[str], int], None] | None) -> Non
 
 
 def _complaint(said: IO[str]) -> str:
-    """The lines that are about what went wrong, or the last one."""
-    lines = _read(said).strip().splitlines() or ["it says nothing"]
+    """Return the lines of the output that describe the error, or the last line."""
+    lines = _read(said).strip().splitlines() or ["no output"]
     return " ".join([line for line in lines if "error:" in line or "detail:" in line] or lines[-1:])
 
 
 def _read(said: IO[str]) -> str:
-    """All that was written so far. Where the program writes next depends on no position of ours: reading moves none."""
+    """Return the output so far, without moving the position at which the program writes."""
     return os.pread(said.fileno(), os.fstat(said.fileno()).st_size, 0).decode(errors="replace")
 
 
 async def _schema(url: str) -> tuple[int, str]:
-    """How many tables there are, and the last migration. Raises SetupError where there is none yet."""
+    """Return the number of tables and the last migration. Raises SetupError if there is none."""
     connection = await connect(url)
     try:
         done = await applied(connection)
         if not done:
-            raise SetupError("The database is empty: no migration was ever applied to it.")
+            raise SetupError("The database is empty: it has no schema. Start `cockade serve` to create it.")
         tables = await connection.fetchval("select count(*) from pg_tables where schemaname = 'public'")
         last = await connection.fetchrow(
             "select version, name from schema_migration order by version desc limit 1"
@@ -262,13 +261,13 @@ async def _schema(url: str) -> tuple[int, str]:
 
 
 async def _finish(url: str) -> tuple[dict[str, int], list[str]]:
-    """Gather what the planner has to know; count the rows of each table, and name the migrations that are missing."""
+    """Collect statistics for the planner. Return the number of rows by table and the pending migrations."""
     connection = await connect(url)
     try:
         await connection.execute("vacuum (analyze)")
         if await connection.fetchval(
             "select to_regclass('outbox_position')"
-        ):  # a backup may be older than it
+        ):  # tables may be missing in an older backup
             await connection.execute(
                 "select setval('outbox_position', nextval('outbox_position') + $1::bigint)", POSITIONS_SKIPPED
             )
@@ -280,6 +279,6 @@ async def _finish(url: str) -> tuple[dict[str, int], list[str]]:
         done = await applied(connection)
         return rows, [f"{m.version:04d}_{m.name}" for m in migrations() if m.version not in done]
     except asyncpg.PostgresError as error:
-        raise SetupError(f"The restored database does not answer: {error}") from error
+        raise SetupError(f"Cannot connect to the restored database: {error}") from error
     finally:
         await connection.close()

@@ -1,4 +1,4 @@
-"""What a connection is to the type checker; nobody outside `storage` and the stores sees more of the driver."""
+"""The connection type. Only `storage` and the stores use the driver."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Columns as PostgreSQL's binary formats want them, packed all at once: no value passes through Python by itself.
+"""Encode columns in PostgreSQL's binary formats with NumPy, without a Python object per value.
 
-The driver would encode a hundred thousand rows value by value, which costs twice what the server's work on them does.
+The driver would encode a hundred thousand rows value by value, which costs twice the server's work.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ _TRAILER = b"\xff\xff"
 INT8_ARRAY_OID = 1016
 _INT8_OID = 20
 _ITEMS_AT = 20
-"""After the number of dimensions, whether there are nulls, the type, and the bounds of the one dimension."""
+"""Offset of the items, after the number of dimensions, null flag, type, and the bounds of the dimension."""
 _ITEM = np.dtype([("bytes", ">i4"), ("value", ">i8")])
 
 
 class Column(NamedTuple):
-    """One column of the rows to be written."""
+    """A column of the rows to write."""
 
     name: str
     bytes: Literal[4, 8]
     """4: integer. 8: bigint, or timestamptz as `times.microseconds` of it."""
     values: NDArray[np.integer] | int | None
-    """One for each row, or one for all rows."""
+    """One value per row, or one for all rows."""
 
 
 def pack_rows(columns: Sequence[Column], count: int) -> bytearray:
-    """`count` rows as the data of a binary COPY."""
+    """Encode `count` rows as binary COPY data."""
     fields = [("columns", ">i2")]
     for place, column in enumerate(columns):
         fields.append((f"bytes{place}", ">i4"))
@@ -50,7 +50,7 @@ def pack_rows(columns: Sequence[Column], count: int) -> bytearray:
 
 
 def pack_array(values: Sequence[int] | NDArray[np.int64]) -> bytes:
-    """A `bigint[]` of one dimension, without nulls."""
+    """Encode a one-dimensional `bigint[]` without nulls."""
     items = np.empty(len(values), dtype=_ITEM)
     items["bytes"] = 8
     items["value"] = values
@@ -58,17 +58,17 @@ def pack_array(values: Sequence[int] | NDArray[np.int64]) -> bytes:
 
 
 def unpack_array(data: bytes) -> list[int]:
-    """The values of a `bigint[]` as `pack_array` packs it."""
+    """Decode the values of a `bigint[]` encoded by `pack_array`."""
     return unpack_array_numbers(data).tolist()
 
 
 def unpack_array_numbers(data: bytes) -> NDArray[np.int64]:
-    """The same for computing with; of a statement's `array_send(…)`, which the driver leaves as it is."""
+    """Like `unpack_array`, as a NumPy array; for `array_send(…)` results, which the driver passes through."""
     if len(data) < _ITEMS_AT:
         return np.empty(0, dtype=np.int64)
     return np.frombuffer(data, dtype=_ITEM, offset=_ITEMS_AT)["value"].astype(np.int64)
 
 
 def unpack_numbers(data: bytes | None, size: Literal[4, 8] = 8) -> NDArray[np.int64]:
-    """The numbers that a statement has put end to end, as `string_agg(int8send(…), '')` does; None where there are none."""
+    """Decode numbers concatenated by `string_agg(int8send(…), '')`. None gives an empty array."""
     return np.frombuffer(data or b"", dtype=f">i{size}").astype(np.int64)

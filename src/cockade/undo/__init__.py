@@ -1,1 +1,1 @@
-"""Taking back all that one request gave."""
+"""Undo: revoke everything that one request issued."""

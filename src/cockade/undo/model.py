@@ -1,4 +1,4 @@
-"""What undoing works with and comes to."""
+"""Types of undo."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from cockade.ids import BadgeKey, CustomerId, OrgId, RequestKey
 
 
 class Lines(Struct, frozen=True, kw_only=True):
-    """Lines of one request that are taken back in one transaction: the three lists run side by side.
+    """Lines of one request that are revoked in one transaction. The three lists are parallel.
 
-    What a line did not give, because it was refused or its customer has been erased, is nothing to take back.
+    A line that issued nothing, because it failed or its customer was erased, has nothing to revoke.
     """
 
     request_key: RequestKey
     is_enrolling: bool
-    """Whether it gave enrolments, and not earned badges."""
+    """Whether the request enrolled customers, instead of issuing earned badges."""
     badge_keys: Sequence[BadgeKey]
     customers: Sequence[CustomerId]
-    """Whose it is now, which differs from who was sent where customers were merged."""
+    """The current customers, which differ from the request's if customers were merged."""
     lines: Sequence[int]
 
 
 class UndoResult(Struct, frozen=True, kw_only=True):
-    """How much was taken back: earned badges, or enrolments where the request enrolled."""
+    """The result: earned badges, or enrolments if the request enrolled."""
 
     revoked: int = 0
     already_revoked: int = 0
-    """Those that had been revoked before, in whatever way."""
+    """Number that was revoked before, in any way."""
 
     def __add__(self, other: UndoResult) -> UndoResult:
         return UndoResult(
@@ -39,30 +39,32 @@ class UndoResult(Struct, frozen=True, kw_only=True):
 
 
 class UndoState(StrEnum):
-    """How far an undoing in the background is."""
+    """The state of an undo in the background."""
 
     QUEUED = "queued"
-    """Nobody has begun with it yet, or nobody has taken it up again."""
+    """Waiting for a worker, at the start or after a failure."""
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
-    """A fault of ours; it goes on when it is asked for again."""
+    """Failed by an error in the service. The next undo request continues it."""
 
 
 class UndoTask(Struct, frozen=True, kw_only=True):
-    """The undoing of a request that gave more than one call takes back. To the audit trail it is who asked for it."""
+    """The undo of a request that is too large for one transaction. For the audit trail, it is the requesting
+    user.
+    """
 
     request_key: RequestKey
-    """Of the request that is undone."""
+    """The request to undo."""
     org_id: OrgId
     username: str
-    """Who asked for it."""
+    """The user who requested the undo."""
     request_id: str
     state: UndoState
     batches: int
     next_batch: int
-    """The first that is not taken back."""
+    """The first batch that is not revoked."""
     revoked: int
     already_revoked: int
     error: str | None
-    """Why it has failed; whoever asks for it again is told so once."""
+    """Why it failed. It is reported once, to the next undo request."""

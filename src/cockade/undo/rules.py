@@ -1,4 +1,4 @@
-"""Pure decisions about undoing (`docs/api/earning.md`)."""
+"""Pure rules for undo (`docs/reference/api/earning.md`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cockade.undo.model import UndoResult, UndoState, UndoTask
 
 
 def advanced(task: UndoTask, result: UndoResult) -> UndoTask:
-    """The undoing after its next lot, which came to this."""
+    """Return the task after its next batch with this result."""
     next_lot = task.next_batch + 1
     return msgspec.structs.replace(
         task,
@@ -22,5 +22,5 @@ def advanced(task: UndoTask, result: UndoResult) -> UndoTask:
 
 
 def percentage(task: UndoTask) -> float:
-    """How many of its lots are taken back; rounded down, so that 100 is all of them."""
+    """Return the percentage of revoked batches, rounded down, so that 100 means all."""
     return math.floor(1000 * task.next_batch / task.batches) / 10

@@ -1,8 +1,9 @@
-"""Undoing a request: everything that it gave is revoked, lot by lot, each in a transaction of its own.
+"""Undo a request: revoke everything that it issued in batches, each in its own transaction.
 
-It may be broken off between any two lots and sent again: what is revoked is left alone, and the rest follows.
-What is more than one call could give is undone in the background: the row of `undoing` says which lot is next, and whoever
-takes that back moves it on in the same transaction. So two who work on it wait for each other, and a crash loses nothing.
+An undo can be interrupted between two batches and repeated: revoked issuances are skipped, and the rest
+follows. What one request could not have issued in one call is undone in the background. The row in `undo` has
+the number of the next batch, which advances in the transaction that revokes the batch. So two workers wait
+for each other, and a crash loses nothing.
 """
 
 from __future__ import annotations
@@ -41,36 +42,36 @@ from cockade.undo.model import Lines, UndoResult, UndoState, UndoTask
 from cockade.worker import FairScheduler, with_periodic_cleanup
 
 TASK = "undo"
-"""What the queue calls it."""
+"""Name of the task in the queue."""
 FORGOTTEN_S = 60.0
-"""One that has not moved for so long, and is not in the queue, is put there again."""
+"""A task without progress for this time that is not in the queue is added again."""
 LINES_MAX = 10_000
-"""So many lines of a request are taken back in one transaction."""
+"""Maximum number of lines revoked per transaction."""
 
 
 class RevocationSource(Protocol):
-    """What a request gave, in lots, each of which is taken back in a transaction of its own."""
+    """What a request issued, in batches of one transaction each."""
 
     request_key: RequestKey
     request_id: str
     kind: RequestKind
     badge_id: BadgeId | None
-    """None where there are several."""
+    """None if there are several badges."""
     size: int
-    """So many lines it has, whatever became of them."""
+    """Number of lines, whatever their outcome."""
     batches: int
 
     def badges(self, batch: int) -> list[BadgeId]:
-        """The badges of a lot."""
+        """Return the badges of a batch."""
         ...
 
     async def lines(self, tx: Tx, batch: int) -> Lines:
-        """Its lines, with the customers as they are now."""
+        """Return the lines of a batch with their current customers."""
         ...
 
 
 class RequestSource:
-    """What any request gave but a job."""
+    """What a request other than a job issued."""
 
     def __init__(self, org_id: OrgId, outcome: Outcome) -> None:
         self._org_id = org_id
@@ -84,14 +85,14 @@ class RequestSource:
         self.batches = -(-self.size // LINES_MAX)
 
     def badges(self, batch: int) -> list[BadgeId]:
-        """See `Given`."""
+        """See `RevocationSource`."""
         if isinstance(self._outcome, ImportOutcome):
             part = _slice(batch)
             return list(set(self._outcome.badge_ids[part.start : part.stop]))
         return [self._outcome.badge_id]
 
     async def lines(self, tx: Tx, batch: int) -> Lines:
-        """See `Given`."""
+        """See `RevocationSource`."""
         outcome, part = self._outcome, _slice(batch)
         customers = await request_store.list_customers(tx, self._org_id, outcome.request_id, part)
         return Lines(
@@ -106,7 +107,7 @@ class RequestSource:
 
 
 class JobSource:
-    """What a job gave, chunk by chunk."""
+    """What a job issued, chunk by chunk."""
 
     kind = RequestKind.JOB
 
@@ -120,11 +121,11 @@ class JobSource:
         self.batches = job.next_chunk
 
     def badges(self, batch: int) -> list[BadgeId]:
-        """See `Given`."""
+        """See `RevocationSource`."""
         return [self._job.badge_id]
 
     async def lines(self, tx: Tx, batch: int) -> Lines:
-        """See `Given`."""
+        """See `RevocationSource`."""
         [chunk] = await job_store.list_chunks(tx, self._job.job_key, batch, 1)
         places = job_rules.issued_lines(chunk)
         return Lines(
@@ -141,7 +142,7 @@ def _slice(batch: int) -> range:
 
 
 class UndoService:
-    """Use cases of `undoing`, in the caller's org."""
+    """Use cases of `undo`, in the caller's org."""
 
     def __init__(self, database: Database, clock: Clock, config: Config, scheduler: FairScheduler) -> None:
         self._database = database
@@ -150,10 +151,11 @@ class UndoService:
         self._scheduler = scheduler
 
     async def undo(self, caller: Caller, request_id: str) -> UndoResult | UndoTask:
-        """Revoke all that the request gave, what has expired too; again is the same and finds it revoked already.
+        """Revoke everything that the request issued, including what has expired. Repeating it has no effect.
 
-        Of more lines than one call may name it answers how far that is, from the first call until it is done.
-        Raises RequestNotFound, NotEnded, Unavailable (nothing was changed) or Unfinished (some of it is revoked).
+        A request with more lines than one call may have is undone in the background: from the first call
+        until it is done, the task with its progress is returned. Raises RequestNotFound, NotEnded,
+        Unavailable (nothing was changed) or Unfinished (some of it is revoked).
         """
         source = await self._find(caller, request_id)
         if source.size > self._lines_max:
@@ -177,10 +179,10 @@ class UndoService:
         return result
 
     async def dry_run(self, caller: Caller, request_id: str) -> UndoResult:
-        """What undo would come to now; nothing is changed. Raises RequestNotFound or NotEnded.
+        """Return what an undo would revoke now. Nothing is changed. Raises RequestNotFound or NotEnded.
 
-        What one call could give is looked at as of one moment, and more than that lot by lot, each within a call's time:
-        so it ends however much there is.
+        Requests of a normal size are read in one snapshot, larger ones batch by batch, each with its own time
+        budget, so that it works for any size.
         """
         source = await self._find(caller, request_id)
         together = 1 if source.size > self._lines_max else max(1, source.batches)
@@ -209,7 +211,7 @@ class UndoService:
         self, tx: Tx, by: Caller | UndoTask, source: RevocationSource, batch: int, *, exclusive: bool
     ) -> UndoResult:
         capped = await lock_badges(tx, by.org_id, source.badges(batch), exclusive=exclusive)
-        # Whose these lines are is read with the badges held: merging and erasing hold them alone.
+        # The lines' customers are read under the badge locks, which merging and erasing take exclusively.
         lines = await source.lines(tx, batch)
         now = self._clock()
         result = await revoke_rows(tx, by.org_id, lines, capped, now)
@@ -222,7 +224,7 @@ class UndoService:
     # In the background
 
     async def _enqueue(self, tx: Tx, caller: Caller, source: RevocationSource) -> UndoResult | UndoTask:
-        """How far it is. It is put into the queue where nobody has asked before, or where it has failed since."""
+        """Return the task. It is queued if it is new or has failed."""
         key, now = source.request_key, self._clock()
         is_new = await store.insert(tx, caller, key, source.request_id, source.batches, now)
         task = await store.find(tx, key)
@@ -235,11 +237,13 @@ class UndoService:
         return task
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Undo what was asked for in all orgs until `stop` is set. Raises Unavailable where the database is lost."""
+        """Run the undo tasks of all orgs until `stop` is set. Raises Unavailable if the database connection
+        is lost.
+        """
         await with_periodic_cleanup(self.cleanup, self._database.run_tasks({TASK: self._work_through}, stop))
 
     async def cleanup(self) -> None:
-        """Put what was forgotten into the queue."""
+        """Re-queue stalled tasks."""
         forgotten = self._clock() - timedelta(seconds=FORGOTTEN_S)
 
         async def requeue(tx: Tx) -> None:
@@ -249,14 +253,14 @@ class UndoService:
         await self._database.transaction("undo.requeue", requeue)
 
     async def _work_through(self, number: int, ending: asyncio.Event) -> None:
-        """All lots of one request that are left. Raises Unfinished when `ending` is set."""
+        """Revoke all remaining batches of one request. Raises Unfinished if `ending` is set."""
         key = RequestKey(number)
         await self._scheduler.run(
             "undo.batch", job_id(key), ending, lambda: self._advance(key), lambda: self._fail(key)
         )
 
     async def _advance(self, key: RequestKey) -> bool:
-        """Take the next lot back; False where there is none left."""
+        """Revoke the next batch. Return False if none is left."""
 
         async def body(tx: Tx, exclusive: bool) -> bool:
             task = await store.lock(tx, key)
@@ -271,16 +275,16 @@ class UndoService:
         return await run_shared_then_exclusive(self._database, "undo.batch", body)
 
     async def _fail(self, key: RequestKey) -> None:
-        message = (
-            "An unexpected error; the log of the worker has it. The same call goes on with what is left."
-        )
+        message = "An unexpected error occurred; see the log of the worker. Send the same request again to continue."
         await self._database.transaction("undo.fail", lambda tx: store.fail(tx, key, message, self._clock()))
 
 
 async def lock_badges(
     tx: Tx, org_id: OrgId, badge_ids: Sequence[BadgeId], *, exclusive: bool
 ) -> set[BadgeKey]:
-    """Hold the badges, and answer those that have a limit as a whole. Raises Crowded where one of them is not held alone."""
+    """Lock the badges and return those with a badge limit. Raises NeedsExclusiveLock if one of those is not
+    locked exclusively.
+    """
     holds = (await badge_store.lock_many(tx, org_id, badge_ids, exclusive=exclusive)).values()
     terms = await badge_store.import_terms(tx, [each.badge_key for each in holds])
     capped = {badge_key for badge_key, term in terms.items() if term.has_badge_limit}
@@ -292,7 +296,7 @@ async def lock_badges(
 async def revoke_rows(
     tx: Tx, org_id: OrgId, lines: Lines, capped: set[BadgeKey], now: datetime
 ) -> UndoResult:
-    """Revoke what these lines gave, with the badges held, correct what is counted of it, and have it told."""
+    """Revoke what these lines issued, under the badge locks, and update counts, counters and the outbox."""
     found, _ = await _count(tx, lines)
     sent = (lines.request_key, lines.badge_keys, lines.customers, lines.lines, now)
     revoked: dict[BadgeKey, list[tuple[CustomerId, int]]] = {}
@@ -317,13 +321,13 @@ async def revoke_rows(
 
 
 async def _count(tx: Tx, lines: Lines) -> tuple[int, int]:
-    """How many of what these lines gave are on record, and how many of those are unrevoked."""
+    """Return the number of issuances of these lines, and of those that are unrevoked."""
     store = enrolment_store if lines.is_enrolling else earning_store
     return await store.count_lines(tx, lines.request_key, lines.badge_keys, lines.customers, lines.lines)
 
 
 async def _find_source(tx: Tx, org_id: OrgId, request_id: str) -> RevocationSource:
-    """Raises RequestNotFound, and NotEnded where it is a job that may still give more."""
+    """Raises RequestNotFound, and NotEnded for a job that may still issue."""
     outcome = await request_store.find(tx, org_id, request_id)
     if outcome is None:
         raise RequestNotFound(reference="requestId")
@@ -334,7 +338,7 @@ async def _find_source(tx: Tx, org_id: OrgId, request_id: str) -> RevocationSour
         raise RequestNotFound(reference="requestId")
     if not job_rules.is_over(job.state):
         raise JobNotEnded(
-            f"The job is {job.state.value}: cancel it, or wait for its end.", reference="requestId"
+            f"The job is {job.state.value}: cancel it, or wait until it ends.", reference="requestId"
         )
     _, look = await badge_store.lock_for_issuing(tx, org_id, job.badge_id, exclusive=False, read_only=True)
     return JobSource(job, look.badge_key)

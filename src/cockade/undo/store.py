@@ -1,4 +1,4 @@
-"""One typed function per statement on what is undone in the background."""
+"""Statements on undo tasks, one function each."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ SQL = load(__package__)
 async def insert(
     tx: Tx, caller: Caller, request_key: RequestKey, request_id: str, batches: int, now: datetime
 ) -> bool:
-    """Note that the request is to be undone; False: it was noted before."""
+    """Insert the task. Return False if it exists."""
     asked = (request_key, caller.org_id, request_id, now, caller.username, batches)
     return await tx.value(SQL["insert_undo"], *asked) is not None
 
 
 async def find(tx: Tx, request_key: RequestKey) -> UndoTask | None:
-    """The undoing of this request; whoever is at work on it is not waited for."""
+    """Return the undo task of this request, without waiting for its worker."""
     return _undoing(await tx.row(SQL["find_undo"], request_key))
 
 
 async def lock(tx: Tx, request_key: RequestKey) -> UndoTask | None:
-    """As find; nobody else moves it until the transaction ends."""
+    """Like `find`, locked until the transaction ends."""
     return _undoing(await tx.row(SQL["lock_undo"], request_key))
 
 
 async def requeue(tx: Tx, request_key: RequestKey, now: datetime) -> bool:
-    """Have it go on if it has failed; False: it has not."""
+    """Queue the task again if it has failed. Return False if it has not."""
     return await tx.value(SQL["requeue"], request_key, now) is not None
 
 
 async def save_progress(tx: Tx, task: UndoTask, now: datetime) -> None:
-    """Store how far it is."""
+    """Store the progress."""
     await tx.execute(
         SQL["save_progress"],
         task.request_key,
@@ -51,12 +51,12 @@ async def save_progress(tx: Tx, task: UndoTask, now: datetime) -> None:
 
 
 async def fail(tx: Tx, request_key: RequestKey, failure: str, now: datetime) -> None:
-    """Nobody goes on with it until somebody asks for it again."""
+    """Stop the task until it is requested again."""
     await tx.execute(SQL["fail"], request_key, now, failure)
 
 
 async def list_stalled(tx: Tx, since: datetime) -> list[RequestKey]:
-    """Those with something to do that have not moved since then, and that the queue does not know."""
+    """Return unfinished tasks without progress since then that are not in the queue."""
     return [RequestKey(row[0]) for row in await tx.rows(SQL["list_stalled"], since)]
 
 

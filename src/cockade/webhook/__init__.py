@@ -1,1 +1,1 @@
-"""Webhooks: addresses of an org that its events are delivered to."""
+"""Webhooks: URLs to which an org's events are delivered."""

@@ -1,9 +1,9 @@
-"""Delivering: what the worker does with webhooks, for as long as it runs.
+"""The delivery of events to webhooks, which runs in the worker.
 
-Each webhook has its own place in the feed of its org, and is delivered to by one worker at a time, whose lease on it ends
-by itself. One that is slow or dead holds up nobody else: each is a task of its own, and between rounds that fail it waits in
-the database. A round is recorded when it is over; whoever dies before that delivers it again, so that every event arrives
-at least once.
+Each webhook has its own cursor in the feed of its org. One worker at a time delivers to it and holds a lease
+that expires. A slow or unreachable receiver does not delay others: each webhook has its own task, and the
+pause after a failed round is stored in the database. A round is recorded when it is over. If the worker dies
+before that, another one delivers the round again, so that every event arrives at least once.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from cockade.webhook.sender import WebhookClient
 from cockade.worker import sleep_or_stop
 
 POLL_S = 0.25
-"""How often it is looked whether there is something to tell."""
+"""Interval at which the worker looks for new events."""
 WEBHOOKS_AT_ONCE = 100
-"""So many a worker delivers to side by side."""
+"""Maximum number of webhooks that a worker delivers to at the same time."""
 PAGE = 200
-"""Events of a round."""
+"""Events per round."""
 LANES_AT_ONCE = 8
-"""So many POSTs to one receiver are under way at a time, of different customers."""
+"""Maximum number of concurrent POSTs to one receiver, each for another customer."""
 ROUND_S_MAX = 5.0
-"""After so long no further POST is begun in a round, so that it is recorded before the lease ends."""
+"""A round starts no more POSTs after this time, so that it is recorded before the lease expires."""
 LEASE_SLACK_S = 5.0
 CLEANUP_INTERVAL_S = 60.0
-"""How often what is old is deleted, and the backlog counted."""
+"""Interval of the cleanup of old rows and the count of the backlog."""
 FORGOTTEN_AT_ONCE = 10_000
 GONE = "The receiver answered 410 Gone."
 
@@ -51,20 +51,20 @@ log = structlog.get_logger()
 
 
 class DeliveryBatch:
-    """One round of deliveries to one webhook."""
+    """The state of one round of deliveries to one webhook."""
 
     def __init__(self, delivered: frozenset[str]) -> None:
         self.delivered = set(delivered)
         self.attempts: list[DeliveryAttempt] = []
         self.asked_s = 0.0
-        """How long the receiver asks to be left alone."""
+        """The pause that the receiver asked for, in seconds."""
         self.is_over = False
-        """Nothing further is begun: it is gone, cannot be reached, or time is up."""
+        """Whether to start no more POSTs: the receiver is gone or unreachable, or time is up."""
         self.is_gone = False
 
 
 class WebhookDelivery:
-    """What gives events their places, and brings them to webhooks."""
+    """Assigns feed positions and delivers events to webhooks."""
 
     def __init__(self, database: Database, clock: Clock, events: EventService, settings: Config) -> None:
         self._database = database
@@ -78,7 +78,9 @@ class WebhookDelivery:
         self._lease_time = timedelta(seconds=ROUND_S_MAX + self._timeout_s + LEASE_SLACK_S)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until the event is set; then rounds that are under way end, and are recorded. Raises Unavailable, in a group."""
+        """Deliver until the event is set. Rounds in progress then end and are recorded. Raises Unavailable in
+        a group.
+        """
         sender = WebhookClient(self._networks, self._timeout_s)
         try:
             async with asyncio.TaskGroup() as group:
@@ -114,7 +116,7 @@ class WebhookDelivery:
             await sleep_or_stop(stop, CLEANUP_INTERVAL_S)
 
     async def _cleanup(self) -> None:
-        """Delete what is old, and count what there is to do."""
+        """Delete old rows and update the backlog metrics."""
         await self._events.delete_expired()
         before = self._clock() - self._log_kept
         while await self._database.transaction(
@@ -126,7 +128,7 @@ class WebhookDelivery:
         metrics.webhooks_failing.set(backlog.failing)
 
     async def _serve(self, claimed: LeasedWebhook, sender: WebhookClient, stop: asyncio.Event) -> None:
-        """Rounds, until there is nothing left, or one fails, or another worker has it."""
+        """Run rounds until everything is delivered, a round fails, or another worker takes over."""
         wanted = EventFilter(
             frozenset(claimed.kinds), None if claimed.badge_ids is None else frozenset(claimed.badge_ids)
         )
@@ -152,10 +154,10 @@ class WebhookDelivery:
                 "webhook.release", lambda tx: store.release(tx, claimed, self._lease)
             )
         except Unavailable as error:
-            # The lease ends by itself; whoever has the webhook then goes on from what was recorded.
-            log.warning("a round of deliveries was not recorded", action="webhook.deliver", cause=repr(error))
+            # The lease expires; the worker that takes over continues from the recorded state.
+            log.warning("delivery round not recorded", action="webhook.deliver", cause=repr(error))
         except Exception as error:
-            # The others go on; this one is tried again when its lease has ended.
+            # Other webhooks continue. This one is retried when its lease expires.
             log.error(
                 "unexpected error", action="webhook.deliver", webhook=claimed.webhook_id, exc_info=error
             )
@@ -163,7 +165,7 @@ class WebhookDelivery:
     async def _carry_out(
         self, claimed: LeasedWebhook, page: FeedPage, sender: WebhookClient, stop: asyncio.Event
     ) -> DeliveryBatch:
-        """Deliver what the page has, as far as the receiver takes it."""
+        """Deliver the page as far as the receiver accepts it."""
         done = DeliveryBatch(claimed.delivered_ahead)
         ends_s = asyncio.get_running_loop().time() + ROUND_S_MAX
 
@@ -179,7 +181,7 @@ class WebhookDelivery:
     async def _deliver(
         self, claimed: LeasedWebhook, entry: FeedEntry, sender: WebhookClient, done: DeliveryBatch
     ) -> bool:
-        """Whether the receiver has taken it."""
+        """Deliver one event. Return whether the receiver accepted it."""
         event, now = entry.event, self._clock()
         signing = rules.signing_secrets(claimed.secrets, now)
         answer = await sender.post(claimed.url, event.id, msgspec.json.encode(event), signing, now)
@@ -192,7 +194,7 @@ class WebhookDelivery:
         asked_s = rules.retry_after_s(answer.retry_after, now)
         done.asked_s = max(done.asked_s, asked_s)
         done.is_gone = done.is_gone or meaning is DeliveryResult.GONE
-        # Others of the round would only wait for the same.
+        # Further POSTs of this round would fail for the same reason.
         done.is_over = done.is_over or done.is_gone or answer.status is None or asked_s > 0
         return False
 
@@ -212,7 +214,7 @@ class WebhookDelivery:
     async def _record(
         self, claimed: LeasedWebhook, progress: Progress, attempts: list[DeliveryAttempt]
     ) -> bool:
-        """Whether the webhook was still ours."""
+        """Record the round. Return whether the lease was still valid."""
 
         async def body(tx: Tx) -> bool:
             now = self._clock()
@@ -229,13 +231,13 @@ class WebhookDelivery:
         if progress.disabled_reason is not None and is_ours:
             reason = progress.disabled_reason
             log.warning(
-                "a webhook was disabled", action="webhook.disable", webhook=claimed.webhook_id, reason=reason
+                "webhook disabled", action="webhook.disable", webhook=claimed.webhook_id, reason=reason
             )
         return is_ours
 
 
 async def _go_along(lanes: list[list[FeedEntry]], deliver: Callable[[FeedEntry], Awaitable[bool]]) -> None:
-    """Several lanes at a time; in each one after the other, up to the first that is not taken."""
+    """Deliver several queues concurrently. Each queue is sequential and stops at its first failure."""
     waiting = iter(lanes)
 
     async def go() -> None:

@@ -1,4 +1,4 @@
-"""What a webhook is, and what became of deliveries."""
+"""Webhooks and their deliveries."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cockade.event.model import Cursor, EventKind
 from cockade.ids import BadgeId, OrgId, WebhookId
 
 WEBHOOKS_MAX = 100
-"""So many an org may have."""
+"""Maximum number of webhooks per org."""
 URL_CHARS_MAX = 2000
 TEST_KIND = "webhookTest"
-"""The type of what a test sends; it is no event, and never in the feed."""
+"""The type of a test delivery. It is not an event and never in the feed."""
 
 
 class WebhookDraft(Struct, frozen=True, kw_only=True):
-    """A webhook as somebody wants to have it."""
+    """The desired state of a new webhook."""
 
     url: str
     description: str
@@ -26,24 +26,24 @@ class WebhookDraft(Struct, frozen=True, kw_only=True):
     badge_ids: list[BadgeId] | None
     """None: events of all badges."""
     after: Cursor | None
-    """Begin behind this place; None: with what happens from now on."""
+    """Deliver events after this cursor. None: only future events."""
 
 
 class WebhookChange(Struct, frozen=True, kw_only=True):
-    """What is to become of a webhook; what is None or UNSET stays."""
+    """A change of a webhook. Fields with None or UNSET keep their values."""
 
     url: str | None = None
     description: str | None = None
     kinds: list[EventKind] | None = None
     badge_ids: list[BadgeId] | UnsetType | None = UNSET
     is_active: bool | None = None
-    """True also takes it up again where it was disabled."""
+    """True also enables a webhook that was disabled automatically."""
     after: Cursor | None = None
-    """Go on behind this place, earlier or later than where it is."""
+    """Continue after this cursor, which may be earlier or later than the current one."""
 
 
 class Webhook(Struct, frozen=True, kw_only=True):
-    """An address that events are delivered to."""
+    """A URL to which events are delivered."""
 
     org_id: OrgId
     created_at: datetime
@@ -59,17 +59,17 @@ class Webhook(Struct, frozen=True, kw_only=True):
     disabled_reason: str | None
     """Why the worker disabled it."""
     cursor: Cursor
-    """All up to here was delivered."""
+    """Everything up to here was delivered."""
     failing_since: datetime | None
-    """Since when what comes next could not be delivered."""
+    """Since when the next event could not be delivered."""
     retry_at: datetime | None
-    """When it is tried again."""
+    """Time of the next attempt."""
     backlog: int
-    """So many requests and revocations are behind its place; beyond 10,000 they are not counted."""
+    """Number of requests and revocations after its cursor, counted up to 10,000."""
 
 
 class Secrets(Struct, frozen=True, kw_only=True):
-    """What deliveries are signed with."""
+    """The secrets that sign deliveries."""
 
     secret: str
     old_secret: str | None
@@ -77,7 +77,7 @@ class Secrets(Struct, frozen=True, kw_only=True):
 
 
 class LeasedWebhook(Struct, frozen=True, kw_only=True):
-    """A webhook that a worker has for itself until its lease ends."""
+    """A webhook that a worker delivers to exclusively until its lease expires."""
 
     org_id: OrgId
     webhook_id: WebhookId
@@ -87,68 +87,68 @@ class LeasedWebhook(Struct, frozen=True, kw_only=True):
     secrets: Secrets
     cursor: Cursor
     delivered_ahead: frozenset[str]
-    """Events behind the place that have been delivered already."""
+    """Events after the cursor that are already delivered."""
     failures: int
-    """Rounds in a row in which nothing was delivered."""
+    """Number of consecutive rounds without a delivery."""
     failing_since: datetime | None
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """What a round of deliveries leaves behind."""
+    """The result of a round of deliveries."""
 
     cursor: Cursor
     delivered_ahead: list[str]
     failures: int
     failing_since: datetime | None
     retry_at: datetime | None
-    """None: at once."""
+    """None: immediately."""
     disabled_reason: str | None = None
 
 
 class DeliveryResult(StrEnum):
-    """What an answer means."""
+    """The meaning of a response."""
 
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
-    """It is tried again."""
+    """To be retried."""
     GONE = "GONE"
-    """410: nobody wants any more."""
+    """Status 410: the receiver wants no more events."""
 
 
 class DeliveryResponse(Struct, frozen=True, kw_only=True):
-    """What came of one POST."""
+    """The response to one POST."""
 
     status: int | None
-    """None: there was no answer."""
+    """None without a response."""
     retry_after: str | None = None
     error: str | None = None
-    """Why there was no answer."""
+    """Why there was no response."""
     duration_ms: int
 
 
 class DeliveryAttempt(Struct, frozen=True, kw_only=True):
-    """One line of the delivery log."""
+    """An entry of the delivery log."""
 
     at: datetime
     event_id: str
     kind: str
     status: int | None
     error: str | None
-    """None: delivered."""
+    """None if delivered."""
     duration_ms: int
 
 
 class LoggedAttempt(Struct, frozen=True, kw_only=True):
-    """One line of the delivery log, as it stands there."""
+    """A stored entry of the delivery log, with its id."""
 
     attempt_id: int
     attempt: DeliveryAttempt
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
-    """What all active webhooks together have before them."""
+    """The backlog of all active webhooks."""
 
     sources: int
-    """Requests and revocations, each counted for every webhook that is still to look at it."""
+    """Requests and revocations, counted once for every webhook that has not processed them."""
     failing: int
-    """Webhooks whose next event could not be delivered."""
+    """Number of webhooks whose next event could not be delivered."""

@@ -1,4 +1,4 @@
-"""Pure decisions about webhooks (`docs/api/events.md`, `docs/security.md`)."""
+"""Pure rules for webhooks (`docs/reference/api/events.md`, `docs/explanation/security.md`)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from cockade.webhook.model import (
 BACKOFF_S = 0.5
 BACKOFF_S_MAX = 15 * 60.0
 RETRY_AFTER_S_MAX = 60 * 60.0
-"""A receiver may ask to be left alone for so long at a time."""
+"""Maximum pause that a receiver can request."""
 OLD_SECRET_KEPT = timedelta(hours=24)
-"""After a rotation both sign for so long."""
+"""After a rotation, deliveries are signed with both secrets for this time."""
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -33,35 +33,35 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
 def url_error(url: str, networks: Networks) -> str | None:
-    """What is wrong with a URL that somebody wants events delivered to, as far as that can be seen without asking."""
+    """Return what is wrong with a webhook URL, as far as is known without a DNS lookup, or None."""
     if len(url) > URL_CHARS_MAX or not _PRINTABLE.fullmatch(url):
-        return f"A URL has at most {URL_CHARS_MAX} characters, all of them printable ASCII; write others in their encoded form."
+        return f"The URL must have at most {URL_CHARS_MAX} characters, all of them printable ASCII. Percent-encode other characters."
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return "This is no URL."
+        return "The URL is not valid."
     if parts.scheme != "https" and not (parts.scheme == "http" and networks):
-        return "The URL begins with https://."
+        return "The URL must start with https://."
     if not host or port == 0:
-        return "The URL names no host."
+        return "The URL has no host."
     if parts.username is not None or parts.password is not None or parts.fragment:
-        return "The URL has neither a user nor a fragment in it."
+        return "The URL must not contain a user or a fragment."
     try:
         address = ip_address(host)
     except ValueError:
-        return None  # a name: where it leads is looked at with every delivery
+        return None  # a host name, which is checked with every delivery
     return (
         None
         if may_connect(address, networks, is_plain=parts.scheme == "http")
-        else "This address is private."
+        else "The URL's address is private. Use a public one, or an address in COCKADE_WEBHOOK_ALLOWED_NETWORKS."
     )
 
 
 def may_connect(address: IPv4Address | IPv6Address, networks: Networks, *, is_plain: bool) -> bool:
-    """Whether events may be sent to this address: it is of the public internet, or of the networks that are allowed.
+    """Whether deliveries to this address are allowed: it is public, or in one of the allowed networks.
 
-    Without TLS only to the latter.
+    Without TLS, only the allowed networks qualify.
     """
     inner = _inner(address)
     if any(one in network for network in networks for one in (address, inner)):
@@ -70,7 +70,7 @@ def may_connect(address: IPv4Address | IPv6Address, networks: Networks, *, is_pl
 
 
 def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The address of the old internet that one of the new one leads to."""
+    """Return the IPv4 address that is embedded in an IPv6 address, or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
@@ -80,7 +80,7 @@ def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def delivery_result(answer: DeliveryResponse) -> DeliveryResult:
-    """What an answer means: any 2xx says that it was taken."""
+    """Return the meaning of a response. Any 2xx status means delivered."""
     if answer.status is None:
         return DeliveryResult.FAILED
     if 200 <= answer.status < 300:
@@ -89,14 +89,14 @@ def delivery_result(answer: DeliveryResponse) -> DeliveryResult:
 
 
 def error_of(answer: DeliveryResponse) -> str | None:
-    """What the delivery log says of it; None: delivered."""
+    """Return the error text for the delivery log, or None if delivered."""
     if delivery_result(answer) is DeliveryResult.DELIVERED:
         return None
-    return answer.error or f"The receiver answered {answer.status}."
+    return answer.error or f"The receiver responded with status {answer.status}."
 
 
 def attempt(answer: DeliveryResponse, event_id: str, kind: str, at: datetime) -> DeliveryAttempt:
-    """The line of the delivery log for this answer."""
+    """Return the entry of the delivery log for this response."""
     return DeliveryAttempt(
         at=at,
         event_id=event_id,
@@ -108,7 +108,7 @@ def attempt(answer: DeliveryResponse, event_id: str, kind: str, at: datetime) ->
 
 
 def retry_after_s(text: str | None, now: datetime) -> float:
-    """How long a receiver asks to be left alone; 0 where it does not, or not understandably."""
+    """Return the pause in seconds that a Retry-After header requests, or 0 if there is none or it is invalid."""
     if text is None:
         return 0.0
     if re.fullmatch(r"[0-9]{1,9}", text.strip()):
@@ -121,23 +121,23 @@ def retry_after_s(text: str | None, now: datetime) -> float:
 
 
 def retry_delay_s(failures: int, asked_s: float, chance: float) -> float:
-    """How long to wait after so many rounds in a row in which nothing was delivered; `chance` is from [0, 1).
+    """Return the pause after this number of consecutive failed rounds. `chance` is in [0, 1).
 
-    Twice as long each time, and between half of that and the whole, so that many do not come back at the same moment.
+    The pause doubles each time. It is randomized between half and all of it, so that retries spread out.
     """
     longest = min(BACKOFF_S * 2.0 ** min(failures, 30), BACKOFF_S_MAX)
     return max(asked_s, longest * (0.5 + chance / 2))
 
 
 def signing_secrets(secrets: Secrets, now: datetime) -> list[str]:
-    """Those that sign now, the new one first."""
+    """Return the active secrets, the newest first."""
     until = secrets.old_secret_until
     is_kept = secrets.old_secret is not None and until is not None and now < until
     return [secrets.secret] + ([secrets.old_secret] if is_kept and secrets.old_secret else [])
 
 
 def customer_queues(entries: Iterable[FeedEntry], delivered: Set[str]) -> list[list[FeedEntry]]:
-    """What is still to be delivered, by customer: lanes go side by side, and within a lane each waits for the one before."""
+    """Return the undelivered events by customer. Queues run concurrently; within a queue, order is kept."""
     by_customer: dict[int, list[FeedEntry]] = {}
     for entry in entries:
         if entry.event.id not in delivered and entry.event.kind is not EventKind.BATCH_COMPLETED:
@@ -147,7 +147,7 @@ def customer_queues(entries: Iterable[FeedEntry], delivered: Set[str]) -> list[l
 
 
 def complete_queues(entries: Sequence[FeedEntry], delivered: Set[str]) -> list[list[FeedEntry]]:
-    """The events of requests as a whole, of those whose customers' events have all been delivered."""
+    """Return the events of whole requests whose customer events are all delivered."""
     waiting = {
         entry.cursor.position
         for entry in entries
@@ -173,20 +173,22 @@ def progress(
     chance: float,
     give_up: timedelta,
 ) -> Progress:
-    """Where the webhook is after a round; `delivered` are events of this page, in this round or before."""
+    """Return the state of the webhook after a round. `delivered` are the events of this page that were
+    delivered, now or earlier.
+    """
     place, ahead = _reached(claimed.cursor, page, delivered)
     errors = [attempt.error for attempt in attempts if attempt.error is not None]
     if not errors:
         return Progress(cursor=place, delivered_ahead=ahead, failures=0, failing_since=None, retry_at=None)
     has_moved = len(errors) < len(attempts)
-    # What waits at the head is the same as before, unless something before it was delivered.
+    # The first undelivered event is the same as before, unless something before it was delivered.
     is_stuck = place == claimed.cursor and claimed.failing_since is not None
     failing_since = claimed.failing_since if is_stuck and claimed.failing_since else now
     failures = 0 if has_moved else claimed.failures + 1
     reason = None
     if now - failing_since >= give_up:
         hours = round(give_up.total_seconds() / 3600)
-        reason = f"What comes next could not be delivered for {hours} hours. {errors[-1]}"
+        reason = f"The next event could not be delivered for {hours} hours. {errors[-1]}"
     return Progress(
         cursor=place,
         delivered_ahead=ahead,
@@ -198,7 +200,7 @@ def progress(
 
 
 def _reached(before: Cursor, page: FeedPage, delivered: Set[str]) -> tuple[Cursor, list[str]]:
-    """Up to where all has been delivered, and which events behind that."""
+    """Return the cursor up to which everything was delivered, and the delivered events after it."""
     place = before
     for number, entry in enumerate(page.entries):
         if entry.event.id not in delivered:

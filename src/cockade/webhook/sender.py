@@ -1,7 +1,7 @@
-"""One POST to a receiver: signed, within a time, and only to addresses that are allowed.
+"""Send one signed POST to a receiver, with a time limit, and only to allowed addresses.
 
-The name of a receiver is resolved here, each address is looked at, and the very address that was looked at is connected
-to: so no name can lead elsewhere between the look and the connection. Redirects are not followed, and no proxy is used.
+We resolve the host name ourselves, check each address, and connect to exactly the checked address, so DNS
+cannot change between check and connection. Redirects are not followed and no proxy is used.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from cockade.webhook.rules import Networks
 CONNECT_S_MAX = 5.0
 LOOKUPS_AT_ONCE = 32
 ANSWER_BYTES_MAX = 64 * 1024
-"""So much of an answer is read, so that its connection can be used again; what it says does not matter."""
+"""Maximum size of a response that is read, so that the connection can be reused. Its content is ignored."""
 IDLE_S_MAX = 30.0
 IDLE_CONNECTIONS_MAX = 64
 
 
 class ForbiddenAddress(Exception):
-    """The receiver's name leads to no address that may be connected to."""
+    """The host name of the receiver resolves to no allowed address."""
 
 
 class SsrfGuardBackend(httpcore.AsyncNetworkBackend):
-    """Connects to allowed addresses only."""
+    """Connects only to allowed addresses."""
 
     def __init__(self, networks: Networks, lookups: ThreadPoolExecutor, *, is_plain: bool) -> None:
         self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
@@ -52,9 +52,9 @@ class SsrfGuardBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A connection to the first address that allows one."""
+        """Connect to the first allowed address that accepts."""
         loop = asyncio.get_running_loop()
-        # In threads of our own: a name server that is slow to answer for one receiver delays nobody else's work.
+        # Uses our own threads, so that a slow DNS server for one receiver does not delay other work.
         found = await loop.run_in_executor(self._lookups, _look_up, host, port)
         allowed = [
             address
@@ -72,21 +72,23 @@ class SsrfGuardBackend(httpcore.AsyncNetworkBackend):
 
 
 def _look_up(host: str, port: int) -> list[str]:
-    """The addresses of a name, without the names of their interfaces."""
+    """Resolve a name to its addresses, without interface names."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError("the name cannot be resolved") from error
+        raise httpcore.ConnectError("the host name cannot be resolved") from error
     return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
 
 
 class WebhookClient:
-    """Connections to receivers, kept for a while."""
+    """An HTTP client for receivers that keeps connections open for a while."""
 
     def __init__(self, networks: Networks, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._lookups = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="webhook-lookup")
-        context = httpcore.default_ssl_context()  # the system's authorities, and those that come with it
+        context = (
+            httpcore.default_ssl_context()
+        )  # the system's certificate authorities, and those of the certifi package
         self._pools = {
             scheme: httpcore.AsyncConnectionPool(
                 ssl_context=context,
@@ -107,7 +109,7 @@ class WebhookClient:
     async def post(
         self, url: str, event_id: str, body: bytes, secrets: list[str], now: datetime
     ) -> DeliveryResponse:
-        """Send one event, signed with each of the secrets. Never raises what the receiver is to blame for."""
+        """Send one event, signed with each of the secrets. Errors of the receiver are returned, not raised."""
         started = time.perf_counter()
 
         def answer(
@@ -121,16 +123,18 @@ class WebhookClient:
             async with asyncio.timeout(self._timeout_s):
                 status, retry_after = await self._exchange(url, body, headers)
         except ForbiddenAddress:
-            return answer(None, error="The receiver's address is private (COCKADE_WEBHOOK_ALLOWED_NETWORKS).")
+            return answer(
+                None, error="The receiver's address is private and not in COCKADE_WEBHOOK_ALLOWED_NETWORKS."
+            )
         except (TimeoutError, httpcore.TimeoutException):
-            return answer(None, error=f"The receiver did not answer within {self._timeout_s:g} seconds.")
+            return answer(None, error=f"The receiver did not respond within {self._timeout_s:g} seconds.")
         except (
             httpcore.NetworkError,
             httpcore.ProtocolError,
             httpcore.UnsupportedProtocol,
             OSError,
         ) as error:
-            return answer(None, error=f"The receiver cannot be reached: {_reason(error)}.")
+            return answer(None, error=f"Cannot reach the receiver: {_reason(error)}.")
         return answer(status, retry_after=retry_after)
 
     async def _exchange(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str | None]:
@@ -149,7 +153,7 @@ class WebhookClient:
 
 
 def _headers(event_id: str, body: bytes, secrets: list[str], now: datetime) -> dict[str, str]:
-    """Those of Standard Webhooks, and what else a POST has."""
+    """Return the headers of Standard Webhooks and the usual headers of a POST."""
     signatures = [standardwebhooks.Webhook(secret).sign(event_id, now, body.decode()) for secret in secrets]
     return {
         "Content-Type": "application/json",
@@ -162,5 +166,5 @@ def _headers(event_id: str, body: bytes, secrets: list[str], now: datetime) -> d
 
 
 def _reason(error: Exception) -> str:
-    """In a few words; a library's exception may have none."""
+    """Describe the error briefly; a library's exception may have no text."""
     return str(error)[:200].rstrip(".") or type(error).__name__

@@ -1,4 +1,4 @@
-"""Making, changing and testing webhooks, and reading what became of deliveries."""
+"""Create, change and test webhooks, and read the delivery log."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SECRET_BYTES = 32
 
 
 class WebhookService:
-    """Use cases of `webhook`; each is one transaction in the org of whoever changes something."""
+    """Use cases of `webhook`. Each one is a transaction in the caller's org."""
 
     def __init__(self, database: Database, clock: Clock, settings: Config) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class WebhookService:
         self._timeout_s = settings.webhook_timeout_s
 
     async def create(self, by: Changer, draft: WebhookDraft) -> tuple[Webhook, str]:
-        """Make a webhook; the secret that its deliveries are signed with is told this once.
+        """Create a webhook and return it with its secret, which is shown only once.
 
         Raises InvalidInput, OrgNotFound and TooManyWebhooks.
         """
@@ -65,7 +65,7 @@ class WebhookService:
         return await self._database.transaction("webhook.create", body), secret
 
     async def update(self, by: Changer, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
-        """Change a webhook; deliveries begin anew at once. Raises InvalidInput and WebhookNotFound."""
+        """Change a webhook. Deliveries are retried immediately. Raises InvalidInput and WebhookNotFound."""
         if change.url is not None:
             self._require_url(change.url)
         org_id, now = _org_of(by), self._clock()
@@ -94,15 +94,15 @@ class WebhookService:
         return await self._database.transaction("webhook.update", body)
 
     async def get(self, org_id: OrgId, webhook_id: WebhookId) -> Webhook:
-        """One webhook. Raises WebhookNotFound."""
+        """Return one webhook. Raises WebhookNotFound."""
         return await self._database.transaction("webhook.get", lambda tx: _find(tx, org_id, webhook_id))
 
     async def list_all(self, org_id: OrgId) -> list[Webhook]:
-        """All webhooks of the org, oldest first."""
+        """Return all webhooks of the org, oldest first."""
         return await self._database.transaction("webhook.list", lambda tx: store.list_webhooks(tx, org_id))
 
     async def delete(self, by: Changer, webhook_id: WebhookId) -> None:
-        """Forget a webhook and its log. Raises WebhookNotFound."""
+        """Delete a webhook and its delivery log. Raises WebhookNotFound."""
         org_id = _org_of(by)
 
         async def body(tx: Tx) -> None:
@@ -113,7 +113,7 @@ class WebhookService:
         await self._database.transaction("webhook.delete", body)
 
     async def rotate_secret(self, by: Changer, webhook_id: WebhookId) -> tuple[Webhook, str]:
-        """Sign with a new secret, told this once, and for a day with the one before too. Raises WebhookNotFound."""
+        """Create a new secret, shown only once. The old one also signs for a day. Raises WebhookNotFound."""
         org_id, now, secret = _org_of(by), self._clock(), _new_secret()
         until = now + rules.OLD_SECRET_KEPT
 
@@ -127,7 +127,9 @@ class WebhookService:
         return await self._database.transaction("webhook.rotate_secret", body), secret
 
     async def send_test(self, org_id: OrgId, webhook_id: WebhookId) -> DeliveryAttempt:
-        """Send something to it now, whether or not it is active, and answer what came of it. Raises WebhookNotFound."""
+        """Send a test event now, whether or not the webhook is active. Return the result. Raises
+        WebhookNotFound.
+        """
         found = await self._database.transaction(
             "webhook.find_secrets", lambda tx: store.find_secrets(tx, org_id, webhook_id)
         )
@@ -158,7 +160,7 @@ class WebhookService:
     async def list_attempts(
         self, org_id: OrgId, webhook_id: WebhookId, before: int | None, size: int, *, only_failed: bool
     ) -> list[LoggedAttempt]:
-        """So many attempts, newest first, the first one being that before `before`. Raises WebhookNotFound."""
+        """Return delivery attempts before `before`, newest first. Raises WebhookNotFound."""
 
         async def body(tx: Tx) -> list[LoggedAttempt]:
             await _find(tx, org_id, webhook_id)
@@ -189,7 +191,7 @@ def _new_secret() -> str:
 
 
 def _told(webhook: Webhook) -> dict[str, object]:
-    """What the audit trail says of it: never a secret."""
+    """Return the details for the audit trail, without secrets."""
     return {
         "url": webhook.url,
         "description": webhook.description,

@@ -1,4 +1,4 @@
-"""One typed function per statement on webhooks and the delivery log."""
+"""Statements on webhooks and the delivery log, one function each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ATTEMPT = ("at", "event_id", "kind", "status", "error", "duration_ms")
 
 
 async def lock_org(tx: Tx, org_id: OrgId) -> bool:
-    """Be the only one who adds a webhook to the org; False where there is no such org."""
+    """Lock the org against new webhooks by others. Return False if there is no such org."""
     return await tx.value(SQL["lock_org"], org_id) is not None
 
 
 async def count(tx: Tx, org_id: OrgId) -> int:
-    """How many webhooks the org has."""
+    """Return the number of webhooks of the org."""
     return await tx.value(SQL["count_webhooks"], org_id)
 
 
@@ -44,7 +44,7 @@ async def insert(
     now: datetime,
     username: str,
 ) -> None:
-    """Write a new webhook, active from now on."""
+    """Insert an active webhook."""
     await tx.execute(
         SQL["insert_webhook"],
         org_id,
@@ -61,24 +61,24 @@ async def insert(
 
 
 async def list_webhooks(tx: Tx, org_id: OrgId) -> list[Webhook]:
-    """All webhooks of the org, oldest first."""
+    """Return all webhooks of the org, oldest first."""
     return [_webhook(row) for row in await tx.rows(SQL["list_webhooks"], org_id, None)]
 
 
 async def find(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook | None:
-    """One webhook."""
+    """Return one webhook, or None."""
     row = await tx.row(SQL["list_webhooks"], org_id, webhook_id)
     return None if row is None else _webhook(row)
 
 
 async def lock(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook | None:
-    """As find; nobody else changes it until the end of the transaction."""
+    """Like `find`, locked until the transaction ends."""
     await tx.execute(SQL["lock_webhook"], org_id, webhook_id)
     return await find(tx, org_id, webhook_id)
 
 
 async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, has_other_place: bool) -> None:
-    """Make it what this says; its lease ends."""
+    """Update the webhook and end its lease."""
     await tx.execute(
         SQL["update_webhook"],
         webhook.org_id,
@@ -105,24 +105,24 @@ async def rotate_secret(
     now: datetime,
     username: str,
 ) -> bool:
-    """Sign with another secret, and with the one before until then; False where there is no such webhook."""
+    """Replace the secret; the old one signs until `old_until`. Return False if there is no such webhook."""
     found = await tx.value(SQL["rotate_secret"], org_id, webhook_id, secret, old_until, now, username)
     return found is not None
 
 
 async def find_secrets(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> tuple[str, Secrets] | None:
-    """Its URL and what signs for it."""
+    """Return its URL and secrets, or None."""
     row = await tx.row(SQL["find_secrets"], org_id, webhook_id)
     return None if row is None else (row[0], _secrets(row[1:]))
 
 
 async def delete(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> bool:
-    """Delete it and its log; False where there is no such webhook."""
+    """Delete the webhook and its log. Return False if there is no such webhook."""
     return await tx.value(SQL["delete_webhook"], org_id, webhook_id) is not None
 
 
 async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) -> list[LeasedWebhook]:
-    """Have so many webhooks that have something to do for oneself, until then."""
+    """Lease up to `count` webhooks with pending work until the given time."""
     return [
         LeasedWebhook(
             org_id=OrgId(row[0]),
@@ -143,7 +143,7 @@ async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) 
 async def record_progress(
     tx: Tx, claimed: LeasedWebhook, lease: str, progress: Progress, until: datetime
 ) -> bool:
-    """Say where it is, and keep it until then; False where it is somebody else's by now."""
+    """Record the round and extend the lease. Return False if the lease is lost."""
     found = await tx.value(
         SQL["record_progress"],
         claimed.org_id,
@@ -161,14 +161,14 @@ async def record_progress(
 
 
 async def release(tx: Tx, claimed: LeasedWebhook, lease: str) -> None:
-    """Let others have it."""
+    """End the lease."""
     await tx.execute(SQL["release"], claimed.org_id, claimed.webhook_id, lease)
 
 
 async def log_attempts(
     tx: Tx, org_id: OrgId, webhook_id: WebhookId, attempts: Sequence[DeliveryAttempt]
 ) -> None:
-    """Write them to the delivery log."""
+    """Insert entries into the delivery log."""
     rows = [(org_id, webhook_id, *(getattr(attempt, name) for name in _ATTEMPT)) for attempt in attempts]
     await tx.copy_records("webhook_attempt", ("org_id", "webhook_id", *_ATTEMPT), rows)
 
@@ -176,7 +176,7 @@ async def log_attempts(
 async def list_attempts(
     tx: Tx, org_id: OrgId, webhook_id: WebhookId, before: int | None, size: int, *, only_failed: bool
 ) -> list[LoggedAttempt]:
-    """Newest first, the first one being that before the attempt `before`."""
+    """Return attempts before the attempt `before`, newest first."""
     rows = await tx.rows(SQL["list_attempts"], org_id, webhook_id, before, only_failed, size)
     return [
         LoggedAttempt(
@@ -190,12 +190,12 @@ async def list_attempts(
 
 
 async def forget_attempts(tx: Tx, before: datetime, rows_max: int) -> int:
-    """Delete so many of what was attempted before then; answers how many."""
+    """Delete a batch of attempts older than the given time. Return the number deleted."""
     return await tx.value(SQL["delete_old_attempts"], before, rows_max)
 
 
 async def find_backlog(tx: Tx) -> Backlog:
-    """What all active webhooks together have before them."""
+    """Return the backlog of all active webhooks."""
     row = await tx.row(SQL["find_backlog"])
     assert row is not None
     return Backlog(sources=row[0], failing=row[1])

@@ -1,4 +1,4 @@
-"""Who changed what: the handler. Its wire structs are in `cockade.http.audits`."""
+"""Route handler of the audit trail."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from cockade.http.request import ApiRequest
 @get(
     "/audit",
     operation_id="listAudit",
-    summary="Who changed what",
-    description="All changes of the org's badges, claims, credentials, groups, fields and identifiers, and all "
-    "revocations, newest first. Send the `next` of a page as `after` for the page that follows.",
+    summary="List audit entries",
+    description="All changes of the org's badges, claims, credentials, groups, fields and identifiers, and all revocations, newest first. Send the `next` of a page as `after` to get the next page.",
     tags=["Audit"],
     responses=error_responses(errors.InvalidInput, errors.BadgeNotFound)
     | {200: example("A claim", Envelope[AuditPage], EXAMPLE_PAGE)},
@@ -32,17 +31,19 @@ from cockade.http.request import ApiRequest
 async def list_audit(
     request: ApiRequest,
     audit: NamedDependency[AuditService],
-    after: Annotated[str | None, QueryParameter(description="The `next` of the page before.")] = None,
-    action: Annotated[list[Action] | None, QueryParameter(description="Only these; may be repeated.")] = None,
-    badge_meta_id: Annotated[
-        str | None, QueryParameter(name="badgeMetaId", description="Only of this badge.")
+    after: Annotated[str | None, QueryParameter(description="The `next` of the previous page.")] = None,
+    action: Annotated[
+        list[Action] | None, QueryParameter(description="Filter by action. Can be repeated.")
     ] = None,
-    username: Annotated[str | None, QueryParameter(description="Only by them.", pattern=NO_NUL)] = None,
-    since: Annotated[str | None, QueryParameter(name="from", description="Only from this time on.")] = None,
-    until: Annotated[str | None, QueryParameter(description="Only before this time.")] = None,
+    badge_meta_id: Annotated[
+        str | None, QueryParameter(name="badgeMetaId", description="Filter by badge.")
+    ] = None,
+    username: Annotated[str | None, QueryParameter(description="Filter by username.", pattern=NO_NUL)] = None,
+    since: Annotated[str | None, QueryParameter(name="from", description="At this time or later.")] = None,
+    until: Annotated[str | None, QueryParameter(description="Before this time.")] = None,
     size: Size = 10,
 ) -> Envelope[AuditPage]:
-    """A page of changes."""
+    """Return a page of changes."""
     wanted = EntryFilter(
         org_id=request.user.org_id,
         actions=action or None,

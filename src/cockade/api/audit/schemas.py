@@ -1,4 +1,4 @@
-"""The audit trail on the wire."""
+"""Response schemas of the audit trail."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ ENTRY_ID_MAX = 2**63 - 1
 class AuditEntry(Struct, frozen=True, kw_only=True, rename="camel"):
     """One change."""
 
-    id: Annotated[int, Meta(description="Counts up.")]
+    id: Annotated[int, Meta(description="Ascending id.")]
     changed_on: Annotated[float, Meta(description="Epoch seconds.")]
     changed_on_iso: str = msgspec.field(name="changedOnISO")
-    username: Annotated[str, Meta(description="The credential's, or `command line`.")]
-    action: Annotated[str, Meta(description="What was done.", examples=[Action.BADGE_CLAIM])]
-    badge_meta_id: Annotated[str | None, Meta(description="The badge, where it concerned one.")]
-    subject: Annotated[str, Meta(description="The id or username of what was changed.")]
-    details: Annotated[dict[str, Any], Meta(description="What else there is to say, by action.")]
+    username: Annotated[str, Meta(description="Username of the credential, or `command line`.")]
+    action: Annotated[str, Meta(description="The action.", examples=[Action.BADGE_CLAIM])]
+    badge_meta_id: Annotated[str | None, Meta(description="The badge that was changed or concerned.")]
+    subject: Annotated[str, Meta(description="Id or username of what was changed.")]
+    details: Annotated[dict[str, Any], Meta(description="Further details, by action.")]
 
 
 class AuditPage(Struct, frozen=True, kw_only=True, rename="camel"):
     """Changes, newest first."""
 
     entries: list[AuditEntry]
-    next: Annotated[str | None, Meta(description="Send it as `after` for what comes next; null at the end.")]
+    next: Annotated[str | None, Meta(description="Send it as `after` to get the next page; null at the end.")]
 
 
 EXAMPLE_PAGE = AuditPage(
@@ -52,16 +52,22 @@ EXAMPLE_PAGE = AuditPage(
 
 
 def read_after(after: str | None) -> int | None:
-    """The entry that a page begins after. Raises InvalidInput where it is no `next` of ours."""
+    """Parse the cursor of a page. Raises InvalidInput if it is invalid."""
     if after is None:
         return None
     if not (after.isascii() and after.isdigit()) or int(after) > ENTRY_ID_MAX:
-        raise InvalidInput([FieldError(MALFORMED, "This is no `next` of a page.", "after")])
+        raise InvalidInput(
+            [
+                FieldError(
+                    MALFORMED, "Invalid cursor: send the `next` of the previous page unchanged.", "after"
+                )
+            ]
+        )
     return int(after)
 
 
 def audit_page(found: list[AuditRecord], size: int) -> AuditPage:
-    """A page of so many entries at most; one more was looked for, to see whether there is a next page."""
+    """Return a page of up to `size` entries. `found` has one more if there is a next page."""
     shown = found[:size]
     return AuditPage(
         entries=[entry_response(entry) for entry in shown],
@@ -70,7 +76,7 @@ def audit_page(found: list[AuditRecord], size: int) -> AuditPage:
 
 
 def entry_response(entry: AuditRecord) -> AuditEntry:
-    """One change."""
+    """Return one change."""
     return AuditEntry(
         id=entry.entry_id,
         **time_fields("changed_on", entry.at),

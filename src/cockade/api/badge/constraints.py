@@ -1,4 +1,4 @@
-"""Constraints on the wire: what each kind needs, and the cycles of those that have some."""
+"""Schemas of constraints: the required fields of each type, and the current cycles of fixed windows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ _FIELD_NAMES = {field.encode_name: field.name for field in msgspec.structs.field
 
 
 class CurrentCycle(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The cycle of a fixed window that is running, or the first that will, or the last that was."""
+    """The current cycle of a fixed window, or its first if the badge has not started, or its last if it has
+    ended.
+    """
 
     start_date: float
     start_date_iso: str = msgspec.field(name="startDateISO")
@@ -37,7 +39,7 @@ class CurrentCycle(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ConstraintResponse(Constraint, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A limit as it was sent; of a fixed window also the cycle of now."""
+    """A constraint as sent. A fixed window also has its current cycle."""
 
     cycle_status: CycleStatus | None = None
     start_date: float | None = None
@@ -48,9 +50,9 @@ class ConstraintResponse(Constraint, frozen=True, kw_only=True, rename="camel", 
 
 
 def check_constraints(name: str, given: list[Constraint], prefix: str, field_errors: FieldErrors) -> None:
-    """Note what the limits lack for their types."""
+    """Add errors for missing or invalid fields of the constraints."""
     for place, constraint in enumerate(given):
-        # After a type fault, None stands where something could not be read; that has been noted.
+        # After a type error, unreadable values are None and their errors are already added.
         path, kind = f"{name}[{place}]", constraint.constraint_type
         if not kind:
             continue
@@ -63,7 +65,7 @@ def check_constraints(name: str, given: list[Constraint], prefix: str, field_err
 
 
 def _errors_of(constraint: Constraint) -> list[tuple[str, str]]:
-    """Field and sentence for each that is missing or wrong."""
+    """Return field and message for each missing or invalid field."""
     kind = constraint.constraint_type
     if kind.endswith("NO_LIMIT"):
         return []
@@ -98,7 +100,7 @@ def _rolling_errors(constraint: Constraint) -> list[tuple[str, str]]:
 def _range_errors(constraint: Constraint, field: str, most: int) -> list[tuple[str, str]]:
     if 1 <= (_value(constraint, field) or 0) <= most:
         return []
-    return [(field, f"{constraint.constraint_type} needs {field}, a whole number from 1 to {most}.")]
+    return [(field, f"{constraint.constraint_type} needs {field}, an integer from 1 to {most}.")]
 
 
 def _choice_errors(
@@ -117,7 +119,9 @@ def _value(constraint: Constraint, encode_name: str) -> int | None:
 def constraint_answers(
     name: str, badge: Badge, now: datetime, zone: ZoneInfo, counts: dict[str, int] | None
 ) -> list[ConstraintResponse]:
-    """One of the badge's two lists as of `now`; with `counts`, by reference id, the current cycles of its windows."""
+    """Return one of the badge's two lists at `now`. `counts` has the counts of current cycles, by reference
+    id.
+    """
     draft = badge.draft
     given = draft.customer_constraints if name == "customerConstraints" else draft.badge_constraints
     answers: list[ConstraintResponse] = []
@@ -136,7 +140,7 @@ def constraint_answers(
 
 
 def cycle_dates(cycle: Cycle, zone: ZoneInfo) -> dict[str, Any]:
-    """The midnights that begin the cycle's first and its last day."""
+    """Return the midnights at which the cycle's first and last day begin."""
     return {**_date("start_date", cycle.first_day, zone), **_date("end_date", cycle.last_day, zone)}
 
 

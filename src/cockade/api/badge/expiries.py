@@ -1,4 +1,4 @@
-"""Expiries on the wire: when a validity ends."""
+"""Schemas of expiries."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from cockade.badge.model import (
 from cockade.http.decoding import FieldErrors, mandatory_time
 
 RELATIVE_MAX = {ExpiryUnit.DAYS: 36_525, ExpiryUnit.WEEKS: 5_218, ExpiryUnit.MONTHS: 1_200}
-"""A relative expiry reaches a hundred years at most."""
+"""Maximum of a relative expiry: a hundred years."""
 
 
 class ExpiryType(StrEnum):
-    """The kinds of expiry."""
+    """Types of expiries."""
 
     RELATIVE = "RELATIVE"
     ABSOLUTE = "ABSOLUTE"
@@ -33,30 +33,34 @@ class ExpiryType(StrEnum):
 
 
 class AbsoluteType(StrEnum):
-    """What an absolute expiry is bound to."""
+    """Types of absolute expiries."""
 
     FIXED_DATE = "FIXED_DATE"
     WITH_BADGE_META = "WITH_BADGE_META"
 
 
 class ExpiryFields(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """When a validity ends; which fields are needed follows from expiryType."""
+    """When a validity ends. expiryType decides which fields are required."""
 
-    expiry_type: Annotated[ExpiryType, Meta(description="RELATIVE, ABSOLUTE or NEVER (a hundred years on).")]
+    expiry_type: Annotated[
+        ExpiryType, Meta(description="RELATIVE, ABSOLUTE or NEVER (after a hundred years).")
+    ]
     relative_expirytype: Annotated[
         ExpiryUnit | None,
-        Meta(description="RELATIVE: what value counts; days and weeks of 24 h, calendar months."),
+        Meta(description="RELATIVE: the unit of value: days and weeks of 24 h, or calendar months."),
     ] = None
-    relative_expiry_type: Annotated[ExpiryUnit | None, Meta(description="Another spelling of it.")] = None
-    value: Annotated[int | None, Meta(description="RELATIVE: how many.")] = None
-    type: Annotated[AbsoluteType | None, Meta(description="ABSOLUTE: a date, or with the badge.")] = None
-    expires_on: Annotated[Time | None, Meta(description="FIXED_DATE: when.")] = None
+    relative_expiry_type: Annotated[ExpiryUnit | None, Meta(description="Alias of relativeType.")] = None
+    value: Annotated[int | None, Meta(description="RELATIVE: the number of units.")] = None
+    type: Annotated[
+        AbsoluteType | None, Meta(description="ABSOLUTE: a fixed date, or the end of the badge.")
+    ] = None
+    expires_on: Annotated[Time | None, Meta(description="FIXED_DATE: the date.")] = None
     expires_on_iso: Time | None = msgspec.field(default=None, name="expiresOnISO")
     expire_with_badge_meta: Annotated[bool | None, Meta(description="WITH_BADGE_META: true.")] = None
 
 
 def read_expiry(name: str, fields: ExpiryFields | None, field_errors: FieldErrors) -> Expiry:
-    """The rule that the fields describe; NeverExpiry stands where they describe none, and the fault is noted."""
+    """Return the expiry of these fields. Adds errors and returns NeverExpiry if they are invalid."""
     match fields and fields.expiry_type:
         case ExpiryType.RELATIVE:
             assert fields is not None
@@ -93,7 +97,7 @@ def _absolute(name: str, fields: ExpiryFields, field_errors: FieldErrors) -> Exp
 
 
 def expiry_fields(expiry: Expiry) -> ExpiryFields:
-    """The rule in the contract's spelling."""
+    """Return the expiry as response fields."""
     match expiry:
         case RelativeExpiry(unit=unit, value=value):
             return ExpiryFields(expiry_type=ExpiryType.RELATIVE, relative_expirytype=unit, value=value)
@@ -117,7 +121,7 @@ def expiry_fields(expiry: Expiry) -> ExpiryFields:
 
 
 def exact_expiry_fields(expiry: Expiry) -> ExpiryFields:
-    """The rule as a body says it, to the microsecond."""
+    """Return the expiry as request fields, to the microsecond."""
     fields = expiry_fields(expiry)
     if isinstance(expiry, FixedExpiry):
         return msgspec.structs.replace(fields, expires_on=expiry.at.isoformat(), expires_on_iso=None)

@@ -1,4 +1,4 @@
-"""Badges, activation and claims: the handlers. Their wire structs are in `cockade.http.badges`."""
+"""Route handlers of badges, activation and claims."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from cockade.request.model import OwnerType
 
 MIGRATION_HEADER = "X-CAP-BADGES-MIGRATION"
 DATES = ("startOn", "startOnISO", "expiresOn", "expiresOnISO")
-"""Only a badge whose dates could be read can be judged by them."""
+"""Further rules are checked only if all dates are valid."""
 _CLAIM_EXAMPLE = Example(summary="Loyalty", value={"ownerType": "Loyalty", "referenceId": "123457"})
 _CLAIMED = ClaimResponse("653de334b3cda7078c7c68eb", OwnerType.LOYALTY, "123457", True)
 
@@ -80,10 +80,12 @@ async def create_badge(
     metadata: NamedDependency[MetadataService],
     migration: Annotated[
         str | None,
-        HeaderParameter(name=MIGRATION_HEADER, description="`migration`: the badge comes from elsewhere."),
+        HeaderParameter(
+            name=MIGRATION_HEADER, description="`migration`: the badge is imported from another system."
+        ),
     ] = None,
 ) -> Response[Envelope[BadgeResponse]]:
-    """Make a badge."""
+    """Create a badge."""
     is_migration = (migration or "").strip().lower() == "migration"
     fields = await metadata.all_fields(request.user)
 
@@ -106,8 +108,7 @@ async def create_badge(
     "/badgeMeta",
     operation_id="updateBadge",
     summary="Change a badge",
-    description="Replaces the fields that are sent, keeps those that are absent, and null clears. What was earned keeps its "
-    "validity.",
+    description="Fields that are sent replace the stored ones, missing fields are kept, and null clears a field. The validity of earned badges stays.",
     tags=["Badges"],
     responses=error_responses(
         errors.InvalidInput,
@@ -126,7 +127,7 @@ async def update_badge(
     badges: NamedDependency[BadgeService],
     metadata: NamedDependency[MetadataService],
 ) -> Envelope[BadgeResponse]:
-    """Make something else of a badge."""
+    """Change a badge."""
     body = data.read(check_change)
 
     def change(stored: Badge) -> BadgeDraft:
@@ -163,7 +164,7 @@ async def get_badge(
         ),
     ] = False,
 ) -> Envelope[BadgeResponse]:
-    """One badge."""
+    """Return one badge."""
     badge = await badges.get(request.user, read_badge_id(badge_id))
     if not include_statistics:
         return Envelope(_nested(request, badge))
@@ -178,7 +179,7 @@ async def get_badge(
     "/badgeMeta",
     operation_id="listBadges",
     summary="List badges",
-    description="Newest first. Every filter that is given must hold.",
+    description="Newest first. All filters must match.",
     tags=["Badges"],
     responses=error_responses(errors.InvalidInput),
 )
@@ -186,21 +187,23 @@ async def list_badges(
     request: ApiRequest,
     badges: NamedDependency[BadgeService],
     status: Annotated[
-        BadgeStatus | None, QueryParameter(description="By this instant against the window.")
+        BadgeStatus | None, QueryParameter(description="Status of the badge's window now.")
     ] = None,
     earn_type: Annotated[EarnType | None, QueryParameter(name="earnType")] = None,
     badge_type: Annotated[
-        EarnType | None, QueryParameter(name="badgeType", description="Same as earnType.")
+        EarnType | None, QueryParameter(name="badgeType", description="Alias of earnType.")
     ] = None,
-    action: Annotated[ActivationFilter | None, QueryParameter(description="Switched on or off.")] = None,
-    owner: Annotated[OwnerType | None, QueryParameter(description="Among the badge's owners.")] = None,
+    action: Annotated[ActivationFilter | None, QueryParameter(description="Active or inactive.")] = None,
+    owner: Annotated[OwnerType | None, QueryParameter(description="One of the badge's owners.")] = None,
     claimed_by: Annotated[
-        OwnerType | None, QueryParameter(name="claimedBy", description="Has an active claim.")
+        OwnerType | None, QueryParameter(name="claimedBy", description="An owner with an active claim.")
     ] = None,
-    unclaimed: Annotated[bool | None, QueryParameter(description="true: nobody has an active claim.")] = None,
+    unclaimed: Annotated[
+        bool | None, QueryParameter(description="true: only badges without an active claim.")
+    ] = None,
     name: Annotated[
         str | None,
-        QueryParameter(description="Part of the name, upper and lower case alike.", pattern=NO_NUL),
+        QueryParameter(description="Part of the name, case-insensitive.", pattern=NO_NUL),
     ] = None,
     start_on: Annotated[
         str | None, QueryParameter(name="startOn", description="Starts at this time or later.")
@@ -211,7 +214,7 @@ async def list_badges(
     page: Page = 0,
     size: Size = 10,
 ) -> Envelope[BadgePage]:
-    """A page of badges."""
+    """Return a page of badges."""
     if earn_type and badge_type and earn_type is not badge_type:
         message = "earnType and badgeType differ; send one of them."
         raise InvalidInput([FieldError(errors.MALFORMED, message, "badgeType")])
@@ -237,29 +240,29 @@ async def list_badges(
 @put(
     "/badgeMeta/{badge_id:str}/activate",
     operation_id="activateBadge",
-    summary="Switch a badge on",
+    summary="Activate a badge",
     tags=["Badges"],
     responses=error_responses(errors.InvalidInput, errors.BadgeNotFound, errors.PermissionDenied),
 )
 async def activate_badge(
     request: ApiRequest, badge_id: PathId, badges: NamedDependency[BadgeService]
 ) -> Envelope[ActivationResponse]:
-    """Whoever may earn it, may earn it again."""
+    """Customers can earn the badge again."""
     return await _switch(request, badge_id, badges, is_active=True)
 
 
 @put(
     "/badgeMeta/{badge_id:str}/deactivate",
     operation_id="deactivateBadge",
-    summary="Switch a badge off",
-    description="Once this has been answered, nothing more is issued.",
+    summary="Deactivate a badge",
+    description="After the response, nothing more is issued.",
     tags=["Badges"],
     responses=error_responses(errors.InvalidInput, errors.BadgeNotFound, errors.PermissionDenied),
 )
 async def deactivate_badge(
     request: ApiRequest, badge_id: PathId, badges: NamedDependency[BadgeService]
 ) -> Envelope[ActivationResponse]:
-    """Nobody earns it until it is switched on again."""
+    """Customers cannot earn the badge until it is activated again."""
     return await _switch(request, badge_id, badges, is_active=False)
 
 
@@ -267,7 +270,7 @@ async def deactivate_badge(
     "/badgeMeta/{badge_id:str}/claim",
     operation_id="claimBadge",
     summary="Claim a badge for an owner",
-    description="Without a claim its owner cannot issue. Claiming twice is the same as once.",
+    description="An owner cannot issue without a claim. Repeating a claim has no effect.",
     status_code=200,
     tags=["Claims"],
     responses=error_responses(
@@ -285,7 +288,7 @@ async def claim_badge(
     data: Annotated[JsonBody[ClaimBody], Body(examples=[_CLAIM_EXAMPLE])],
     badges: NamedDependency[BadgeService],
 ) -> Envelope[ClaimResponse]:
-    """Register an owner under its own reference."""
+    """Register an owner with its reference id."""
     claim = data.read(unchanged)
     await badges.claim(request.user, read_badge_id(badge_id), claim.owner_type, claim.reference_id)
     return Envelope(ClaimResponse(read_badge_id(badge_id), claim.owner_type, claim.reference_id, True))
@@ -307,7 +310,7 @@ async def unclaim_badge(
     data: Annotated[JsonBody[ClaimBody], Body(examples=[_CLAIM_EXAMPLE])],
     badges: NamedDependency[BadgeService],
 ) -> Envelope[ClaimResponse]:
-    """The owner issues nothing more under this reference."""
+    """The owner can no longer issue with this reference id."""
     claim = data.read(unchanged)
     await badges.unclaim(request.user, read_badge_id(badge_id), claim.owner_type, claim.reference_id)
     return Envelope(ClaimResponse(read_badge_id(badge_id), claim.owner_type, claim.reference_id, False))

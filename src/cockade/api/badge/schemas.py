@@ -1,4 +1,4 @@
-"""The wire structs of badges and how they become drafts, and badges answers."""
+"""Request and response schemas of badges."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from cockade.request.model import OwnerType
 T = TypeVar("T")
 
 LIST_MAX = 100
-"""How many owners, limits, images, tags or custom fields a badge may list."""
+"""Maximum number of owners, constraints, images, tags or custom fields of a badge."""
 NESTING_MAX = 100
-"""How many levels of lists and objects a free value may have."""
+"""Maximum nesting of lists and objects in a free value."""
 
 EXAMPLE = {
     "name": "Sock Collector",
@@ -57,7 +57,7 @@ EXAMPLE_CHANGE = {"id": "653de334b3cda7078c7c68eb", "description": "Buy six pair
 
 
 class ActivationFilter(StrEnum):
-    """Whether a badge is switched on."""
+    """Filter by activation."""
 
     ACTIVATED = "ACTIVATED"
     DE_ACTIVATED = "DE_ACTIVATED"
@@ -72,7 +72,7 @@ class ImageTag(StrEnum):
 
 
 class Image(Struct, frozen=True, rename="camel"):
-    """A picture of the badge."""
+    """An image of the badge."""
 
     name: str | None = None
     file_svc_handle: str | None = None
@@ -81,24 +81,24 @@ class Image(Struct, frozen=True, rename="camel"):
 
 
 class BenefitType(StrEnum):
-    """What comes with a badge."""
+    """Types of benefits."""
 
     COUPON = "COUPON"
     LOYALTY_POINTS = "LOYALTY_POINTS"
 
 
 Reference = Annotated[str, Meta(min_length=1)] | int
-"""An id of another system."""
+"""An id in another system."""
 
 
 class Benefit(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Something that another system grants with the badge."""
+    """A benefit that another system grants with the badge."""
 
     benefit_type: BenefitType
     series_id: Annotated[Reference | None, Meta(description="Mandatory for COUPON.")] = None
-    points: Annotated[
-        float | None, Meta(description="Mandatory for LOYALTY_POINTS, as are the ids below.")
-    ] = None
+    points: Annotated[float | None, Meta(description="Mandatory for LOYALTY_POINTS, like the ids below.")] = (
+        None
+    )
     program_id: Reference | None = None
     promotion_id: Reference | None = None
     allocation_strategy_id: Reference | None = None
@@ -113,25 +113,34 @@ class Tag(Struct, frozen=True):
 
 
 class OwnershipBody(Struct, frozen=True, rename="camel"):
-    """Who may use the badge. Claims sent here are ignored: claiming is a call of its own."""
+    """The badge's owners. Claims are ignored here; use the claim operation."""
 
     restricted_to_owners: Annotated[list[OwnerType], Meta(min_length=1, max_length=LIST_MAX)]
 
 
 class Ownership(Struct, frozen=True, rename="camel"):
-    """Who may use the badge, and who has registered for it."""
+    """The badge's owners and their claims."""
 
     restricted_to_owners: list[OwnerType]
     claims: list[Claim]
 
 
 class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A badge as somebody wants to have it."""
+    """The desired state of a badge."""
 
-    name: Annotated[Text, Meta(description="Unique in the org, case sensitive.", examples=["Sock Collector"])]
-    start_on: Annotated[Time | None, Meta(description="Mandatory, or its ISO twin, which wins.")] = None
+    name: Annotated[
+        Text,
+        Meta(
+            description="Unique in the org, case sensitive.", examples=["Unique in the org, case-sensitive."]
+        ),
+    ]
+    start_on: Annotated[
+        Time | None, Meta(description="Mandatory, or its ISO twin, which takes precedence.")
+    ] = None
     start_on_iso: Time | None = msgspec.field(default=None, name="startOnISO")
-    expires_on: Annotated[Time | None, Meta(description="Mandatory, or its ISO twin, which wins.")] = None
+    expires_on: Annotated[
+        Time | None, Meta(description="Mandatory, or its ISO twin, which takes precedence.")
+    ] = None
     expires_on_iso: Time | None = msgspec.field(default=None, name="expiresOnISO")
     earn_type: EarnType
     earned_badge_expiry: ExpiryFields
@@ -144,7 +153,7 @@ class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = None
     badge_constraints: Annotated[
         Annotated[list[Constraint], Meta(max_length=LIST_MAX)] | None,
-        Meta(description="Limits for the badge as a whole."),
+        Meta(description="Limits for all customers together."),
     ] = None
     images: Annotated[list[Image], Meta(max_length=LIST_MAX)] | None = None
     benefits: Annotated[list[Benefit], Meta(max_length=10)] | None = None
@@ -152,13 +161,13 @@ class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     badge_group_id: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{24}$", max_length=24)] | None = None
     badge_rank: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     custom_fields: Annotated[
-        Annotated[dict[str, Any], Meta(max_length=LIST_MAX)] | None, Meta(description="Name to value.")
+        Annotated[dict[str, Any], Meta(max_length=LIST_MAX)] | None, Meta(description="Values by name.")
     ] = None
     default_till_id: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
-    active: Annotated[bool | None, Meta(description="True when absent.")] = None
-    is_active: Annotated[bool | None, Meta(description="Another name of active.")] = None
+    active: Annotated[bool | None, Meta(description="Default: true.")] = None
+    is_active: Annotated[bool | None, Meta(description="Alias of active.")] = None
     overlap_policy: Annotated[
-        OverlapPolicy | None, Meta(description="Whether a customer may hold several valid ones.")
+        OverlapPolicy | None, Meta(description="Whether a customer can hold several valid ones.")
     ] = None
     id: Annotated[
         str | None, Meta(description="Only with the migration header: the badge's id, 24 hex digits.")
@@ -166,15 +175,16 @@ class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 Sent = T | None | UnsetType
-"""Absent: kept. Null: cleared. A value: replaces."""
+"""Missing: kept. Null: cleared. A value: replaced."""
 
 
 class BadgeChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What of a badge is to be changed: fields that are absent are kept, and null clears."""
+    """A change of a badge. Missing fields are kept, and null clears a field."""
 
-    id: Annotated[str, Meta(description="Which badge.", min_length=1)]
+    id: Annotated[str, Meta(description="Badge id.", min_length=1)]
     last_updated_on: Annotated[
-        Time | None, Meta(description="As it was read: the change is refused if the badge has changed since.")
+        Time | None,
+        Meta(description="The value that you read. The change is rejected if the badge has changed since."),
     ] = None
     last_updated_on_iso: Time | None = msgspec.field(default=None, name="lastUpdatedOnISO")
     name: Sent[Text] = UNSET
@@ -202,14 +212,14 @@ class BadgeChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ClaimBody(Struct, frozen=True, rename="camel"):
-    """An owner and its own reference."""
+    """An owner and its reference id."""
 
     owner_type: Annotated[OwnerType, Meta(description="The module that claims.", examples=["Loyalty"])]
-    reference_id: Annotated[Text, Meta(description="The owner's own reference.", examples=["123457"])]
+    reference_id: Annotated[Text, Meta(description="The owner's reference id.", examples=["123457"])]
 
 
 class ClaimResponse(Struct, frozen=True, rename="camel"):
-    """A claim as it is now."""
+    """A claim."""
 
     badge_meta_id: str
     owner_type: OwnerType
@@ -218,17 +228,17 @@ class ClaimResponse(Struct, frozen=True, rename="camel"):
 
 
 class ActivationResponse(Struct, frozen=True, rename="camel"):
-    """Whether the badge is switched on."""
+    """Whether the badge is active."""
 
     id: str
     is_active: bool
 
 
 class BadgeBasics(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A badge without its limits."""
+    """A badge without its constraints."""
 
     id: str
-    badge_numeric_id: Annotated[int, Meta(description="Counts up per org.")]
+    badge_numeric_id: Annotated[int, Meta(description="Ascending number per org.")]
     org_id: int
     name: str
     description: str | None
@@ -258,19 +268,19 @@ class BadgeBasics(Struct, frozen=True, kw_only=True, rename="camel"):
     last_updated_on: float
     last_updated_on_iso: str = msgspec.field(name="lastUpdatedOnISO")
     last_updated_by: str
-    issued_count: Annotated[int | UnsetType, Meta(description="Unrevoked enrolments.")] = UNSET
-    earned_count: Annotated[int | UnsetType, Meta(description="Unrevoked earned badges.")] = UNSET
+    issued_count: Annotated[int | UnsetType, Meta(description="Number of unrevoked enrolments.")] = UNSET
+    earned_count: Annotated[int | UnsetType, Meta(description="Number of unrevoked earned badges.")] = UNSET
 
 
 class BadgeResponse(BadgeBasics, frozen=True, kw_only=True, rename="camel"):
-    """The whole badge."""
+    """A badge."""
 
     customer_constraints: list[ConstraintResponse]
     badge_constraints: list[ConstraintResponse]
 
 
 def to_draft(body: BadgeBody, field_errors: FieldErrors) -> BadgeDraft:
-    """The draft that the body asks for; notes what types cannot see. None stands where a field could not be read."""
+    """Return the draft, and add errors that types cannot express. Unreadable values are None."""
     if body.name and not body.name.strip():
         field_errors.add("name", "name is mandatory.")
     if body.active is not None and body.is_active is not None and body.active != body.is_active:
@@ -308,13 +318,13 @@ CHANGE_MANDATORY = {
     "earned_badge_expiry": "earnedBadgeExpiry",
     "ownership": "ownership",
 }
-"""What a badge must have, so that null does not clear it; times are noted where they are read."""
+"""Fields that null cannot clear. Times are checked where they are parsed."""
 TWINS = (("start_on", "start_on_iso"), ("expires_on", "expires_on_iso"), ("active", "is_active"))
-"""Two fields for one thing: whichever is sent replaces it."""
+"""Pairs of fields with the same meaning: the one that is sent replaces both."""
 
 
 def to_changed(badge: Badge, change: BadgeChangeBody, field_errors: FieldErrors) -> BadgeDraft:
-    """The stored badge with the fields that were sent in place of its own."""
+    """Return the stored badge with the fields that were sent."""
     sent: dict[str, Any] = {
         name: value
         for name in BadgeBody.__struct_fields__
@@ -327,7 +337,7 @@ def to_changed(badge: Badge, change: BadgeChangeBody, field_errors: FieldErrors)
 
 
 def check_change(change: BadgeChangeBody, field_errors: FieldErrors) -> BadgeChangeBody:
-    """Note what can be told without the stored badge: what it must have cannot be cleared."""
+    """Add the errors that are independent of the stored badge: mandatory fields cannot be cleared."""
     for name, encode_name in CHANGE_MANDATORY.items():
         if getattr(change, name) is None:
             code, message = MISSING.get(encode_name, (MALFORMED, f"{encode_name} is mandatory."))
@@ -336,7 +346,7 @@ def check_change(change: BadgeChangeBody, field_errors: FieldErrors) -> BadgeCha
 
 
 def is_as_read(change: BadgeChangeBody, updated_at: datetime, field_errors: FieldErrors) -> bool:
-    """Whether the badge was last changed when the caller says; she may have read it to the second only."""
+    """Whether the badge was last changed at the time that the caller read, which may be in whole seconds."""
     if change.last_updated_on is None and change.last_updated_on_iso is None:
         return True
     read = mandatory_time("lastUpdatedOn", change.last_updated_on, change.last_updated_on_iso, field_errors)
@@ -344,7 +354,7 @@ def is_as_read(change: BadgeChangeBody, updated_at: datetime, field_errors: Fiel
 
 
 def _body_of(draft: BadgeDraft) -> BadgeBody:
-    """The body that asks for this badge."""
+    """Return the body that creates this badge."""
     shown = draft.presentation
     return BadgeBody(
         name=draft.name,
@@ -370,12 +380,12 @@ def _body_of(draft: BadgeDraft) -> BadgeBody:
 
 
 def to_migrated_id(body: BadgeBody, field_errors: FieldErrors) -> BadgeId | None:
-    """The id that a migrated badge brings along, if it brings one."""
+    """Return the id of a migrated badge, if it has one."""
     if body.id is None:
         return None
     badge_id = ids.badge_id(body.id)
     if badge_id is None:
-        field_errors.add("id", "A badge id has 24 hex digits.")
+        field_errors.add("id", "A badge id must be 24 hex digits.")
     return badge_id
 
 
@@ -386,7 +396,7 @@ def badge_response(
     counts: Mapping[BadgeKey, BadgeCounts] | None = None,
     cycle_counts: dict[str, int] | None = None,
 ) -> BadgeResponse:
-    """The whole badge as it is at `now`; with `counts` and `cycle_counts` (by reference id) its statistics."""
+    """Return the badge at `now`. `counts` and `cycle_counts` (by reference id) add statistics."""
     return BadgeResponse(
         **_basics(badge, now, counts),
         customer_constraints=constraint_answers("customerConstraints", badge, now, zone, cycle_counts),
@@ -395,20 +405,20 @@ def badge_response(
 
 
 def basics_response(badge: Badge, now: datetime, counts: Mapping[BadgeKey, BadgeCounts]) -> BadgeBasics:
-    """A row of the list of badges."""
+    """Return a row of the list of badges."""
     return BadgeBasics(**_basics(badge, now, counts))
 
 
 def warnings_about(badge: Badge, fields: list[CustomField]) -> list[ErrorDetail]:
-    """What the badge names and its org has not: custom fields, and a group."""
+    """Return warnings about custom fields and a group that the org does not have."""
     shown = badge.draft.presentation
-    message = "No custom field has this name; the value was kept as it is."
+    message = "No custom field has this name. The value was stored anyway."
     warnings = [
         ErrorDetail(MALFORMED, message, f"customFields.{name}")
         for name in undefined(shown.custom_fields, fields)
     ]
     if shown.badge_group_id is not None and badge.group_name is None:
-        message = "There is no such badge group; the id was kept as it is."
+        message = "There is no such badge group. The id was stored anyway."
         warnings.append(ErrorDetail(MALFORMED, message, "badgeGroupId"))
     return warnings
 
@@ -455,13 +465,13 @@ def _counts(badge: Badge, counts: Mapping[BadgeKey, BadgeCounts] | None) -> dict
 
 
 def _check_nesting(reference: str, value: object, field_errors: FieldErrors) -> None:
-    """What is nested too deeply could be stored and never be shown: the interpreter's stack is not endless."""
+    """Deeply nested values could be stored, but not encoded again without exhausting the stack."""
     layer = [value]
     for _ in range(NESTING_MAX):
         layer = [inner for outer in layer for inner in _inside(outer)]
         if not layer:
             return
-    field_errors.add(reference, f"It is nested more than {NESTING_MAX} levels deep.")
+    field_errors.add(reference, f"Must be nested at most {NESTING_MAX} levels deep.")
 
 
 def _inside(value: object) -> list[object]:

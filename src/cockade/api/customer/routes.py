@@ -1,4 +1,4 @@
-"""Identifiers of customers, erasing and merging customers: the handlers. Its wire structs are in `cockade.http.customers`."""
+"""Route handlers of identifiers, and of erasing and merging customers."""
 
 from __future__ import annotations
 
@@ -40,12 +40,11 @@ from cockade.http.request import ApiRequest, JsonBody
 @put(
     "/customers/identifiers",
     operation_id="putIdentifiers",
-    summary="Name customers by identifiers",
-    description="From then on a path may name them so, with the header `X-CAP-CUSTOMER-IDENTIFIER`. "
-    "An identifier that was another customer's moves.",
+    summary="Store identifiers of customers",
+    description="A path can then use an identifier instead of the customer id, with the header `X-CAP-CUSTOMER-IDENTIFIER`. An identifier of another customer is moved.",
     tags=["Customers"],
     responses=error_responses(errors.InvalidInput, errors.PermissionDenied, *BODY_ERRORS)
-    | {200: example("One new, one known", Envelope[IdentifiersResponse], EXAMPLE_RESPONSE)},
+    | {200: example("A new and a known identifier", Envelope[IdentifiersResponse], EXAMPLE_RESPONSE)},
 )
 async def put_identifiers(
     request: ApiRequest,
@@ -54,7 +53,7 @@ async def put_identifiers(
     ],
     customers: NamedDependency[CustomerService],
 ) -> Envelope[IdentifiersResponse]:
-    """All of them or none."""
+    """Store all of them or none."""
     owned = data.read(lambda body, field_errors: to_identifiers(body, request.config, field_errors))
     return Envelope(identifiers_response(await customers.put_identifiers(request.user, owned)))
 
@@ -63,8 +62,7 @@ async def put_identifiers(
     "/customers/{customer_id:str}",
     operation_id="eraseCustomer",
     summary="Erase a customer",
-    description="Deletes her earned badges, enrolments and identifiers, and takes her out of what requests did, where 0 "
-    "stands in her place. Cannot be undone; again is the same.",
+    description="Deletes the customer's earned badges, enrolments and identifiers, and replaces the customer by 0 in the audiences of requests. This cannot be undone. Repeating it has no effect.",
     status_code=200,
     tags=["Customers"],
     responses=error_responses(
@@ -74,7 +72,7 @@ async def put_identifiers(
         errors.ServiceBusy,
         errors.OutcomeUnknown,
     )
-    | {200: example("What was erased", Envelope[ErasedResponse], EXAMPLE_ERASED)},
+    | {200: example("The erased data", Envelope[ErasedResponse], EXAMPLE_ERASED)},
 )
 async def erase_customer(
     request: ApiRequest,
@@ -83,7 +81,7 @@ async def erase_customer(
     customer_data: NamedDependency[CustomerDataService],
     identifier: IdentifierHeader = None,
 ) -> Envelope[ErasedResponse]:
-    """All that names her."""
+    """Erase a customer."""
     customer = await customer_of(request, customer_id, identifier, customers)
     return Envelope(erased_response(customer, await customer_data.erase(request.user, customer)))
 
@@ -92,8 +90,7 @@ async def erase_customer(
     "/customers/merge",
     operation_id="mergeCustomers",
     summary="Merge two customers",
-    description="All that `from` has becomes the property of `into`: earned badges, enrolments, identifiers, and her place "
-    "in what requests did. Cannot be undone; again is the same.",
+    description="Moves everything of `from` to `into`: earned badges, enrolments, identifiers, and its place in the audiences of requests. This cannot be undone. Repeating it has no effect.",
     status_code=200,
     tags=["Customers"],
     responses=error_responses(
@@ -103,7 +100,7 @@ async def erase_customer(
         errors.ServiceBusy,
         errors.OutcomeUnknown,
     )
-    | {200: example("What has moved", Envelope[MergedResponse], EXAMPLE_MERGED)},
+    | {200: example("The moved data", Envelope[MergedResponse], EXAMPLE_MERGED)},
 )
 async def merge_customers(
     request: ApiRequest,
@@ -112,6 +109,6 @@ async def merge_customers(
     ],
     customer_data: NamedDependency[CustomerDataService],
 ) -> Envelope[MergedResponse]:
-    """One customer of two."""
+    """Merge two customers."""
     source, into = data.read(to_merge)
     return Envelope(merged_response(source, into, await customer_data.merge(request.user, source, into)))

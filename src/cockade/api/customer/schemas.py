@@ -1,4 +1,4 @@
-"""Customers on the wire: the identifiers that a body brings, and the customer whom a path names."""
+"""Request and response schemas of customers and their identifiers."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ IdentifierHeader = Annotated[
     str | None,
     HeaderParameter(
         name=IDENTIFIER_HEADER,
-        description=f"What names the customer in the path: {', '.join(IdentifierKind)}; her id when absent.",
+        description=f"Type of the identifier in the path: {', '.join(IdentifierKind)}. Default: the customer id.",
     ),
 ]
-"""How handlers of paths with a customer take the header, `= None`; for `customer_of`."""
+"""The header parameter of handlers with a customer in their path, for `customer_of`."""
 _KINDS = {kind.lower(): kind for kind in IdentifierKind}
 
 EXAMPLE = {
@@ -42,54 +42,56 @@ EXAMPLE = {
 
 
 class IdentifierBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A name of one customer."""
+    """An identifier of one customer."""
 
-    customer_id: Annotated[Customer, Meta(description="Whose it is from now on.")]
+    customer_id: Annotated[Customer, Meta(description="The customer it belongs to from now on.")]
     type: IdentifierKind
-    value: Annotated[Text, Meta(description="Surrounding blanks are cut; emails are kept in lower case.")]
+    value: Annotated[
+        Text, Meta(description="Surrounding whitespace is removed; emails are stored in lower case.")
+    ]
 
 
 class IdentifiersBody(Struct, frozen=True, kw_only=True):
-    """Names of customers."""
+    """Identifiers of customers."""
 
     identifiers: Annotated[
-        list[IdentifierBody], Meta(description="An identifier is one customer's.", min_length=1)
+        list[IdentifierBody], Meta(description="Each identifier belongs to one customer.", min_length=1)
     ]
 
 
 class IdentifiersResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What became of them."""
+    """The result of storing identifiers."""
 
-    total_count: Annotated[int, Meta(description="Distinct identifiers.")]
-    created_count: Annotated[int, Meta(description="Those that nobody had before.")]
-    updated_count: Annotated[int, Meta(description="Those that another customer had.")]
-    unchanged_count: Annotated[int, Meta(description="Those that the customer has had already.")]
+    total_count: Annotated[int, Meta(description="Number of distinct identifiers.")]
+    created_count: Annotated[int, Meta(description="Number of new identifiers.")]
+    updated_count: Annotated[int, Meta(description="Number that belonged to another customer.")]
+    unchanged_count: Annotated[int, Meta(description="Number that belonged to the same customer.")]
 
 
 class RewrittenResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """How much it was."""
+    """Number of rows erased or moved."""
 
-    earned_badge_count: Annotated[int, Meta(description="Earned badges, revoked ones too.")]
-    enrolment_count: Annotated[int, Meta(description="Enrolments, revoked ones too.")]
+    earned_badge_count: Annotated[int, Meta(description="Earned badges, including revoked ones.")]
+    enrolment_count: Annotated[int, Meta(description="Enrolments, including revoked ones.")]
     identifier_count: int
-    request_count: Annotated[int, Meta(description="Requests whose audience named her.")]
+    request_count: Annotated[int, Meta(description="Requests whose audience contained the customer.")]
 
 
 class ErasedResponse(RewrittenResponse, frozen=True, kw_only=True, rename="camel"):
-    """What was erased."""
+    """The result of an erasure."""
 
     customer_id: int
 
 
 class MergeBody(Struct, frozen=True, kw_only=True):
-    """Who is merged into whom."""
+    """The two customers of a merge."""
 
-    source: Annotated[Customer, Meta(description="Has nothing afterwards.")] = msgspec.field(name="from")
-    into: Annotated[Customer, Meta(description="Has all afterwards.")]
+    source: Annotated[Customer, Meta(description="Loses everything.")] = msgspec.field(name="from")
+    into: Annotated[Customer, Meta(description="Gets everything.")]
 
 
 class MergedResponse(RewrittenResponse, frozen=True, kw_only=True, rename="camel"):
-    """What has moved."""
+    """The result of a merge."""
 
     source: int = msgspec.field(name="from")
     into: int
@@ -114,18 +116,17 @@ EXAMPLE_RESPONSE = IdentifiersResponse(total_count=2, created_count=1, updated_c
 def to_identifiers(
     body: IdentifiersBody, config: Config, field_errors: FieldErrors
 ) -> dict[Identifier, CustomerId]:
-    """Each distinct identifier and whose it is; notes those that are said to be of two customers."""
+    """Return each distinct identifier with its customer. Adds errors for identifiers with two customers."""
     sent = body.identifiers or []
     if len(sent) > config.max_customers_per_request:
         field_errors.add(
             "identifiers",
-            f"identifiers has {len(sent)} entries; one call takes at most {config.max_customers_per_request} "
-            "(COCKADE_MAX_CUSTOMERS_PER_REQUEST). Send the rest in further calls.",
+            f"identifiers has {len(sent)} entries; the maximum is {config.max_customers_per_request} (COCKADE_MAX_CUSTOMERS_PER_REQUEST). Send the rest in further requests.",
         )
         return {}
     owned: dict[Identifier, CustomerId] = {}
     for place, entry in enumerate(sent):
-        # After a type fault, None stands where something could not be read; that has been noted.
+        # After a type error, unreadable values are None and their errors are already added.
         customer = entry.customer_id and ids.customer_id(entry.customer_id)
         if entry.customer_id and not customer:
             field_errors.add(f"identifiers[{place}].customerId", NO_CUSTOMER)
@@ -136,13 +137,13 @@ def to_identifiers(
             if owned.setdefault(named, customer) != customer:
                 field_errors.add(
                     f"identifiers[{place}].value",
-                    f"This {named.kind} is another customer's in the same body.",
+                    f"This {named.kind} belongs to another customer in the same body.",
                 )
     return owned
 
 
 def identifiers_response(counts: IdentifierCounts) -> IdentifiersResponse:
-    """What became of them."""
+    """Return the result of storing identifiers."""
     return IdentifiersResponse(
         total_count=counts.created + counts.updated + counts.unchanged,
         created_count=counts.created,
@@ -154,9 +155,9 @@ def identifiers_response(counts: IdentifierCounts) -> IdentifiersResponse:
 async def customer_of(
     request: ApiRequest, segment: str, header: str | None, customers: CustomerService
 ) -> CustomerId:
-    """The customer whom a segment of the path names: her id or, with the header, an identifier of its kind.
+    """Return the customer of a path segment: a customer id or, with the header, an identifier of that type.
 
-    Raises InvalidInput where she cannot be named so, and CustomerNotFound where nobody has the identifier.
+    Raises InvalidInput if the segment is invalid, and CustomerNotFound if no customer has the identifier.
     """
     if header is None:
         customer = ids.customer_id(segment)
@@ -167,33 +168,33 @@ async def customer_of(
     if kind is None:
         raise InvalidInput([FieldError(MALFORMED, must_be_one_of(IdentifierKind), IDENTIFIER_HEADER)])
     if request.scope["path"].encode() == request.scope["raw_path"]:
-        segment = unquote(segment)  # a path with an encoded slash is left encoded, see `ExchangeLayer`
+        segment = unquote(segment)  # paths with an encoded slash stay encoded, see `RequestContextMiddleware`
     return await customers.find(request.user, identifier(kind, segment))
 
 
 def erased_response(customer: CustomerId, rewritten: CustomerDataResult) -> ErasedResponse:
-    """What was erased."""
+    """Return the result of an erasure."""
     return ErasedResponse(customer_id=customer, **counts_of(rewritten))
 
 
 def to_merge(body: MergeBody, field_errors: FieldErrors) -> tuple[CustomerId, CustomerId]:
-    """Who is merged into whom."""
+    """Return the two customers of a merge."""
     [source], [into] = (
         one_customer(sent, field_errors, name) or [CustomerId(0)]
         for sent, name in ((body.source, "from"), (body.into, "into"))
     )
     if source and source == into:
-        field_errors.add("into", "A customer is not merged into herself.")
+        field_errors.add("into", "A customer cannot be merged into itself.")
     return source, into
 
 
 def merged_response(source: CustomerId, into: CustomerId, rewritten: CustomerDataResult) -> MergedResponse:
-    """What has moved."""
+    """Return the result of a merge."""
     return MergedResponse(source=source, into=into, **counts_of(rewritten))
 
 
 def counts_of(rewritten: CustomerDataResult) -> dict[str, int]:
-    """As the fields of both answers."""
+    """Return the fields that both responses share."""
     return {
         "earned_badge_count": rewritten.earned_badges,
         "enrolment_count": rewritten.enrolments,

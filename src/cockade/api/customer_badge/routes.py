@@ -1,4 +1,4 @@
-"""What a customer holds, may earn and could enrol in: the handlers. Their wire structs are in `cockade.http.holdings`."""
+"""Route handlers of customers' badges."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from cockade.request.model import OwnerType
 PathCustomer = Annotated[
     str,
     PathParameter(
-        description="The customer's id, or an identifier of hers with the header.",
+        description="Customer id, or an identifier of the customer with the header.",
         examples=[Example(summary="A customer", value="62090013")],
     ),
 ]
@@ -50,9 +50,7 @@ RESPONSES = error_responses(errors.InvalidInput, errors.CustomerNotFound)
     "/customer/{customer_id:str}",
     operation_id="getCustomerBadges",
     summary="A customer's badges",
-    description="`AVAILABLE`: direct badges that she could earn now, as far as what she has and the limits go. "
-    "`AVAILABLE_TO_ISSUE`: badges that she could be enrolled in. `EARNED`: badges of which she has one that is valid now. "
-    "`EXPIRED`: badges of which all that she had has ended.",
+    description="`AVAILABLE`: direct badges that the customer can earn now, considering held badges and limits. `AVAILABLE_TO_ISSUE`: badges in which the customer can be enrolled. `EARNED`: badges of which the customer has a valid one. `EXPIRED`: badges of which the customer had some, all expired.",
     tags=["Customers"],
     responses=RESPONSES,
 )
@@ -66,14 +64,14 @@ async def get_customer_badges(
         bool,
         QueryParameter(
             name="includeExpired",
-            description="Also badges whose window has ended; with EARNED also what has ended.",
+            description="Also badges whose window has ended; with EARNED also expired earned badges.",
         ),
     ] = False,
     sort_on: Annotated[
         PageSort | None,
         QueryParameter(
             name="sortOn",
-            description="Ranks ascending, dates with the latest first; absent: the newest badge first.",
+            description="Ranks ascending, dates latest first. Default: newest badge first.",
         ),
     ] = None,
     group_id: GroupFilter = None,
@@ -81,7 +79,7 @@ async def get_customer_badges(
     size: Size = 10,
     identifier: IdentifierHeader = None,
 ) -> Envelope[CustomerPage]:
-    """A page of her badges."""
+    """Return a page of the customer's badges."""
     customer = await customer_of(request, customer_id, identifier, customers)
     now, zone = request.context.arrived_at, ZoneInfo(request.user.time_zone)
     shown, total = await customer_badges.list_page(
@@ -102,8 +100,8 @@ async def get_customer_badges(
 @get(
     "/management/{customer_id:str}",
     operation_id="listManagedBadges",
-    summary="All badges of the org with what a customer has of them",
-    description="Every filter that is given must hold.",
+    summary="List all badges of the org with a customer's issuances",
+    description="All filters must match.",
     tags=["Customers"],
     responses=RESPONSES,
 )
@@ -112,43 +110,41 @@ async def list_managed_badges(
     customer_id: PathCustomer,
     customers: NamedDependency[CustomerService],
     customer_badges: NamedDependency[CustomerBadgeService],
-    badge_type: Annotated[
-        EarnType | None, QueryParameter(name="badgeType", description="The earn type.")
-    ] = None,
+    badge_type: Annotated[EarnType | None, QueryParameter(name="badgeType", description="Earn type.")] = None,
     badge_status: Annotated[BadgeStatus | None, QueryParameter(name="badgeStatus")] = None,
-    owner: Annotated[OwnerType | None, QueryParameter(description="Among the badge's owners.")] = None,
+    owner: Annotated[OwnerType | None, QueryParameter(description="One of the badge's owners.")] = None,
     claimed_by: Annotated[
-        OwnerType | None, QueryParameter(name="claimedBy", description="Has an active claim.")
+        OwnerType | None, QueryParameter(name="claimedBy", description="An owner with an active claim.")
     ] = None,
     name: Annotated[
         str | None,
-        QueryParameter(description="Part of the name, upper and lower case alike.", pattern=NO_NUL),
+        QueryParameter(description="Part of the name, case-insensitive.", pattern=NO_NUL),
     ] = None,
-    action: Annotated[ActivationFilter | None, QueryParameter(description="Switched on or off.")] = None,
+    action: Annotated[ActivationFilter | None, QueryParameter(description="Active or inactive.")] = None,
     group_id: GroupFilter = None,
     start_on: Annotated[
         list[str] | None,
         QueryParameter(
             name="startOn",
-            description="A time, compared by `gte`, or by the operator before it: `lt:2026-01-01T00:00:00Z`. "
-            "May be repeated.",
+            description="A time, compared with `gte` or the operator before it: `lt:2026-01-01T00:00:00Z`. Can be repeated.",
         ),
     ] = None,
     expires_on: Annotated[
         list[str] | None,
-        QueryParameter(name="expiresOn", description="Likewise; a time alone is compared by `lte`."),
+        QueryParameter(name="expiresOn", description="Like startOn; the default operator is `lte`."),
     ] = None,
     sort_on: Annotated[
-        ListSort | None, QueryParameter(name="sortOn", description="Absent: when the badge was created.")
+        ListSort | None, QueryParameter(name="sortOn", description="Default: creation time of the badge.")
     ] = None,
     order: Annotated[
-        Order, QueryParameter(description="What has no date comes last either way.")
+        Order,
+        QueryParameter(description="Sort direction. Badges without the date come last in both directions."),
     ] = Order.DESC,
     page: Page = 0,
     size: Size = 10,
     identifier: IdentifierHeader = None,
 ) -> Envelope[ManagedPage]:
-    """A page of the operator's list."""
+    """Return a page of the managed list."""
     customer = await customer_of(request, customer_id, identifier, customers)
     now = request.context.arrived_at
     wanted = StateFilter(
@@ -172,7 +168,7 @@ async def list_managed_badges(
 @get(
     "/management/{customer_id:str}/badge/{badge_id:str}",
     operation_id="getManagedBadge",
-    summary="One badge for one customer",
+    summary="Get one badge for one customer",
     tags=["Customers"],
     responses=error_responses(errors.InvalidInput, errors.CustomerNotFound, errors.BadgeNotFound),
 )
@@ -186,12 +182,12 @@ async def get_managed_badge(
         bool,
         QueryParameter(
             name="includeStatistics",
-            description="Adds her enrolments and earned badges, and how much of each limit is used.",
+            description="Adds the customer's enrolments and earned badges, and the usage of each limit.",
         ),
     ] = False,
     identifier: IdentifierHeader = None,
 ) -> Envelope[ManagedDetail]:
-    """Everything about the two."""
+    """Return one badge for one customer."""
     customer = await customer_of(request, customer_id, identifier, customers)
     now = request.context.arrived_at
     detail = await customer_badges.get(

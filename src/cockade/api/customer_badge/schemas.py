@@ -1,4 +1,4 @@
-"""The wire structs of what a customer holds, may earn and could enrol in, and how reads become answers."""
+"""Response schemas of customers' badges, and their filters."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ OPERATORS = {
     "lt": "lt", "lte": "lte", "gt": "gt", "gte": "gte", "eq": "eq",
     "LESS_THAN": "lt", "LESS_THAN_EQUAL": "lte", "GREATER_THAN": "gt", "GREATER_THAN_EQUAL": "gte", "EQUAL": "eq",
 }  # fmt: skip
-"""What may stand before a time in a filter, with a colon behind it."""
+"""Comparison operators before a time in a filter, followed by a colon."""
 _COMPARISON = re.compile(rf"({'|'.join(OPERATORS)}):(.*)", re.DOTALL)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class CustomerBadge(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A badge with what the customer has of it."""
+    """A badge with the customer's issuances."""
 
     badge_meta_id: str
     org_id: int
@@ -56,7 +56,9 @@ class CustomerBadge(Struct, frozen=True, kw_only=True, rename="camel"):
     badge_constraints: list[ConstraintResponse]
     custom_fields: dict[str, Any]
     active: bool
-    earned_count: Annotated[int, Meta(description="Her unrevoked earned badges of the kind.")]
+    earned_count: Annotated[
+        int, Meta(description="Number of the customer's unrevoked earned badges of this badge.")
+    ]
     last_earned_on_date: Annotated[
         float | None, Meta(description="When the last of them was recorded, to the second.")
     ]
@@ -73,7 +75,7 @@ class CustomerPage(Struct, frozen=True, rename="camel"):
 
 
 class ManagedBadge(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A badge of the org with what the customer has of it, as operators see it."""
+    """A badge of the org with the customer's issuances."""
 
     badge_meta_id: str
     name: str
@@ -89,30 +91,33 @@ class ManagedBadge(Struct, frozen=True, kw_only=True, rename="camel"):
     images: list[dict[str, Any]]
     badge_status: BadgeStatus
     last_earned_on: Annotated[
-        float | None, Meta(description="When her last one was recorded, to the second.")
+        float | None, Meta(description="When the customer's last one was recorded, to the second.")
     ]
     last_earned_on_iso: str | None = msgspec.field(name="lastEarnedOnISO")
     starts_on: float
     starts_on_iso: str = msgspec.field(name="startsOnISO")
     expires_on: float
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
-    earn_count: Annotated[int, Meta(description="Her unrevoked earned badges of the kind.")]
+    earn_count: Annotated[
+        int, Meta(description="Number of the customer's unrevoked earned badges of this badge.")
+    ]
     ownership: Ownership
     issue_status: Annotated[
-        HeldBadgeStatus | None, Meta(description="The best that her enrolments are; null where she has none.")
+        HeldBadgeStatus | None,
+        Meta(description="The best status of the customer's enrolments; null without enrolments."),
     ]
     active: bool
 
 
 class ManagedPage(Struct, frozen=True, rename="camel"):
-    """One page of the operator's list."""
+    """One page of the managed list."""
 
     customer_badges: list[ManagedBadge]
     pagination: Pagination
 
 
 class ConstraintUse(ConstraintResponse, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A limit with how much of it is used now."""
+    """A constraint with its current usage."""
 
     current_earn_count: int
     current_earn_count_for_days: int | None = None
@@ -121,7 +126,7 @@ class ConstraintUse(ConstraintResponse, frozen=True, kw_only=True, rename="camel
 
 
 class ConstraintUses(Struct, frozen=True, rename="camel"):
-    """All limits of the badge with how much of each is used now."""
+    """All constraints of the badge with their current usage."""
 
     customer_constraints: list[ConstraintUse]
     badge_constraints: list[ConstraintUse]
@@ -145,7 +150,7 @@ class Issual(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class IssualDetails(Struct, frozen=True, rename="camel"):
-    """Enrolments, the newest first; the count is without revoked ones."""
+    """Enrolments, newest first. The count excludes revoked ones."""
 
     issued_count: int
     issuals: list[Issual]
@@ -169,7 +174,7 @@ class Earn(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class EarnDetails(Struct, frozen=True, rename="camel"):
-    """Earned badges, the newest first; the count is without revoked ones."""
+    """Earned badges, newest first. The count excludes revoked ones."""
 
     earn_count: int
     earns: list[Earn]
@@ -200,7 +205,9 @@ class ManagedDetail(Struct, frozen=True, kw_only=True, rename="camel"):
     badge_group_id: str | None
     badge_group_name: str | None
     badge_rank: int | None
-    active_earned_count: Annotated[int, Meta(description="Her earned badges that are valid now.")]
+    active_earned_count: Annotated[
+        int, Meta(description="Number of the customer's earned badges that are valid now.")
+    ]
     custom_fields: dict[str, Any]
     earn_constraint_block_statistics: ConstraintUses | UnsetType = UNSET
     issual_details: IssualDetails | UnsetType = UNSET
@@ -208,12 +215,12 @@ class ManagedDetail(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def optional_time_fields(name: str, instant: datetime | None) -> dict[str, Any]:
-    """An instant that there may not be, as the fields of an answer."""
+    """Return an optional instant as response fields."""
     return {name: None, f"{name}_iso": None} if instant is None else time_fields(name, instant)
 
 
 def customer_badge(shown: BadgeWithState, now: datetime, zone: ZoneInfo) -> CustomerBadge:
-    """A row of a customer's page."""
+    """Return a row of a customer's page."""
     badge, state = shown.badge, shown.state
     draft, looks = badge.draft, badge.draft.presentation
     return CustomerBadge(
@@ -242,7 +249,7 @@ def customer_badge(shown: BadgeWithState, now: datetime, zone: ZoneInfo) -> Cust
 
 
 def managed_badge(shown: BadgeWithState, now: datetime) -> ManagedBadge:
-    """A row of the operator's list."""
+    """Return a row of the managed list."""
     badge, state = shown.badge, shown.state
     draft, looks = badge.draft, badge.draft.presentation
     return ManagedBadge(
@@ -268,7 +275,7 @@ def managed_badge(shown: BadgeWithState, now: datetime) -> ManagedBadge:
 
 
 def managed_detail(detail: ManagedBadgeDetail, now: datetime, zone: ZoneInfo) -> ManagedDetail:
-    """One badge for one customer, with statistics where the detail has some."""
+    """Return one badge for one customer, with statistics if the detail has them."""
     badge = detail.badge
     draft, looks = badge.draft, badge.draft.presentation
     return ManagedDetail(
@@ -322,7 +329,7 @@ def _uses(
     now: datetime,
     zone: ZoneInfo,
 ) -> list[ConstraintUse]:
-    """Each constraint with its count; one without a limit has the total."""
+    """Return each constraint with its count. A constraint that limits nothing has the total."""
     uses: list[ConstraintUse] = []
     for place, answer in enumerate(constraint_answers(name, detail.badge, now, zone, None)):
         mine = [
@@ -342,7 +349,7 @@ def _uses(
 
 
 def issual(holding: HeldBadge, now: datetime) -> Issual:
-    """One enrolment as of `now`."""
+    """Return one enrolment at `now`."""
     return Issual(
         issue_id=holding.held_badge_id,
         **time_fields("issued_on", holding.recorded_at),
@@ -356,7 +363,7 @@ def issual(holding: HeldBadge, now: datetime) -> Issual:
 
 
 def earn_fields(holding: HeldBadge, now: datetime) -> dict[str, Any]:
-    """One earned badge as of `now`, as the fields of an answer."""
+    """Return one earned badge at `now` as response fields."""
     return {
         "earned_badge_id": holding.held_badge_id,
         **time_fields("earned_on", holding.recorded_at),
@@ -370,9 +377,9 @@ def earn_fields(holding: HeldBadge, now: datetime) -> dict[str, Any]:
 
 
 def read_bounds(name: str, given: list[str] | None, default: str) -> Bounds | None:
-    """The range that a filter's comparisons leave; a time without an operator is compared by the default one.
+    """Return the range of a filter's comparisons. A time without an operator uses the default operator.
 
-    Raises InvalidInput where one is no comparison.
+    Raises InvalidInput if a comparison is invalid.
     """
     if not given:
         return None
@@ -384,7 +391,7 @@ def read_bounds(name: str, given: list[str] | None, default: str) -> Bounds | No
         try:
             at = times.read_instant(value)
         except ValueError as error:
-            message = f"{error} An operator may stand before it, with a colon: {', '.join(OPERATORS)}."
+            message = f"{error} It may follow an operator and a colon; operators: {', '.join(OPERATORS)}."
             raise InvalidInput([FieldError(errors.MALFORMED, message, name)]) from None
         if operator in ("gt", "gte", "eq"):
             least = at + _MICROSECOND if operator == "gt" else at
@@ -393,5 +400,5 @@ def read_bounds(name: str, given: list[str] | None, default: str) -> Bounds | No
             end = at if operator == "lt" else at + _MICROSECOND
             closes = end if closes is None else min(closes, end)
     if opens is not None and closes is not None:
-        closes = max(opens, closes)  # a range that holds nothing
+        closes = max(opens, closes)  # an empty range
     return Bounds(opens, closes)

@@ -1,4 +1,4 @@
-"""The feed of events and webhooks: the handlers. Their wire structs are in `cockade.http.events`."""
+"""Route handler of the feed of events."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ from cockade.http.envelope import Envelope
 from cockade.http.errors import error_responses, example
 from cockade.http.request import ApiRequest
 
-Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="So many events at most.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Maximum number of events.")]
 
 
 @get(
     "/events",
     operation_id="listEvents",
-    summary="What happened, in order",
-    description="The feed of the org's events: who earned, was enrolled, or had what taken back, whose badge has ended, and which requests were "
-    "carried out. Keep the `next` of an answer and send it as `after` the next time: nothing is skipped, and nothing told "
-    "twice. `latest` in its place answers the end of the feed.",
+    summary="Read the feed of events",
+    description="All events of the org in order: badges earned, enrolments, revocations, expiries, and completed requests. Store the `next` of a response and send it as `after` next time: no event is skipped or repeated. `latest` instead of a cursor returns the end of the feed.",
     tags=["Events"],
     responses=error_responses(errors.InvalidInput)
     | {200: example("A badge was earned", Envelope[EventPage], EXAMPLE_PAGE)},
@@ -35,11 +33,11 @@ async def list_events(
     events: NamedDependency[EventService],
     after: Annotated[
         str | None,
-        QueryParameter(description="The `next` of the answer before; from the beginning when absent."),
+        QueryParameter(description="The `next` of the previous response. Default: the beginning."),
     ] = None,
     limit: Limit = 100,
 ) -> Envelope[EventPage]:
-    """A stretch of the feed."""
+    """Return a page of the feed."""
     org_id = request.user.org_id
     place = START if after is None else None if after == LATEST else read_cursor(after)
     page = await events.read(org_id, place or await events.find_end(org_id), limit)

@@ -1,4 +1,4 @@
-"""The feed of events and webhooks on the wire."""
+"""Response schemas of the feed of events."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from cockade.ids import BadgeId
 from cockade.request.model import OwnerType
 
 LATEST = "latest"
-"""In the place of a cursor: the end of the feed."""
+"""Instead of a cursor: the end of the feed."""
 
 
 class EventPage(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A stretch of the feed, in order."""
+    """A page of the feed, in order."""
 
     events: list[AnyEvent]
     next: Annotated[
         str,
         Meta(
-            description="Send it as `after` for what comes next, whether or not there are events.",
+            description="Send it as `after` to continue, even if there are no events.",
             examples=["000000000000002a7fffffff"],
         ),
     ]
-    has_more: Annotated[bool, Meta(description="Ask again at once; else there was nothing more yet.")]
+    has_more: Annotated[bool, Meta(description="Whether there are more events now.")]
 
 
 EXAMPLE_PAGE = EventPage(
@@ -55,15 +55,17 @@ EXAMPLE_PAGE = EventPage(
 
 
 def read_cursor(after: str) -> Cursor:
-    """The place that a `next` names. Raises InvalidInput where it is none of ours."""
+    """Parse a `next` value. Raises InvalidInput if it is invalid."""
     place = event_rules.decode_cursor(after)
     if place is None:
-        raise InvalidInput([FieldError(MALFORMED, "This is no `next` of the feed.", "after")])
+        raise InvalidInput(
+            [FieldError(MALFORMED, "Invalid cursor: send a `next` of the feed unchanged.", "after")]
+        )
     return place
 
 
 def event_page(page: FeedPage) -> EventPage:
-    """A stretch of the feed."""
+    """Return a page of the feed."""
     return EventPage(
         events=[entry.event for entry in page.entries],
         next=event_rules.encode_cursor(page.end),

@@ -1,4 +1,4 @@
-"""Whether the process runs, whether it can serve, and what it has done."""
+"""Route handlers of health checks and metrics."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from cockade.storage.database import Database
 
 
 class Health(Struct, frozen=True):
-    """A sign of life."""
+    """The response of a health check."""
 
     status: str
     version: str
 
 
-@get("/healthz", operation_id="healthz", summary="The process runs", tags=["Health"])
+@get("/healthz", operation_id="healthz", summary="Liveness check", tags=["Health"])
 async def healthz() -> Health:
-    """Asks nobody; answers as long as the process can."""
+    """Return 200 if the process is running. Does not use the database."""
     return Health("ok", __version__)
 
 
 @get(
     "/readyz",
     operation_id="readyz",
-    summary="The service can serve",
+    summary="Readiness check",
     tags=["Health"],
     responses=error_responses(errors.Unavailable),
 )
 async def readyz(database: NamedDependency[Database]) -> Response[Health]:
-    """Asks the database; 503 as long as it does not answer or lacks migrations."""
+    """Query the database. Returns 503 if it does not respond or lacks migrations."""
     try:
         await database.require_ready()
     except CockadeError as error:
@@ -44,12 +44,12 @@ async def readyz(database: NamedDependency[Database]) -> Response[Health]:
 @get(
     "/metrics",
     operation_id="metrics",
-    summary="What the service has done",
-    description="For Prometheus, in its text format; the numbers of all worker processes together.",
+    summary="Prometheus metrics",
+    description="In the text format of Prometheus, summed over all worker processes.",
     tags=["Health"],
     media_type=metrics.CONTENT_TYPE,
     sync_to_thread=True,
 )
 def read_metrics() -> bytes:
-    """Asks for no credentials, as those who collect numbers have none."""
+    """Return the metrics. No authentication, because scrapers usually have none."""
     return metrics.exposition()

@@ -1,4 +1,4 @@
-"""Who holds a badge, why or why not, and the cycles of its windows: the handlers."""
+"""Route handlers of holders and explanations."""
 
 from __future__ import annotations
 
@@ -33,23 +33,22 @@ from cockade.request.model import OwnerType
 @get(
     "/badgeMeta/{badge_id:str}/customers",
     operation_id="listHolders",
-    summary="Who earned a badge",
-    description="All that was ever earned of it, in order of customer. Send the `next` of a page as `after` for the page "
-    "that follows.",
-    tags=["Who and why"],
+    summary="List the holders of a badge",
+    description="All earned badges of this badge, by customer. Send the `next` of a page as `after` to get the next page.",
+    tags=["Lookup"],
     responses=error_responses(errors.InvalidInput, errors.BadgeNotFound),
 )
 async def list_holders(
     request: ApiRequest,
     badge_id: PathId,
     customer_badges: NamedDependency[CustomerBadgeService],
-    after: Annotated[str | None, QueryParameter(description="The `next` of the page before.")] = None,
+    after: Annotated[str | None, QueryParameter(description="The `next` of the previous page.")] = None,
     status: Annotated[
-        list[HeldBadgeStatus] | None, QueryParameter(description="Only these; may be repeated.")
+        list[HeldBadgeStatus] | None, QueryParameter(description="Filter by status. Can be repeated.")
     ] = None,
     size: Size = 10,
 ) -> Envelope[HoldersPage]:
-    """A page of earned badges."""
+    """Return a page of earned badges."""
     found_id, now = read_badge_id(badge_id), request.context.arrived_at
     found = await customer_badges.list_holders(
         request.user, found_id, read_cursor(after), status or None, now, size + 1
@@ -60,9 +59,9 @@ async def list_holders(
 @get(
     "/badgeMeta/{badge_id:str}/customers/{customer_id:str}/explain",
     operation_id="explain",
-    summary="Why a customer would earn a badge, or why not",
-    description="Every rule of issuing with its verdict, now or for an event at another time. Changes nothing.",
-    tags=["Who and why"],
+    summary="Explain why a customer can or cannot earn a badge",
+    description="Evaluates every rule of issuing, now or for an event at another time. Changes nothing.",
+    tags=["Lookup"],
     responses=error_responses(errors.InvalidInput, errors.BadgeNotFound, errors.CustomerNotFound),
 )
 async def explain(
@@ -72,24 +71,28 @@ async def explain(
     customers: NamedDependency[CustomerService],
     customer_badges: NamedDependency[CustomerBadgeService],
     earn_event_date: Annotated[
-        str | None, QueryParameter(name="earnEventDate", description="The event's date; now when absent.")
+        str | None, QueryParameter(name="earnEventDate", description="The event date. Default: now.")
     ] = None,
     owner_type: Annotated[
         OwnerType | None,
-        QueryParameter(name="ownerType", description="Who would issue it; absent: any owner with a claim."),
+        QueryParameter(
+            name="ownerType", description="The owner that would issue it. Default: any owner with a claim."
+        ),
     ] = None,
     reference_id: Annotated[
         str | None,
-        QueryParameter(name="referenceId", description="That owner's reference.", pattern=NO_NUL),
+        QueryParameter(
+            name="referenceId", description="The reference id of the owner's claim.", pattern=NO_NUL
+        ),
     ] = None,
     identifier: IdentifierHeader = None,
 ) -> Envelope[ExplanationResponse]:
-    """Rules and verdicts."""
+    """Return the rules and their results."""
     found_id, now = read_badge_id(badge_id), request.context.arrived_at
     if (owner_type is None) != (reference_id is None):
         missing = "ownerType" if owner_type is None else "referenceId"
         raise InvalidInput(
-            [FieldError(errors.MALFORMED, "Send ownerType and referenceId, or neither.", missing)]
+            [FieldError(errors.MALFORMED, "Send both ownerType and referenceId, or neither.", missing)]
         )
     customer = await customer_of(request, customer_id, identifier, customers)
     explanation = await customer_badges.explain(

@@ -1,4 +1,4 @@
-"""The wire structs of who holds a badge, and why or why not, and how reads become answers."""
+"""Response schemas of holders and explanations."""
 
 from __future__ import annotations
 
@@ -30,44 +30,50 @@ class HolderEntry(Earn, frozen=True, kw_only=True, rename="camel"):
 
 
 class HoldersPage(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Who earned a badge, in order of customer."""
+    """The holders of a badge, by customer."""
 
     badge_meta_id: str
     customers: list[HolderEntry]
-    next: Annotated[str | None, Meta(description="Send it as `after` for what comes next; null at the end.")]
+    next: Annotated[str | None, Meta(description="Send it as `after` to get the next page; null at the end.")]
 
 
 class RuleEntry(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One rule with its verdict."""
+    """A rule and its result."""
 
     rule: Annotated[str, Meta(examples=["CUSTOMER_LIMIT"])]
     verdict: RuleResult
-    code: Annotated[int | None, Meta(description="The error code, where it refuses.")]
+    code: Annotated[int | None, Meta(description="The error code if the rule fails.")]
     message: str
     reference: Annotated[str | None, Meta(description="The path of the constraint.")]
-    details: Annotated[LimitDetails | None, Meta(description="Of a limit: how much of it is used.")]
-    earned_badge_id: Annotated[str | None, Meta(description="The one that stands in the way.")]
-    enrolment_id: Annotated[str | None, Meta(description="The one that holds the event.")]
+    details: Annotated[LimitDetails | None, Meta(description="The usage of a limit.")]
+    earned_badge_id: Annotated[str | None, Meta(description="The earned badge that prevents another one.")]
+    enrolment_id: Annotated[str | None, Meta(description="The enrolment whose window contains the event.")]
 
 
 class ExplanationResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Why she would earn the badge, or why not."""
+    """Why the customer can or cannot earn the badge."""
 
     badge_meta_id: str
     customer_id: int
     earn_event_date: float
     earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
     would_earn: Annotated[bool, Meta(description="Whether `POST /customer/earn` would issue it.")]
-    expires_on: Annotated[float | None, Meta(description="Until when; null where she would not earn it.")]
+    expires_on: Annotated[
+        float | None, Meta(description="End of the validity; null if it would not be issued.")
+    ]
     expires_on_iso: str | None = msgspec.field(name="expiresOnISO")
     summary: str
     rules: list[RuleEntry]
-    earned: Annotated[list[HolderEntry], Meta(description="What she ever had of it, the newest hundred.")]
-    enrolments: Annotated[list[Issual], Meta(description="Likewise her enrolments.")]
+    earned: Annotated[
+        list[HolderEntry], Meta(description="The customer's earned badges of this badge, the newest hundred.")
+    ]
+    enrolments: Annotated[
+        list[Issual], Meta(description="The customer's enrolments in this badge, the newest hundred.")
+    ]
 
 
 def holders_page(badge_id: BadgeId, found: list[HeldBadge], size: int, now: datetime) -> HoldersPage:
-    """A page, of which `found` may hold one more than belongs to it: then there is a next one."""
+    """Return a page. `found` has one more entry if there is a next page."""
     shown = found[:size]
     last = shown[-1] if len(found) > size else None
     return HoldersPage(
@@ -78,7 +84,7 @@ def holders_page(badge_id: BadgeId, found: list[HeldBadge], size: int, now: date
 
 
 def holder_entry(holding: HeldBadge, now: datetime) -> HolderEntry:
-    """One earned badge as of `now`."""
+    """Return one earned badge at `now`."""
     return HolderEntry(
         customer_id=holding.customer, request_id=holding.request_id, **earn_fields(holding, now)
     )
@@ -87,7 +93,7 @@ def holder_entry(holding: HeldBadge, now: datetime) -> HolderEntry:
 def explanation_response(
     badge_id: BadgeId, customer: CustomerId, explanation: Explanation, now: datetime
 ) -> ExplanationResponse:
-    """Every rule with its verdict, and a sentence for all of them."""
+    """Return every rule with its result, and a summary."""
     refused = [finding for finding in explanation.evaluations if finding.verdict is RuleResult.REFUSED]
     return ExplanationResponse(
         badge_meta_id=badge_id,
@@ -107,13 +113,13 @@ def _summary(explanation: Explanation, refused: list[RuleEvaluation], now: datet
     live = sum(
         rules.held_badge_status(holding, now) is HeldBadgeStatus.LIVE for holding in explanation.earned
     )
-    history = "She has never earned it."
+    history = "The customer has never earned it."
     if has:
         times = "once" if has == 1 else f"{has} times"
-        history = f"She has earned it {times}; valid now: {live}."
+        history = f"The customer has earned it {times}; valid now: {live}."
     if not refused:
-        return f"{history} She would earn it with this event."
-    return f"{history} She would not earn it with this event: {refused[0].message}"
+        return f"{history} The customer can earn it with this event."
+    return f"{history} The customer cannot earn it with this event: {refused[0].message}"
 
 
 def _rule_entry(finding: RuleEvaluation) -> RuleEntry:
@@ -136,7 +142,7 @@ def _write_cursor(last: HeldBadge) -> str:
 
 
 def read_cursor(text: str | None) -> tuple[int, int]:
-    """The place that a page ended at; before everybody without one. Raises InvalidInput where it is no cursor."""
+    """Parse the cursor of a page; None starts at the beginning. Raises InvalidInput if it is invalid."""
     if text is None:
         return 0, 0
     try:
@@ -144,6 +150,6 @@ def read_cursor(text: str | None) -> tuple[int, int]:
             base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
         )
     except (binascii.Error, struct.error, ValueError):
-        message = "Not a cursor: send the `next` of the page before, as it was answered."
+        message = "Invalid cursor: send the `next` of the previous page unchanged."
         raise InvalidInput([FieldError(errors.MALFORMED, message, "after")]) from None
     return customer, ordinal

@@ -1,4 +1,4 @@
-"""The wire structs of jobs, how a call becomes a command and its body pieces of an audience, and the files of a job."""
+"""The downloadable files of a job."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ from cockade.job.model import (
 )
 from cockade.job.parser import raw_fields, raw_value, split_raw_lines
 
-# The files
-
 
 async def results_file(job: Job, chunks: AsyncIterator[StagedChunk]) -> AsyncIterator[str]:
-    """Every line of the audience with what became of it, as CSV."""
+    """Yield every line of the audience with its result, as CSV."""
     yield _csv([["customer", "customerId", "issuedId", "code", "message"]])
     async for chunk in chunks:
         yield _csv(_results(job, chunk))
@@ -49,7 +47,7 @@ def _results(job: Job, chunk: StagedChunk) -> list[list[object]]:
 
 
 def _values(form: AudienceLayout, chunk: StagedChunk) -> list[str]:
-    """What each line says where the customer should be."""
+    """Return each line's value in the place of the customer."""
     if chunk.raw_lines is not None:
         return [raw_value(form, text) for text in split_raw_lines(chunk.raw_lines)]
     values = [str(number) for number in chunk.numbers.tolist()]
@@ -59,7 +57,7 @@ def _values(form: AudienceLayout, chunk: StagedChunk) -> list[str]:
 
 
 async def refused_file(job: Job, chunks: AsyncIterator[StagedChunk]) -> AsyncIterator[str]:
-    """The lines that were not issued to, as they were sent and each with its reason: an audience again."""
+    """Yield the failed lines as sent, each with its reason. The result can be used as an audience."""
     form = job.layout
     is_csv = form.format is AudienceFormat.CSV
     if is_csv:
@@ -75,7 +73,7 @@ async def refused_file(job: Job, chunks: AsyncIterator[StagedChunk]) -> AsyncIte
 
 
 def _refused(job: Job, chunk: StagedChunk) -> list[tuple[str, str | None, str]]:
-    """Of each refused line: the customer it names, the whole of it where there is more, and the reason."""
+    """Return, for each failed line, its customer, the whole line if it has more columns, and the reason."""
     told = rules.line_results(job, chunk)
     is_over = rules.is_over(job.state)
     values = _values(job.layout, chunk)

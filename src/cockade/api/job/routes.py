@@ -1,4 +1,4 @@
-"""Jobs: the handlers. Their wire structs are in `cockade.http.jobs`."""
+"""Route handlers of jobs."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ JOBS = "/customer/earnBulk/jobs"
 JobPathId = Annotated[
     str,
     PathParameter(
-        description="The job's id, 16 hex digits.", examples=[Example(summary="A job", value=EXAMPLE_ID)]
+        description="Job id, 16 hex digits.", examples=[Example(summary="A job", value=EXAMPLE_ID)]
     ),
 ]
-ONE_JOB = {200: example("A job at a quarter", Envelope[JobResponse], EXAMPLE)}
+ONE_JOB = {200: example("A job at 25 %", Envelope[JobResponse], EXAMPLE)}
 
-# What a call that begins a job says beside its audience. All are texts to the framework, which would report one that is
-# wrong and hide the others: they are read from the query together, like a body.
+# The query parameters of a job. The framework gets them as text, because it would report only one invalid
+# parameter. They are parsed together, like a body.
 BadgeParameter = Annotated[
     str | None,
     QueryParameter(
         name="badgeMetaId",
-        description="The badge's id. Mandatory.",
+        description="Badge id. Mandatory.",
         examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
     ),
 ]
@@ -70,7 +70,7 @@ ReferenceParameter = Annotated[
     str | None,
     QueryParameter(
         name="referenceId",
-        description="The reference of that owner's claim. Mandatory.",
+        description="The reference id of the owner's claim. Mandatory.",
         examples=[Example(summary="A claim", value="123457")],
     ),
 ]
@@ -78,15 +78,13 @@ RequestIdParameter = Annotated[
     str | None, QueryParameter(name="requestId", description="Your unique id of this request.")
 ]
 EventParameter = Annotated[
-    str | None, QueryParameter(name="earnEventDate", description="When it was earned; now when absent.")
+    str | None, QueryParameter(name="earnEventDate", description="When the badge is earned. Default: now.")
 ]
-ColumnParameter = Annotated[
-    str | None, QueryParameter(description="The column, or field, that names the customer.")
-]
+ColumnParameter = Annotated[str | None, QueryParameter(description="The column or field with the customer.")]
 IdentifierParameter = Annotated[
     str | None,
     QueryParameter(
-        description="The column holds these identifiers rather than customer ids.",
+        description="Type of identifier in the column. Default: customer id.",
         schema_extra={"enum": [kind.value for kind in IdentifierKind], "type": "string"},
     ),
 ]
@@ -94,15 +92,12 @@ DryRunParameter = Annotated[
     str | None,
     QueryParameter(
         name="dryRun",
-        description="Decide only, and change nothing.",
+        description="Only decide, and change nothing.",
         schema_extra={"enum": ["true", "false"], "type": "string"},
     ),
 ]
 
-CREATING = (
-    "The fields of earnBulk are query parameters, and the audience is the body: CSV, NDJSON or Parquet, gzip if it says so, of "
-    "any length, one customer on each line. When 202 is answered, the audience is staged and the job is on its way."
-)
+CREATING = "The fields of earnBulk are query parameters, and the body is the audience: CSV, NDJSON or Parquet, optionally gzipped, of any length, one customer per line. When 202 is returned, the audience is stored and the job is queued."
 CHANGING = (
     error_responses(errors.InvalidInput, errors.JobNotFound, errors.JobEnded, errors.PermissionDenied)
     | ONE_JOB
@@ -112,13 +107,13 @@ CHANGING = (
 @post(
     JOBS,
     operation_id="createJob",
-    summary="Issue a badge to an audience that is a file",
+    summary="Issue a badge to the customers in a file",
     description=CREATING,
     status_code=202,
     tags=["Jobs"],
     request_max_body_size=None,
     operation_class=AudienceOperation,
-    # Its body is a stream, and its request id does what a key would.
+    # The body is a stream, and the request id already prevents a second job.
     opt={WITHOUT_KEYS: True},
     responses=error_responses(*ISSUE_ERRORS, errors.UploadSuperseded, errors.ParquetNotInstalled)
     | {202: example("The job", Envelope[JobResponse], EXAMPLE)},
@@ -135,7 +130,7 @@ async def create_job(
     identifier: IdentifierParameter = None,
     dry_run: DryRunParameter = None,
 ) -> Response[Envelope[JobResponse]]:
-    """The audience is staged while it arrives."""
+    """Store the audience while it is received."""
     try:
         command = to_command(request)
         async with aclosing(audience(request, command.layout)) as pieces:
@@ -150,7 +145,7 @@ async def create_job(
 @get(
     JOBS,
     operation_id="listJobs",
-    summary="The jobs of the org",
+    summary="List jobs",
     description="Newest first.",
     tags=["Jobs"],
     responses=error_responses(errors.InvalidInput)
@@ -161,12 +156,12 @@ async def list_jobs(
     jobs: NamedDependency[JobService],
     request_id: Annotated[
         str | None,
-        QueryParameter(name="requestId", description="Only those of this request id.", pattern=NO_NUL),
+        QueryParameter(name="requestId", description="Only jobs with this request id.", pattern=NO_NUL),
     ] = None,
     page: Page = 0,
     size: Size = 10,
 ) -> Envelope[JobPage]:
-    """A page of jobs."""
+    """Return a page of jobs."""
     found, total = await jobs.list_page(request.user, request_id, page, size)
     return Envelope(job_page(found, page, size, total))
 
@@ -174,14 +169,14 @@ async def list_jobs(
 @get(
     JOBS + "/{job_id:str}",
     operation_id="getJob",
-    summary="How far a job is",
+    summary="Get a job and its progress",
     tags=["Jobs"],
     responses=error_responses(errors.InvalidInput, errors.JobNotFound) | ONE_JOB,
 )
 async def get_job(
     request: ApiRequest, jobs: NamedDependency[JobService], job_id: JobPathId
 ) -> Envelope[JobResponse]:
-    """The job as of now."""
+    """Return the job."""
     return Envelope(job_response(await jobs.get(request.user, read_job_id(job_id))))
 
 
@@ -189,14 +184,14 @@ async def get_job(
     JOBS + "/{job_id:str}/pause",
     operation_id="pauseJob",
     summary="Pause a job",
-    description="The chunk that is being decided is finished; nothing more is issued until the job is resumed.",
+    description="The current chunk is finished; then nothing more is issued until the job is resumed.",
     tags=["Jobs"],
     responses=CHANGING,
 )
 async def pause_job(
     request: ApiRequest, jobs: NamedDependency[JobService], job_id: JobPathId
 ) -> Envelope[JobResponse]:
-    """Pausing twice is the same as once."""
+    """Repeating it has no effect."""
     return Envelope(job_response(await jobs.pause(request.user, read_job_id(job_id))))
 
 
@@ -204,14 +199,14 @@ async def pause_job(
     JOBS + "/{job_id:str}/resume",
     operation_id="resumeJob",
     summary="Resume a job",
-    description="One that was paused, or that has failed.",
+    description="For a job that is paused or has failed.",
     tags=["Jobs"],
     responses=CHANGING,
 )
 async def resume_job(
     request: ApiRequest, jobs: NamedDependency[JobService], job_id: JobPathId
 ) -> Envelope[JobResponse]:
-    """Resuming twice is the same as once."""
+    """Repeating it has no effect."""
     return Envelope(job_response(await jobs.resume(request.user, read_job_id(job_id))))
 
 
@@ -219,23 +214,22 @@ async def resume_job(
     JOBS + "/{job_id:str}/cancel",
     operation_id="cancelJob",
     summary="Cancel a job",
-    description="Nothing more is issued, for ever; what was, stays.",
+    description="Nothing more is issued. Issued badges stay. This cannot be undone.",
     tags=["Jobs"],
     responses=CHANGING,
 )
 async def cancel_job(
     request: ApiRequest, jobs: NamedDependency[JobService], job_id: JobPathId
 ) -> Envelope[JobResponse]:
-    """Cancelling twice is the same as once."""
+    """Repeating it has no effect."""
     return Envelope(job_response(await jobs.cancel(request.user, read_job_id(job_id))))
 
 
 @get(
     JOBS + "/{job_id:str}/results",
     operation_id="getJobResults",
-    summary="What became of every line",
-    description="CSV: the customer as sent, her id, the earned badge (on 1040 the one in the way), and of who did not earn "
-    "a code and a message.",
+    summary="Download the result of every line",
+    description="CSV: the customer as sent, the customer id, the earned badge (for 1040 the conflicting one), and for failed lines a code and a message.",
     tags=["Jobs"],
     media_type="text/csv",
     responses=error_responses(errors.InvalidInput, errors.JobNotFound, errors.JobFilesDeleted),
@@ -243,7 +237,7 @@ async def cancel_job(
 async def get_job_results(
     request: ApiRequest, jobs: NamedDependency[JobService], job_id: JobPathId
 ) -> Stream:
-    """Streamed, however long it is."""
+    """Stream the results."""
     job = await _with_files(request, jobs, job_id)
     return Stream(results_file(job, jobs.chunks(job)), media_type="text/csv; charset=utf-8")
 
@@ -251,8 +245,8 @@ async def get_job_results(
 @get(
     JOBS + "/{job_id:str}/refused",
     operation_id="getJobRefused",
-    summary="The lines that were not issued to",
-    description="As they were sent, in the same columns, with the reason in one more: an audience that can be sent again.",
+    summary="Download the failed lines",
+    description="The lines as sent, in the same columns, with the reason in one more column. The file can be sent again as an audience.",
     tags=["Jobs"],
     media_type="text/csv",
     responses=error_responses(errors.InvalidInput, errors.JobNotFound, errors.JobFilesDeleted),
@@ -260,7 +254,7 @@ async def get_job_results(
 async def get_job_refused(
     request: ApiRequest, jobs: NamedDependency[JobService], job_id: JobPathId
 ) -> Stream:
-    """Streamed, however long it is."""
+    """Stream the failed lines."""
     job = await _with_files(request, jobs, job_id)
     is_csv = job.layout.format is AudienceFormat.CSV
     media_type = "text/csv; charset=utf-8" if is_csv else AudienceFormat.NDJSON.value

@@ -1,4 +1,4 @@
-"""The wire structs of jobs, how a call becomes a command and its body pieces of an audience, and the files of a job."""
+"""Request and response schemas of jobs."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ FORMATS = {
     "application/jsonl": AudienceFormat.NDJSON,
     PARQUET: AudienceFormat.CSV,
 }
-"""What is staged of each; a Parquet file is, by the column of its customers alone."""
+"""The stored format of each content type. Parquet is converted to the CSV of its customer column."""
 BOOLEANS = {"true": True, "false": False}
 
 
 class JobFields(EventBody, frozen=True, kw_only=True, rename="camel"):
-    """What a call that begins a job says beside its audience."""
+    """The query parameters of a request that starts a job."""
 
     column: str | None = None
     identifier: IdentifierKind | None = None
@@ -59,7 +59,7 @@ class JobFields(EventBody, frozen=True, kw_only=True, rename="camel"):
 
 
 class RefusedCount(Struct, frozen=True):
-    """How many were refused for one reason."""
+    """The number of customers that failed for one reason."""
 
     code: int
     message: str
@@ -67,37 +67,39 @@ class RefusedCount(Struct, frozen=True):
 
 
 class JobCounts(Struct, frozen=True, kw_only=True):
-    """What became of the lines of the audience so far; they add up to `decided`, with those not decided yet to `lines`."""
+    """Counts of lines by outcome. They add up to `decided`; with undecided lines to `lines`."""
 
-    lines: Annotated[int, Meta(description="In the audience, but for empty ones.")]
-    decided: Annotated[int, Meta(description="Of these, by now.")]
-    issued: Annotated[int, Meta(description="Customers who earned; in a dry run, who would have.")]
-    refused: Annotated[list[RefusedCount], Meta(description="Customers who did not, by reason.")]
-    repeated: Annotated[int, Meta(description="Lines whose customer stands in an earlier one.")]
-    malformed: Annotated[
-        int, Meta(description="Lines that could not be read; known once the audience is there.")
+    lines: Annotated[int, Meta(description="Lines of the audience, without empty ones.")]
+    decided: Annotated[int, Meta(description="Lines processed so far.")]
+    issued: Annotated[
+        int, Meta(description="Customers that earned the badge; in a dry run, that would earn it.")
     ]
-    unknown: Annotated[int, Meta(description="Lines with an identifier that no customer has; likewise.")]
+    refused: Annotated[list[RefusedCount], Meta(description="Customers that failed, by reason.")]
+    repeated: Annotated[int, Meta(description="Lines whose customer occurs in an earlier line.")]
+    malformed: Annotated[int, Meta(description="Invalid lines. Known when the upload is complete.")]
+    unknown: Annotated[
+        int, Meta(description="Lines with an unknown identifier. Known when the upload is complete.")
+    ]
 
 
 class JobResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A job, and how far it is."""
+    """A job and its progress."""
 
     job_id: Annotated[str, Meta(description="16 hex digits.")]
     request_id: str
     badge_meta_id: str
     triggered_by: TriggeredBy
-    earn_event_date: Annotated[float, Meta(description="The same for all customers, epoch seconds.")]
+    earn_event_date: Annotated[float, Meta(description="The event date of all customers, in epoch seconds.")]
     earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
-    dry_run: Annotated[bool, Meta(description="Whether it decides only, and changes nothing.")]
+    dry_run: Annotated[bool, Meta(description="Whether the job only decides and changes nothing.")]
     state: JobState
-    failure: Annotated[str | None, Meta(description="Why it failed.")]
+    failure: Annotated[str | None, Meta(description="Why the job failed.")]
     counts: JobCounts
-    percentage: Annotated[float, Meta(description="Of lines that are decided; 100 is all.")]
+    percentage: Annotated[float, Meta(description="Percentage of processed lines; 100 means all.")]
     rate_per_second: Annotated[
-        float | None, Meta(description="Lines a second, of late; null unless it runs.")
+        float | None, Meta(description="Lines per second, recent average; null unless the job is running.")
     ]
-    seconds_left: Annotated[float | None, Meta(description="At this rate.")]
+    seconds_left: Annotated[float | None, Meta(description="Estimated seconds left at this rate.")]
     created_by: str
     created_on: Annotated[float, Meta(description="Epoch seconds.")]
     created_on_iso: str = msgspec.field(name="createdOnISO")
@@ -152,12 +154,12 @@ EXAMPLE_PAGE = JobPage(jobs=[EXAMPLE], pagination=paginate(0, 10, 1))
 
 @dataclass
 class AudienceOperation(Operation):
-    """Documents a body that no handler reads as a whole."""
+    """Documents a body that is streamed."""
 
     def __post_init__(self) -> None:
         text = Schema(type=OpenAPIType.STRING)
         self.request_body = RequestBody(
-            description="The audience, one customer on each line.",
+            description="The audience, one customer per line.",
             required=True,
             content={
                 "text/csv": OpenAPIMediaType(
@@ -174,7 +176,7 @@ class AudienceOperation(Operation):
 
 
 def to_command(request: ApiRequest) -> JobCommand:
-    """The command that the query asks for. Raises InvalidInput with every fault."""
+    """Return the command of the query. Raises InvalidInput with all errors."""
     format_ = _format(request.headers.get("Content-Type"))
 
     def convert(fields: JobFields, field_errors: FieldErrors) -> JobCommand:
@@ -199,7 +201,7 @@ def to_command(request: ApiRequest) -> JobCommand:
 
 
 def _sent(query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The query in the form of a body of earnBulk."""
+    """Return the query in the form of an earnBulk body."""
     sent: dict[str, Any] = {name: values[-1] for name, values in query.items()}
     owner = {name: sent.pop(name) for name in ("ownerType", "referenceId") if name in sent}
     if "dryRun" in sent:
@@ -216,13 +218,13 @@ def media_type(content_type: str | None) -> str:
 
 
 def read_job_id(text: str) -> RequestKey | None:
-    """The key of the job, or None where it is no id of one."""
+    """Parse a job id. Return None if it is invalid."""
     place = ids.earned_badge_place(f"{text}00000000")
     return None if place is None else place[0]
 
 
 def job_response(job: Job) -> JobResponse:
-    """The job as of now."""
+    """Return the job with its progress."""
     counts = job.counts
     return JobResponse(
         job_id=job_id(job.job_key),
@@ -258,5 +260,5 @@ def job_response(job: Job) -> JobResponse:
 
 
 def job_page(found: list[Job], page: int, size: int, total: int) -> JobPage:
-    """A page of jobs."""
+    """Return a page of jobs."""
     return JobPage(jobs=[job_response(job) for job in found], pagination=paginate(page, size, total))

@@ -1,4 +1,4 @@
-"""The wire structs of jobs, how a call becomes a command and its body pieces of an audience, and the files of a job."""
+"""Receive an audience as a stream."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ from cockade.job.model import (
 )
 
 READ_BYTES = 64 * 1024
-"""So much of an audience is awaited at a time."""
+"""Bytes that are read at a time."""
 DRAIN_TIMEOUT_S = 5.0
-"""So long the rest of an audience that is refused is taken from a caller who is still sending, that she hears why."""
+"""When an upload is rejected, the rest is received for this time, so that the caller can read the response.
+"""
 _UNPACKED_BYTES = 1024 * 1024
 
 
 def audience(request: ApiRequest, form: AudienceLayout) -> AsyncGenerator[bytes]:
-    """The audience as it is staged, to be closed whatever happens. Raises ParquetNotInstalled."""
+    """Return the audience as CSV or NDJSON. The caller must close it. Raises ParquetNotInstalled."""
     taken = pieces(request)
     if media_type(request.headers.get("Content-Type")) != PARQUET:
         return taken
@@ -45,9 +46,9 @@ def audience(request: ApiRequest, form: AudienceLayout) -> AsyncGenerator[bytes]
 
 
 async def pieces(request: ApiRequest) -> AsyncGenerator[bytes]:
-    """The audience as it comes in, unpacked; never much of it at a time.
+    """Yield the uncompressed audience in small pieces.
 
-    Raises BodyEncoded, BodyTooLarge, BodyTooSlow, and InvalidInput where the caller broke off.
+    Raises BodyEncoded, BodyTooLarge, BodyTooSlow, and InvalidInput if the client disconnected.
     """
     config: Config = request.config
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -60,7 +61,7 @@ async def pieces(request: ApiRequest) -> AsyncGenerator[bytes]:
             taken += len(piece)
             if taken > config.max_audience_bytes:
                 raise BodyTooLarge(
-                    f"An audience has at most {config.max_audience_bytes} bytes (COCKADE_MAX_AUDIENCE_BYTES)."
+                    f"The audience has more than {config.max_audience_bytes} bytes (COCKADE_MAX_AUDIENCE_BYTES). Split it."
                 )
             yield piece
     if unpacking is not None and not unpacking.eof:
@@ -68,7 +69,7 @@ async def pieces(request: ApiRequest) -> AsyncGenerator[bytes]:
 
 
 async def _receive(stream: AsyncIterator[bytes], s_max: float) -> bytes:
-    """What comes next, a piece at least but at the end, where it is empty."""
+    """Return the next bytes, or nothing at the end."""
     parts, size = list[bytes](), 0
     try:
         async with asyncio.timeout(s_max):
@@ -83,7 +84,7 @@ async def _receive(stream: AsyncIterator[bytes], s_max: float) -> bytes:
 
 
 def _broken_off() -> InvalidInput:
-    return InvalidInput([FieldError(MALFORMED, "The audience ended before it was complete.", "audience")])
+    return InvalidInput([FieldError(MALFORMED, "The audience is incomplete.", "audience")])
 
 
 def _unpacked(unpacking: Any, packed: bytes) -> Iterator[bytes]:
@@ -95,11 +96,13 @@ def _unpacked(unpacking: Any, packed: bytes) -> Iterator[bytes]:
             yield unpacking.decompress(packed, _UNPACKED_BYTES)
             packed = unpacking.unconsumed_tail
     except zlib.error:
-        raise InvalidInput([FieldError(MALFORMED, "The audience is not gzip.", "audience")]) from None
+        raise InvalidInput([FieldError(MALFORMED, "The audience is not valid gzip.", "audience")]) from None
 
 
 async def drain_body(request: ApiRequest) -> None:
-    """Take what a caller is still sending, for a while: one who is cut off while sending would not hear the answer."""
+    """Receive the rest of the body for a limited time: a client that is cut off while sending cannot read the
+    response.
+    """
     with suppress(TimeoutError, InternalServerException, CockadeError):
         async with asyncio.timeout(DRAIN_TIMEOUT_S):
             async for _ in request.stream():

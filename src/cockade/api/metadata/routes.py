@@ -1,4 +1,4 @@
-"""Groups, custom fields and the org meta: the handlers. Their wire structs are in `cockade.http.catalogue`."""
+"""Route handlers of groups, custom fields and the org meta."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ from cockade.metadata.service import MetadataService
 PathGroup = Annotated[
     str,
     PathParameter(
-        description="The group's id, 24 hex digits.",
+        description="Group id, 24 hex digits.",
         examples=[Example(summary="A group", value="0123456789abcdef01234567")],
     ),
 ]
 PathField = Annotated[
     str,
     PathParameter(
-        description="The custom field's id, 24 hex digits.",
+        description="Custom field id, 24 hex digits.",
         examples=[Example(summary="A custom field", value="0123456789abcdef01234567")],
     ),
 ]
 WRITING = (errors.InvalidInput, errors.PermissionDenied, *BODY_ERRORS)
-"""How every call that brings a body can fail."""
+"""Errors of every operation with a body."""
 
 
 @post(
@@ -74,7 +74,7 @@ async def create_group(
     data: Annotated[JsonBody[GroupBody], Body(examples=[Example(summary="A group", value=EXAMPLE_GROUP)])],
     metadata: NamedDependency[MetadataService],
 ) -> Envelope[GroupResponse]:
-    """Make a group."""
+    """Create a group."""
     body = data.read(to_group)
     return Envelope(group_response(await metadata.create_group(request.user, body.name, body.rank)))
 
@@ -83,7 +83,7 @@ async def create_group(
     "/{group_id:str}",
     operation_id="updateGroup",
     summary="Change a group",
-    description="Fields that are absent stay as they are; a null rank takes the rank away.",
+    description="Missing fields keep their values; a null rank removes the rank.",
     tags=["Groups"],
     responses=error_responses(*WRITING, errors.GroupNotFound),
 )
@@ -92,11 +92,11 @@ async def update_group(
     group_id: PathGroup,
     data: Annotated[
         JsonBody[GroupChangeBody],
-        Body(examples=[Example(summary="Without rank, and not active", value=EXAMPLE_GROUP_CHANGE)]),
+        Body(examples=[Example(summary="Remove the rank and deactivate", value=EXAMPLE_GROUP_CHANGE)]),
     ],
     metadata: NamedDependency[MetadataService],
 ) -> Envelope[GroupResponse]:
-    """The group as it is then."""
+    """Return the changed group."""
     change = data.read(to_group_change)
     return Envelope(group_response(await metadata.update_group(request.user, _group_id(group_id), change)))
 
@@ -111,7 +111,7 @@ async def update_group(
 async def get_group(
     request: ApiRequest, group_id: PathGroup, metadata: NamedDependency[MetadataService]
 ) -> Envelope[GroupResponse]:
-    """One group."""
+    """Return one group."""
     return Envelope(group_response(await metadata.get_group(request.user, _group_id(group_id))))
 
 
@@ -119,14 +119,14 @@ async def get_group(
     "/group",
     operation_id="listGroups",
     summary="List groups",
-    description="By rank, those without one last; then by name.",
+    description="By rank and then by name; groups without a rank come last.",
     tags=["Groups"],
     responses=error_responses(errors.InvalidInput),
 )
 async def list_groups(
     request: ApiRequest, metadata: NamedDependency[MetadataService], page: Page = 0, size: Size = 10
 ) -> Envelope[GroupPage]:
-    """A page of groups."""
+    """Return a page of groups."""
     groups, total = await metadata.list_groups(request.user, page=page, size=size)
     return Envelope(GroupPage([group_response(group) for group in groups], paginate(page, size, total)))
 
@@ -145,7 +145,7 @@ async def create_field(
     ],
     metadata: NamedDependency[MetadataService],
 ) -> Envelope[FieldResponse]:
-    """Make a custom field."""
+    """Create a custom field."""
     return Envelope(field_response(await metadata.create_field(request.user, data.read(to_field))))
 
 
@@ -153,8 +153,7 @@ async def create_field(
     "/customField/{field_id:str}",
     operation_id="updateCustomField",
     summary="Change a custom field",
-    description="Fields that are absent stay as they are; a null defaultValue takes the default away. "
-    "The data type cannot be changed. Badges keep the values that they have.",
+    description="Missing fields keep their values; a null defaultValue removes the default. The data type cannot change. The values of badges stay.",
     tags=["Custom fields"],
     responses=error_responses(*WRITING, errors.CustomFieldNotFound, errors.CustomFieldNameTaken),
 )
@@ -163,11 +162,11 @@ async def update_field(
     field_id: PathField,
     data: Annotated[
         JsonBody[FieldChangeBody],
-        Body(examples=[Example(summary="Another default", value=EXAMPLE_FIELD_CHANGE)]),
+        Body(examples=[Example(summary="A new default", value=EXAMPLE_FIELD_CHANGE)]),
     ],
     metadata: NamedDependency[MetadataService],
 ) -> Envelope[FieldResponse]:
-    """The custom field as it is then."""
+    """Return the changed custom field."""
     found = await metadata.get_field(request.user, _field_id(field_id))
     change = data.read(lambda body, field_errors: to_field_change(body, found, field_errors))
     return Envelope(field_response(await metadata.update_field(request.user, found.field_id, change)))
@@ -183,7 +182,7 @@ async def update_field(
 async def get_field(
     request: ApiRequest, field_id: PathField, metadata: NamedDependency[MetadataService]
 ) -> Envelope[FieldResponse]:
-    """One custom field."""
+    """Return one custom field."""
     return Envelope(field_response(await metadata.get_field(request.user, _field_id(field_id))))
 
 
@@ -198,7 +197,7 @@ async def get_field(
 async def list_fields(
     request: ApiRequest, metadata: NamedDependency[MetadataService], page: Page = 0, size: Size = 10
 ) -> Envelope[FieldPage]:
-    """A page of custom fields."""
+    """Return a page of custom fields."""
     fields, total = await metadata.list_fields(request.user, page=page, size=size)
     return Envelope(FieldPage([field_response(field) for field in fields], paginate(page, size, total)))
 
@@ -215,15 +214,15 @@ async def create_org_meta(
     data: Annotated[JsonBody[OrgMetaBody], Body(examples=[Example(summary="A tag", value=EXAMPLE_ORG_META)])],
     metadata: NamedDependency[MetadataService],
 ) -> Envelope[OrgMetaResponse]:
-    """Make the org meta."""
+    """Create the org meta."""
     return Envelope(org_meta_response(await metadata.create_org_meta(request.user, data.read(to_tags))))
 
 
 @put(
     "/orgMeta",
     operation_id="updateOrgMeta",
-    summary="Define the org's tags anew",
-    description="The tags of the body take the place of all that there were.",
+    summary="Replace the org's tags",
+    description="The tags of the body replace all existing ones.",
     tags=["Org meta"],
     responses=error_responses(*WRITING, errors.OrgMetaNotFound),
 )
@@ -232,7 +231,7 @@ async def update_org_meta(
     data: Annotated[JsonBody[OrgMetaBody], Body(examples=[Example(summary="A tag", value=EXAMPLE_ORG_META)])],
     metadata: NamedDependency[MetadataService],
 ) -> Envelope[OrgMetaResponse]:
-    """The org meta as it is then."""
+    """Return the changed org meta."""
     return Envelope(org_meta_response(await metadata.update_org_meta(request.user, data.read(to_tags))))
 
 
@@ -247,7 +246,7 @@ async def update_org_meta(
 async def get_org_meta(
     request: ApiRequest, metadata: NamedDependency[MetadataService]
 ) -> Envelope[OrgMetaResponse]:
-    """The org meta."""
+    """Return the org meta."""
     return Envelope(org_meta_response(await metadata.get_org_meta(request.user)))
 
 

@@ -1,4 +1,4 @@
-"""The wire structs of groups, custom fields and the org meta, and how they become commands, and records answers."""
+"""Request and response schemas of groups, custom fields and the org meta."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cockade.metadata.model import (
 )
 
 TAGS_MAX = 100
-"""How many tags an org meta may define."""
+"""Maximum number of tags of an org meta."""
 
 Rank = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
@@ -39,22 +39,22 @@ EXAMPLE_ORG_META = {
 
 
 class GroupBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A group as somebody wants to have it."""
+    """The desired state of a group."""
 
     name: Annotated[Text, Meta(description="Need not be unique.")]
-    rank: Annotated[Rank | None, Meta(description="Its place in lists, the lowest first.")] = None
+    rank: Annotated[Rank | None, Meta(description="Position in lists, ascending.")] = None
 
 
 class GroupChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is to become of a group; absent fields stay."""
+    """A change of a group. Missing fields keep their values."""
 
     name: Text | None = None
-    rank: Annotated[Rank | UnsetType | None, Meta(description="Null takes it away.")] = UNSET
+    rank: Annotated[Rank | UnsetType | None, Meta(description="Null removes it.")] = UNSET
     is_active: bool | None = None
 
 
 class GroupResponse(RecordResponse, frozen=True, kw_only=True, rename="camel"):
-    """A group."""
+    """A group of badges."""
 
     name: str
     rank: int | None
@@ -69,23 +69,23 @@ class GroupPage(Struct, frozen=True, rename="camel"):
 
 
 class FieldBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A custom field as somebody wants to have it."""
+    """The desired state of a custom field."""
 
-    name: Annotated[Text, Meta(description="Unique in the org, case sensitive.")]
+    name: Annotated[Text, Meta(description="Unique in the org, case-sensitive.")]
     data_type: DataType
-    is_mandatory: Annotated[bool | None, Meta(description="False when absent.")] = None
+    is_mandatory: Annotated[bool | None, Meta(description="Default: false.")] = None
     default_value: Annotated[
-        Any, Meta(description="Of the data type; what a new badge gets where the field is mandatory.")
+        Any, Meta(description="The value of new badges if the field is mandatory. Must match the data type.")
     ] = None
 
 
 class FieldChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is to become of a custom field; absent fields stay."""
+    """A change of a custom field. Missing fields keep their values."""
 
     name: Text | None = None
     data_type: Annotated[DataType | None, Meta(description="Cannot be changed.")] = None
     is_mandatory: bool | None = None
-    default_value: Annotated[Any, Meta(description="Null takes it away.")] = UNSET
+    default_value: Annotated[Any, Meta(description="Null removes it.")] = UNSET
     is_active: bool | None = None
 
 
@@ -107,16 +107,16 @@ class FieldPage(Struct, frozen=True):
 
 
 class TagBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A tag that badges may carry."""
+    """A tag that badges may have."""
 
-    key: Annotated[Text, Meta(description="Distinct in the org meta.")]
-    data_type: Annotated[DataType | None, Meta(description="STRING when absent.")] = None
+    key: Annotated[Text, Meta(description="Unique in the org meta.")]
+    data_type: Annotated[DataType | None, Meta(description="Default: STRING.")] = None
     description: Annotated[str, Meta(max_length=10_000, pattern=NO_NUL)] | None = None
-    mandatory: Annotated[bool | None, Meta(description="False when absent.")] = None
+    mandatory: Annotated[bool | None, Meta(description="Default: false.")] = None
 
 
 class OrgMetaBody(Struct, frozen=True, kw_only=True):
-    """The tag definitions of the org, all of them."""
+    """All tag definitions of the org."""
 
     tags: Annotated[list[TagBody], Meta(max_length=TAGS_MAX)]
 
@@ -141,19 +141,19 @@ EXAMPLE_ORG_META_RESPONSE = OrgMetaResponse(
 
 
 def to_group(body: GroupBody, field_errors: FieldErrors) -> GroupBody:
-    """The body, once its name is one."""
+    """Check that the name is not empty."""
     _check_name(body.name, field_errors)
     return body
 
 
 def to_group_change(body: GroupChangeBody, field_errors: FieldErrors) -> GroupChange:
-    """The change that the body asks for."""
+    """Return the change of the body."""
     _check_name(body.name, field_errors)
     return GroupChange(name=body.name, rank=body.rank, is_active=body.is_active)
 
 
 def to_field(body: FieldBody, field_errors: FieldErrors) -> FieldDraft:
-    """The custom field that the body asks for."""
+    """Return the custom field of the body."""
     _check_name(body.name, field_errors)
     draft = FieldDraft(
         name=body.name,
@@ -161,13 +161,13 @@ def to_field(body: FieldBody, field_errors: FieldErrors) -> FieldDraft:
         is_mandatory=bool(body.is_mandatory),
         default_value=body.default_value,
     )
-    if body.data_type:  # else it could not be read, which has been noted
+    if body.data_type:  # otherwise its error is already added
         _note(rules.custom_field_errors(draft), field_errors)
     return draft
 
 
 def to_field_change(body: FieldChangeBody, field: CustomField, field_errors: FieldErrors) -> FieldChange:
-    """The change that the body asks for of this custom field."""
+    """Return the change of this custom field."""
     _check_name(body.name, field_errors)
     if body.data_type not in (None, field.draft.data_type):
         field_errors.add("dataType", f"The data type cannot be changed; it is {field.draft.data_type}.")
@@ -182,15 +182,15 @@ def to_field_change(body: FieldChangeBody, field: CustomField, field_errors: Fie
 
 
 def to_tags(body: OrgMetaBody, field_errors: FieldErrors) -> list[TagDefinition]:
-    """The tag definitions of the body; notes keys that come a second time."""
+    """Return the tag definitions. Adds errors for duplicate keys."""
     tags: dict[str, TagDefinition] = {}
     for place, tag in enumerate(body.tags or []):
-        if not tag or not tag.key:  # it could not be read, which has been noted
+        if not tag or not tag.key:  # its error is already added
             continue
         if not tag.key.strip():
             field_errors.add(f"tags[{place}].key", "key is mandatory.")
         if tag.key in tags:
-            field_errors.add(f"tags[{place}].key", "Another tag has this key.")
+            field_errors.add(f"tags[{place}].key", "Another tag has the same key.")
         tags[tag.key] = TagDefinition(
             key=tag.key,
             data_type=tag.data_type or DataType.STRING,
@@ -201,14 +201,14 @@ def to_tags(body: OrgMetaBody, field_errors: FieldErrors) -> list[TagDefinition]
 
 
 def group_response(group: Group) -> GroupResponse:
-    """A group."""
+    """Return a group."""
     return GroupResponse(
         **_record(group), id=group.group_id, name=group.name, rank=group.rank, is_active=group.is_active
     )
 
 
 def field_response(field: CustomField) -> FieldResponse:
-    """A custom field."""
+    """Return a custom field."""
     draft = field.draft
     return FieldResponse(
         **_record(field),
@@ -222,7 +222,7 @@ def field_response(field: CustomField) -> FieldResponse:
 
 
 def org_meta_response(meta: OrgMeta) -> OrgMetaResponse:
-    """The tag definitions."""
+    """Return the tag definitions."""
     return OrgMetaResponse(**_record(meta), id=meta.meta_id, tags=meta.tags)
 
 

@@ -1,4 +1,4 @@
-"""OAuth tokens, in the contract's form and in that of RFC 6749."""
+"""Route handlers of OAuth tokens, in the contract's format and in that of RFC 6749."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cockade.http.errors import BODY_ERRORS, HEADERS, error_responses
 from cockade.http.request import ApiRequest, JsonBody
 
 BODY_BYTES_MAX = 128 * 1024
-"""Anybody may send these bodies, so they are not as large as those of callers who are known."""
+"""These operations need no authentication, so their bodies have a lower limit."""
 
 
 @post(
@@ -37,7 +37,7 @@ BODY_BYTES_MAX = 128 * 1024
 async def generate_token(
     data: Annotated[JsonBody[TokenBody], Body()], request: ApiRequest, auth: NamedDependency[AuthService]
 ) -> Response[TokenResponse]:
-    """A token for a client key and secret."""
+    """Return a token for a client key and secret."""
     client, where = data.read(unchanged), client_ip_getter(request.scope, request.app.state.trusted_proxies)
     token = await auth.generate_token(client.key, client.secret, where)
     return Response(TokenResponse(TokenData(token.access_token, token.ttl_s)))
@@ -47,24 +47,19 @@ async def generate_token(
     "/oauth/token",
     operation_id="issueToken",
     summary="Get an OAuth token (RFC 6749, client credentials)",
-    description="A form with `grant_type=client_credentials`; the client as Basic credentials, or as `client_id` and "
-    "`client_secret` in the form.",
+    description="A form with `grant_type=client_credentials`. The client is sent as Basic credentials, or as `client_id` and `client_secret` in the form.",
     status_code=200,
     tags=["Authentication"],
     request_max_body_size=BODY_BYTES_MAX,
     responses=error_responses(*BODY_ERRORS)
     | {
-        400: ResponseSpec(
-            StandardError, generate_examples=False, description="The request is not of the standard's form."
-        ),
-        401: ResponseSpec(StandardError, generate_examples=False, description="The client is not known."),
-        429: ResponseSpec(
-            StandardError, generate_examples=False, description="Wrong secrets came too often."
-        ),
+        400: ResponseSpec(StandardError, generate_examples=False, description="The request is invalid."),
+        401: ResponseSpec(StandardError, generate_examples=False, description="The client is unknown."),
+        429: ResponseSpec(StandardError, generate_examples=False, description="Too many failed logins."),
     },
 )
 async def issue_token(request: ApiRequest, auth: NamedDependency[AuthService]) -> Response[StandardToken]:
-    """A token for an OAuth client."""
+    """Return a token for an OAuth client."""
     fields = parse_qs((await request.body()).decode("utf-8", "replace"))
     form = {name: values[0] for name, values in fields.items()}
     grant = form.get("grant_type")
@@ -84,14 +79,14 @@ async def issue_token(request: ApiRequest, auth: NamedDependency[AuthService]) -
     except NotAuthenticated as error:
         return _standard_failure(401, "invalid_client", error.text)
     except TooManyFailedLogins as error:
-        # The standard has no word of its own for it.
+        # RFC 6749 has no error code for it.
         wait = {"Retry-After": str(error.retry_after_s)}
         return _standard_failure(429, "temporarily_unavailable", error.text, wait)
     return Response(StandardToken(token.access_token, "Bearer", token.ttl_s))
 
 
 def _client(request: Request[Any, Any, Any], form: dict[str, str]) -> tuple[str, str]:
-    """Client key and secret, from the header (form-encoded inside, as the standard wants it) or from the form."""
+    """Return client key and secret from the header (form-encoded, as the RFC requires) or from the form."""
     scheme, _, proof = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":
         key, secret = map(unquote_plus, read_basic(proof.strip()))

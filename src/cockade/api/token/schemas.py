@@ -1,4 +1,4 @@
-"""OAuth tokens, in the contract's form and in that of RFC 6749."""
+"""Schemas of OAuth tokens, in the contract's format and in that of RFC 6749."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Key = Annotated[str, Meta(description="The client key.", min_length=1, pattern=N
 
 
 class TokenBody(Struct, frozen=True):
-    """An OAuth client."""
+    """The credentials of an OAuth client."""
 
     key: Key
     secret: Annotated[str, Meta(description="The client secret.", min_length=1)]
 
 
 class TokenData(Struct, frozen=True, rename="camel"):
-    """A token and how long it lives."""
+    """A token and its lifetime."""
 
     access_token: str
     ttl_seconds: int
 
 
 class TokenResponse(Struct, frozen=True):
-    """The contract's form: `errors` is null here."""
+    """The contract's format: `errors` is null here."""
 
     data: TokenData
     errors: list[ErrorDetail] | None = None

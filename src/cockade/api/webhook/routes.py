@@ -1,4 +1,4 @@
-"""The feed of events and webhooks: the handlers. Their wire structs are in `cockade.http.events`."""
+"""Route handlers of webhooks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from cockade.webhook.service import WebhookService
 PathWebhook = Annotated[
     str,
     PathParameter(
-        description="The webhook's id, 24 hex digits.",
+        description="Webhook id, 24 hex digits.",
         examples=[Example(summary="A webhook", value="0123456789abcdef01234567")],
     ),
 ]
@@ -53,8 +53,7 @@ CHANGING = (*FINDING, errors.PermissionDenied)
     "/webhooks",
     operation_id="createWebhook",
     summary="Create a webhook",
-    description="From now on the org's events are delivered to its URL, signed as Standard Webhooks says. The secret is "
-    "in this answer and in no other.",
+    description="Future events of the org are delivered to its URL, signed according to Standard Webhooks. Only this response contains the secret.",
     tags=["Events"],
     responses=error_responses(
         errors.InvalidInput, errors.PermissionDenied, errors.TooManyWebhooks, errors.OrgNotFound, *BODY_ERRORS
@@ -67,7 +66,7 @@ async def create_webhook(
     ],
     webhooks: NamedDependency[WebhookService],
 ) -> Envelope[WebhookWithSecret]:
-    """Make a webhook."""
+    """Create a webhook."""
     return Envelope(webhook_with_secret(*await webhooks.create(request.user, data.read(to_webhook))))
 
 
@@ -75,7 +74,7 @@ async def create_webhook(
     "/webhooks",
     operation_id="listWebhooks",
     summary="List webhooks",
-    description="All of the org, oldest first.",
+    description="All webhooks of the org, oldest first.",
     tags=["Events"],
     responses=error_responses()
     | {200: example("One webhook", Envelope[WebhookList], WebhookList([EXAMPLE_RESPONSE]))},
@@ -83,7 +82,7 @@ async def create_webhook(
 async def list_webhooks(
     request: ApiRequest, webhooks: NamedDependency[WebhookService]
 ) -> Envelope[WebhookList]:
-    """All webhooks."""
+    """Return all webhooks."""
     found = await webhooks.list_all(request.user.org_id)
     return Envelope(WebhookList([webhook_response(webhook) for webhook in found]))
 
@@ -99,7 +98,7 @@ async def list_webhooks(
 async def get_webhook(
     request: ApiRequest, webhook_id: PathWebhook, webhooks: NamedDependency[WebhookService]
 ) -> Envelope[WebhookResponse]:
-    """One webhook."""
+    """Return one webhook."""
     return Envelope(webhook_response(await webhooks.get(request.user.org_id, read_webhook_id(webhook_id))))
 
 
@@ -107,8 +106,7 @@ async def get_webhook(
     "/webhooks/{webhook_id:str}",
     operation_id="updateWebhook",
     summary="Change a webhook",
-    description="Fields that are absent stay as they are. `isActive` switches it off and on; `after` makes it go on from "
-    "another place in the feed, earlier or later.",
+    description="Missing fields keep their values. `isActive` disables or enables it; `after` makes it continue from another cursor of the feed, earlier or later.",
     tags=["Events"],
     responses=error_responses(*CHANGING, *BODY_ERRORS),
 )
@@ -117,11 +115,11 @@ async def update_webhook(
     webhook_id: PathWebhook,
     data: Annotated[
         JsonBody[WebhookChangeBody],
-        Body(examples=[Example(summary="Switched off", value=EXAMPLE_WEBHOOK_CHANGE)]),
+        Body(examples=[Example(summary="Disabled", value=EXAMPLE_WEBHOOK_CHANGE)]),
     ],
     webhooks: NamedDependency[WebhookService],
 ) -> Envelope[WebhookResponse]:
-    """The webhook as it is then."""
+    """Return the changed webhook."""
     change = data.read(to_webhook_change)
     webhook = await webhooks.update(request.user, read_webhook_id(webhook_id), change)
     return Envelope(webhook_response(webhook))
@@ -131,7 +129,7 @@ async def update_webhook(
     "/webhooks/{webhook_id:str}",
     operation_id="deleteWebhook",
     summary="Delete a webhook",
-    description="And its delivery log.",
+    description="Also deletes its delivery log.",
     status_code=200,
     tags=["Events"],
     responses=error_responses(*CHANGING),
@@ -139,7 +137,7 @@ async def update_webhook(
 async def delete_webhook(
     request: ApiRequest, webhook_id: PathWebhook, webhooks: NamedDependency[WebhookService]
 ) -> Envelope[DeletedResponse]:
-    """It is gone."""
+    """Delete a webhook."""
     found = read_webhook_id(webhook_id)
     await webhooks.delete(request.user, found)
     return Envelope(DeletedResponse(found))
@@ -148,8 +146,8 @@ async def delete_webhook(
 @post(
     "/webhooks/{webhook_id:str}/rotateSecret",
     operation_id="rotateWebhookSecret",
-    summary="Change the secret of a webhook",
-    description="For 24 hours deliveries are signed with the new and with the old secret.",
+    summary="Rotate the secret of a webhook",
+    description="For 24 hours, deliveries are signed with both the new and the old secret.",
     status_code=200,
     tags=["Events"],
     responses=error_responses(*CHANGING),
@@ -157,7 +155,7 @@ async def delete_webhook(
 async def rotate_webhook_secret(
     request: ApiRequest, webhook_id: PathWebhook, webhooks: NamedDependency[WebhookService]
 ) -> Envelope[WebhookWithSecret]:
-    """The webhook with its new secret."""
+    """Return the webhook with its new secret."""
     rotated = await webhooks.rotate_secret(request.user, read_webhook_id(webhook_id))
     return Envelope(webhook_with_secret(*rotated))
 
@@ -165,17 +163,17 @@ async def rotate_webhook_secret(
 @post(
     "/webhooks/{webhook_id:str}/test",
     operation_id="testWebhook",
-    summary="Try a webhook",
-    description="Sends a `webhookTest` to it at once, whether or not it is active, and answers what came of that.",
+    summary="Send a test event",
+    description="Sends a `webhookTest` event immediately, whether or not the webhook is active, and returns the result.",
     status_code=200,
     tags=["Events"],
     responses=error_responses(*CHANGING)
-    | {200: example("It was not taken", Envelope[AttemptResponse], EXAMPLE_ATTEMPT)},
+    | {200: example("The delivery failed", Envelope[AttemptResponse], EXAMPLE_ATTEMPT)},
 )
 async def test_webhook(
     request: ApiRequest, webhook_id: PathWebhook, webhooks: NamedDependency[WebhookService]
 ) -> Envelope[AttemptResponse]:
-    """What came of it."""
+    """Return the result."""
     attempt = await webhooks.send_test(request.user.org_id, read_webhook_id(webhook_id))
     return Envelope(attempt_response(attempt))
 
@@ -183,24 +181,23 @@ async def test_webhook(
 @get(
     "/webhooks/{webhook_id:str}/deliveries",
     operation_id="listDeliveries",
-    summary="What became of deliveries",
-    description="The delivery log of a webhook: one entry per attempt, newest first. Send the `next` of a page as "
-    "`after` for the page that follows.",
+    summary="List delivery attempts",
+    description="The delivery log of a webhook, newest first. Send the `next` of a page as `after` to get the next page.",
     tags=["Events"],
     responses=error_responses(*FINDING)
-    | {200: example("One that was not taken", Envelope[AttemptPage], AttemptPage([EXAMPLE_ATTEMPT], None))},
+    | {200: example("A failed attempt", Envelope[AttemptPage], AttemptPage([EXAMPLE_ATTEMPT], None))},
 )
 async def list_deliveries(
     request: ApiRequest,
     webhook_id: PathWebhook,
     webhooks: NamedDependency[WebhookService],
-    after: Annotated[str | None, QueryParameter(description="The `next` of the page before.")] = None,
+    after: Annotated[str | None, QueryParameter(description="The `next` of the previous page.")] = None,
     only_failed: Annotated[
-        bool, QueryParameter(name="onlyFailed", description="Only those that were not delivered.")
+        bool, QueryParameter(name="onlyFailed", description="Only failed attempts.")
     ] = False,
     size: Size = 10,
 ) -> Envelope[AttemptPage]:
-    """A page of attempts."""
+    """Return a page of attempts."""
     found = await webhooks.list_attempts(
         request.user.org_id,
         read_webhook_id(webhook_id),

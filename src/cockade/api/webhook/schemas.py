@@ -1,4 +1,4 @@
-"""The feed of events and webhooks on the wire."""
+"""Request and response schemas of webhooks."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from cockade.webhook.model import (
 )
 
 BADGES_MAX = 100
-"""So many badges a webhook may name."""
+"""Maximum number of badges of a webhook."""
 ATTEMPT_ID_MAX = 2**63 - 1
 
 Url = Annotated[str, Meta(min_length=1, max_length=URL_CHARS_MAX, pattern=NO_NUL)]
 Description = Annotated[str, Meta(max_length=255, pattern=NO_NUL)]
 Badges = Annotated[list[str], Meta(min_length=1, max_length=BADGES_MAX)]
-CursorText = Annotated[str, Meta(description="A `next` of the feed.", pattern=NO_NUL)]
+CursorText = Annotated[str, Meta(description="A `next` value of the feed.", pattern=NO_NUL)]
 
 EXAMPLE_WEBHOOK = {
     "url": "https://hooks.example.org/badges",
@@ -43,31 +43,34 @@ EXAMPLE_WEBHOOK_CHANGE = {"isActive": False}
 
 
 class WebhookBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A webhook as somebody wants to have it."""
+    """The desired state of a new webhook."""
 
-    url: Annotated[Url, Meta(description="Begins with https://.")]
+    url: Annotated[Url, Meta(description="Must start with https://.")]
     description: Description | None = None
     events: Annotated[
         list[EventKind] | None,
-        Meta(description="Which kinds are delivered; all of them when absent or empty."),
+        Meta(description="Event types to deliver. Default: all."),
     ] = None
     badge_meta_ids: Annotated[
-        Badges | None, Meta(description="Only of these badges; of all when absent.")
+        Badges | None, Meta(description="Deliver only events of these badges. Default: all.")
     ] = None
     after: Annotated[
-        CursorText | None, Meta(description="Begin behind this place in the feed; now when absent.")
+        CursorText | None,
+        Meta(description="Deliver only events after this cursor of the feed. Default: future events."),
     ] = None
 
 
 class WebhookChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is to become of a webhook; absent fields stay."""
+    """A change of a webhook. Missing fields keep their values."""
 
     url: Url | None = None
     description: Description | None = None
     events: list[EventKind] | None = None
-    badge_meta_ids: Annotated[Badges | UnsetType | None, Meta(description="Null: of all badges.")] = UNSET
-    is_active: Annotated[bool | None, Meta(description="True takes up again what was disabled.")] = None
-    after: Annotated[CursorText | None, Meta(description="Go on behind this place in the feed.")] = None
+    badge_meta_ids: Annotated[Badges | UnsetType | None, Meta(description="Null: all badges.")] = UNSET
+    is_active: Annotated[
+        bool | None, Meta(description="true also enables a webhook that was disabled automatically.")
+    ] = None
+    after: Annotated[CursorText | None, Meta(description="Continue after this cursor of the feed.")] = None
 
 
 class WebhookResponse(RecordResponse, frozen=True, kw_only=True, rename="camel"):
@@ -79,23 +82,23 @@ class WebhookResponse(RecordResponse, frozen=True, kw_only=True, rename="camel")
     badge_meta_ids: list[str] | None
     is_active: bool
     disabled_reason: Annotated[str | None, Meta(description="Why cockade disabled it.")]
-    after: Annotated[str, Meta(description="All up to this place in the feed was delivered.")]
+    after: Annotated[str, Meta(description="Everything up to this cursor of the feed was delivered.")]
     backlog: Annotated[
-        int, Meta(description="Requests and revocations that are behind that place; counted up to 10,000.")
+        int, Meta(description="Number of requests and revocations after the cursor, counted up to 10,000.")
     ]
     failing_since: Annotated[
         float | None,
-        Meta(description="Since when what comes next could not be delivered; null: it is not failing."),
+        Meta(description="Since when the next event could not be delivered; null: not failing."),
     ]
     failing_since_iso: str | None = msgspec.field(name="failingSinceISO")
-    retry_on: Annotated[float | None, Meta(description="When it is tried again.")]
+    retry_on: Annotated[float | None, Meta(description="Time of the next attempt.")]
     retry_on_iso: str | None = msgspec.field(name="retryOnISO")
 
 
 class WebhookWithSecret(WebhookResponse, frozen=True, kw_only=True, rename="camel"):
-    """A webhook, and the secret that its deliveries are signed with, which is shown this once."""
+    """A webhook with the secret that signs its deliveries. The secret is shown only once."""
 
-    secret: Annotated[str, Meta(description="Of Standard Webhooks: begins with `whsec_`.")]
+    secret: Annotated[str, Meta(description="In the format of Standard Webhooks: starts with `whsec_`.")]
 
 
 class WebhookList(Struct, frozen=True):
@@ -105,30 +108,32 @@ class WebhookList(Struct, frozen=True):
 
 
 class DeletedResponse(Struct, frozen=True, rename="camel"):
-    """A webhook that there was."""
+    """A deleted webhook."""
 
     id: str
     is_deleted: bool = True
 
 
 class AttemptResponse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One attempt to deliver an event."""
+    """One delivery attempt."""
 
     event_id: str
-    event_type: Annotated[str, Meta(description=f"The event's, or `{TEST_KIND}`.")]
+    event_type: Annotated[str, Meta(description=f"Id of the event, or a generated id for `{TEST_KIND}`.")]
     attempted_on: Annotated[float, Meta(description="Epoch seconds.")]
     attempted_on_iso: str = msgspec.field(name="attemptedOnISO")
     is_delivered: bool
-    status: Annotated[int | None, Meta(description="The receiver's; null where there was no answer.")]
-    error: Annotated[str | None, Meta(description="Why it was not delivered.")]
+    status: Annotated[
+        int | None, Meta(description="Status of the receiver's response; null without a response.")
+    ]
+    error: Annotated[str | None, Meta(description="Why the delivery failed.")]
     duration_ms: int
 
 
 class AttemptPage(Struct, frozen=True):
-    """Attempts, newest first."""
+    """Delivery attempts, newest first."""
 
     deliveries: list[AttemptResponse]
-    next: Annotated[str | None, Meta(description="Send it as `after` for what comes next; null at the end.")]
+    next: Annotated[str | None, Meta(description="Send it as `after` to get the next page; null at the end.")]
 
 
 EXAMPLE_RESPONSE = WebhookResponse(
@@ -160,13 +165,13 @@ EXAMPLE_ATTEMPT = AttemptResponse(
     attempted_on_iso="2026-11-25T20:15:01Z",
     is_delivered=False,
     status=503,
-    error="The receiver answered 503.",
+    error="The receiver responded with status 503.",
     duration_ms=12,
 )
 
 
 def read_webhook_id(text: str) -> WebhookId:
-    """The webhook that a path names. Raises WebhookNotFound where no webhook can be called so."""
+    """Parse the webhook id of a path. Raises WebhookNotFound if it is invalid."""
     found = ids.read_id(text)
     if found is None:
         raise WebhookNotFound
@@ -174,16 +179,22 @@ def read_webhook_id(text: str) -> WebhookId:
 
 
 def read_attempt(after: str | None) -> int | None:
-    """The attempt that a page begins after. Raises InvalidInput where it is no `next` of ours."""
+    """Parse the cursor of a page. Raises InvalidInput if it is invalid."""
     if after is None:
         return None
     if not (after.isascii() and after.isdigit()) or len(after) > 19 or int(after) > ATTEMPT_ID_MAX:
-        raise InvalidInput([FieldError(MALFORMED, "This is no `next` of a page.", "after")])
+        raise InvalidInput(
+            [
+                FieldError(
+                    MALFORMED, "Invalid cursor: send the `next` of the previous page unchanged.", "after"
+                )
+            ]
+        )
     return int(after)
 
 
 def to_webhook(body: WebhookBody, field_errors: FieldErrors) -> WebhookDraft:
-    """The webhook that the body asks for; its URL is looked at by whoever makes it."""
+    """Return the webhook of the body. The service checks its URL."""
     return WebhookDraft(
         url=body.url,
         description=body.description or "",
@@ -194,7 +205,7 @@ def to_webhook(body: WebhookBody, field_errors: FieldErrors) -> WebhookDraft:
 
 
 def to_webhook_change(body: WebhookChangeBody, field_errors: FieldErrors) -> WebhookChange:
-    """The change that the body asks for."""
+    """Return the change of the body."""
     badges = body.badge_meta_ids
     return WebhookChange(
         url=body.url,
@@ -207,17 +218,17 @@ def to_webhook_change(body: WebhookChangeBody, field_errors: FieldErrors) -> Web
 
 
 def webhook_response(webhook: Webhook) -> WebhookResponse:
-    """A webhook."""
+    """Return a webhook."""
     return WebhookResponse(**_fields(webhook))
 
 
 def webhook_with_secret(webhook: Webhook, secret: str) -> WebhookWithSecret:
-    """A webhook with its secret."""
+    """Return a webhook with its secret."""
     return WebhookWithSecret(**_fields(webhook), secret=secret)
 
 
 def attempt_response(attempt: DeliveryAttempt) -> AttemptResponse:
-    """One attempt."""
+    """Return one attempt."""
     return AttemptResponse(
         event_id=attempt.event_id,
         event_type=attempt.kind,
@@ -230,7 +241,7 @@ def attempt_response(attempt: DeliveryAttempt) -> AttemptResponse:
 
 
 def attempt_page(found: list[LoggedAttempt], size: int) -> AttemptPage:
-    """A page of so many attempts at most; one more was looked for, to see whether there is a next page."""
+    """Return a page of up to `size` attempts. `found` has one more if there is a next page."""
     shown = found[:size]
     return AttemptPage(
         [attempt_response(logged.attempt) for logged in shown],
@@ -263,7 +274,7 @@ def _fields(webhook: Webhook) -> dict[str, Any]:
 
 
 def _kinds(sent: list[EventKind] | None) -> list[EventKind] | None:
-    """Each once; what could not be read has been noted."""
+    """Remove duplicates. Errors of unreadable values are already added."""
     return list(dict.fromkeys(kind for kind in sent if kind)) if sent else None
 
 
@@ -272,7 +283,7 @@ def _badges(sent: list[str] | None, field_errors: FieldErrors) -> list[BadgeId] 
     for place, text in enumerate(sent or []):
         badge_id = ids.badge_id(text or "")
         if badge_id is None:
-            field_errors.add(f"badgeMetaIds[{place}]", "A badge id is 24 hex digits.")
+            field_errors.add(f"badgeMetaIds[{place}]", "A badge id must be 24 hex digits.")
         else:
             found.append(badge_id)
     return list(dict.fromkeys(found)) if sent else None
@@ -281,5 +292,5 @@ def _badges(sent: list[str] | None, field_errors: FieldErrors) -> list[BadgeId] 
 def _after(sent: str | None, field_errors: FieldErrors) -> Cursor | None:
     place = None if sent is None else event_rules.decode_cursor(sent)
     if sent is not None and place is None:
-        field_errors.add("after", "This is no `next` of the feed.")
+        field_errors.add("after", "Invalid cursor: send a `next` of the feed unchanged.")
     return place

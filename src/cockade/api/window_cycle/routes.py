@@ -1,4 +1,4 @@
-"""Who holds a badge, why or why not, and the cycles of its windows: the handlers."""
+"""Route handler of the cycles of fixed windows."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from cockade.ids import CustomerId
 @get(
     "/badgeMeta/getFixedWindowDetails",
     operation_id="getFixedWindowDetails",
-    summary="The cycles of a badge's fixed windows",
-    description="As long as the badge is live, by window, then by time.",
+    summary="List the cycles of a badge's fixed windows",
+    description="The cycles during the badge's window, by fixed window, then by time.",
     tags=["Badges"],
     responses=error_responses(errors.InvalidInput, errors.BadgeNotFound),
 )
@@ -40,7 +40,7 @@ async def get_fixed_window_details(
         QueryParameter(
             name="badgeMetaId",
             required=True,
-            description="The badge's id.",
+            description="Badge id.",
             examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
         ),
     ] = None,
@@ -53,22 +53,27 @@ async def get_fixed_window_details(
         str | None,
         QueryParameter(
             name="fixedWindowCycleReferenceId",
-            description="The `referenceId` of a constraint: only that window's cycles.",
+            description="The `referenceId` of a constraint: only cycles of this window.",
         ),
     ] = None,
     include_earn_count: Annotated[
-        bool, QueryParameter(name="includeEarnCount", description="How much was earned in each.")
+        bool,
+        QueryParameter(
+            name="includeEarnCount", description="Whether to count what was earned in each cycle."
+        ),
     ] = False,
     start_date: Annotated[
-        str | None, QueryParameter(name="startDate", description="Only cycles that reach to this time.")
+        str | None,
+        QueryParameter(name="startDate", description="Only cycles that end at this time or later."),
     ] = None,
     end_date: Annotated[
-        str | None, QueryParameter(name="endDate", description="Only cycles that begin by this time.")
+        str | None,
+        QueryParameter(name="endDate", description="Only cycles that begin at this time or earlier."),
     ] = None,
     page: Page = 0,
     size: Size = 10,
 ) -> Envelope[CyclePage]:
-    """A page of cycles."""
+    """Return a page of cycles."""
     if not badge_meta_id:
         code, message = MISSING["badgeMetaId"]
         raise InvalidInput([FieldError(code, message, "badgeMetaId")])

@@ -1,4 +1,4 @@
-"""The wire structs of the cycles of fixed windows."""
+"""Response schemas of the cycles of fixed windows."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from cockade.limit.model import CycleStatus
 
 
 class WindowKind(StrEnum):
-    """Whose earned badges a window counts."""
+    """Which earned badges a window counts."""
 
     BADGE = "BADGE"
-    """All of the badge's."""
+    """Those of all customers."""
     CUSTOMER = "CUSTOMER"
-    """One customer's."""
+    """Those of one customer."""
 
 
 class WindowChoice(StrEnum):
-    """Which windows are asked for."""
+    """Which windows are returned."""
 
     BADGE = "BADGE"
     CUSTOMER = "CUSTOMER"
@@ -33,14 +33,14 @@ class WindowChoice(StrEnum):
 
 
 class CycleEntry(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One cycle; startDate and endDate are the midnights that begin its first and its last day."""
+    """One cycle. startDate and endDate are the midnights at which its first and its last day begin."""
 
     fixed_window_cycle_reference_id: str | None
     start_date: float
     start_date_iso: str = msgspec.field(name="startDateISO")
     end_date: float
     end_date_iso: str = msgspec.field(name="endDateISO")
-    earn_count: Annotated[int | None, Meta(description="Null unless it was asked for.")]
+    earn_count: Annotated[int | None, Meta(description="Number earned; null unless requested.")]
     constraint_type: WindowKind
     cycle_status: CycleStatus
 
@@ -53,7 +53,7 @@ class CyclePage(Struct, frozen=True, rename="camel"):
 
 
 def cycle_entry(found: WindowCycle, zone: ZoneInfo) -> CycleEntry:
-    """One cycle."""
+    """Return one cycle."""
     return CycleEntry(
         fixed_window_cycle_reference_id=found.window.reference_id,
         **cycle_dates(found.cycle, zone),

@@ -7,7 +7,7 @@ create table org (
     org_id             integer generated always as identity (start with 1001) primary key,
     name               text        not null,
     time_zone          text        not null,               -- IANA name: defines calendar months, midnights and fixed windows
-    request_id_is_key  boolean     not null default false, -- request ids are idempotency keys: no 809, but the same response
+    request_id_is_key  boolean     not null default false, -- a repeated request id returns the first response, not 809
     created_at         timestamptz not null
 );
 
@@ -32,7 +32,7 @@ create table signing_key (
     created_at  timestamptz not null
 );
 
--- A failed sign-in. Unlogged: losing these rows in a crash is acceptable, since they expire after minutes.
+-- A failed login. Unlogged: losing these rows in a crash is acceptable, since they expire after minutes.
 create unlogged table failed_login (
     username_digest  bytea       not null,                 -- a digest, since users also type secrets into this field
     address          text        not null collate "C",     -- for IPv6 the /64 network
@@ -42,7 +42,7 @@ create index failed_login_by_username on failed_login (username_digest, failed_a
 create index failed_login_by_address on failed_login (address, failed_at);
 create index failed_login_by_time on failed_login (failed_at);
 
--- Addresses from which a username has signed in. Updated at most once an hour.
+-- Addresses from which a username has logged in. Updated at most once an hour.
 create table known_login_address (
     username_digest  bytea       not null,
     address          text        not null collate "C",
@@ -88,7 +88,7 @@ create table badge (
     overlap_policy       text check (overlap_policy in ('ALLOW', 'REJECT')),
     customer_constraints json        not null,             -- cockade.badge.model.Constraint, in the badge's order
     badge_constraints    json        not null,
-    has_badge_limit      boolean     not null,             -- limited as a whole: issuing takes the exclusive lock
+    has_badge_limit      boolean     not null,             -- issuing takes the exclusive lock
     presentation         json        not null,             -- cockade.badge.model.Presentation: read by no rule
     badge_group_id       text        collate "C",          -- copied from presentation for filters and sorting: SQL cannot
     badge_rank           integer,                          -- read it, because it may hold text that PostgreSQL cannot
@@ -120,7 +120,7 @@ create table badge_count (
     primary key (badge_key, shard)
 ) with (fillfactor = 50);
 
--- Earned badges of a badge with a limit as a whole: unrevoked ones per UTC hour (bucket_s 3600) and per instant of the earn
+-- Earned badges of a badge with a badge limit: unrevoked ones per UTC hour (bucket_s 3600) and per instant of the earn
 -- event (bucket_s 0). A window is a sum of whole hours, plus single instants at its two ends.
 create table badge_limit_counter (
     badge_key     integer     not null references badge,
@@ -180,7 +180,7 @@ create table customer_identifier (
 );
 create index customer_identifier_by_customer on customer_identifier (org_id, customer_id);
 
--- Requests and the ledgers
+-- Requests and issuances
 
 -- A request key is the second of the request (32 bits) and a number from this sequence (32 bits). Two keys could only be
 -- equal after 2^32 requests in one second.
@@ -212,7 +212,7 @@ alter table request alter column failures set storage external;
 alter table request alter column badge_keys set storage external;
 alter table request alter column valid_untils set storage external;
 
--- The ledger: one narrow row per earned badge. Rows are deleted only when a customer is erased.
+-- One narrow row per earned badge. Rows are deleted only when a customer is erased.
 create table earned_badge (
     customer_id  bigint      not null,
     request_key  bigint      not null,
@@ -230,7 +230,7 @@ create table earned_badge (
 create index earned_badge_counted on earned_badge (badge_key, customer_id, counted_at)
     where counted_at is not null and ordinal > 8;
 
--- The ledger of enrolments.
+-- Enrolments.
 create table enrolment (
     customer_id  bigint      not null,
     request_key  bigint      not null,
@@ -321,7 +321,7 @@ create table undo (
     batches          integer     not null,
     next_batch       integer     not null,                 -- the first batch that is not revoked
     revoked          bigint      not null,
-    already_revoked  bigint      not null,                 -- revoked before, in other ways
+    already_revoked  bigint      not null,                 -- revoked before the undo
     error            text
 );
 create index undo_by_state on undo (updated_at) where state in ('queued', 'running');
@@ -375,7 +375,7 @@ create table webhook (
     description       text        not null,
     kinds             text[]      not null,                -- cockade.event.model.EventKind
     badge_ids         text[]      collate "C",             -- null: all badges
-    secret            text        not null,                -- in clear text: it signs deliveries
+    secret            text        not null,                -- plain text: it signs deliveries
     old_secret        text,                                -- also signs, until old_secret_until
     old_secret_until  timestamptz,
     is_active         boolean     not null,
