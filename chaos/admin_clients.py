@@ -1,6 +1,4 @@
-"""Clients that change badges while others issue them, and record from when until when each change was in
-effect.
-"""
+"""Clients that change badges while others issue them, and record the interval in which each change was in effect."""
 
 from __future__ import annotations
 
@@ -12,14 +10,16 @@ from typing import Any
 import asyncpg
 
 from chaos.clients import ApiClient
-from chaos.history import Answer, Badge, History, InactiveInterval, LimitInterval, Outcome
-from chaos.scenario import TRIGGER
+from chaos.history import Badge, History, InactiveInterval, InactiveState, LimitInterval, Outcome, Response
+from chaos.scenario import TRIGGER, AdminAction
 
-DOUBT_S = 20.0
-"""Seconds for which a request of unknown outcome may still be running."""
-WITNESS_S_MAX = 2.0
-PAUSE_S = 0.3
-ROWS = "select count(*) from earned_badge join badge using (badge_key) where badge_id = $1"
+LATE_EFFECT_S = 20.0
+"""Time after which a request of unknown outcome can no longer take effect."""
+COUNT_TIMEOUT_S = 2.0
+RETRY_DELAY_S = 0.3
+NO_ACTIVE_CLAIM = 737
+"""Error code of an unclaim without an active claim, for example of a retry after a lost response."""
+COUNT_ROWS = "select count(*) from earned_badge join badge using (badge_key) where badge_id = $1"
 
 
 class AdminClient:
@@ -27,111 +27,112 @@ class AdminClient:
 
     def __init__(
         self,
-        line: ApiClient,
+        api: ApiClient,
         history: History,
         badge: Badge,
-        kept: str,
-        chance: random.Random,
+        action: AdminAction,
+        rng: random.Random,
         database_url: str,
     ) -> None:
-        self._line = line
-        self._diary = history
+        self._api = api
+        self._history = history
         self._badge = badge
-        self._kept = kept
-        self._chance = chance
+        self._action = action
+        self._rng = rng
         self._database_url = database_url
-        self._doubtful_until = 0.0
+        self._inconclusive_until = 0.0
+        """Until this time, a request of unknown outcome may still change the badge."""
 
-    async def change_until(self, deadline: float) -> None:
-        """Change the badge until the deadline, then make it available again."""
+    async def run_until(self, deadline: float) -> None:
+        """Change the badge until the deadline. Afterwards, it can be earned."""
+        path = f"/badgeMeta/{self._badge.badge_id}"
         while time.monotonic() < deadline:
-            match self._kept:
-                case "switched off":
-                    await self._switch()
-                case "unclaimed":
-                    await self._unclaim()
-                case _:
+            match self._action:
+                case AdminAction.DEACTIVATE:
+                    await self._make_inactive(
+                        "deactivated", ("PUT", f"{path}/deactivate", {}), ("PUT", f"{path}/activate", {})
+                    )
+                case AdminAction.UNCLAIM:
+                    await self._make_inactive(
+                        "unclaimed", ("POST", f"{path}/unclaim", TRIGGER), ("POST", f"{path}/claim", TRIGGER)
+                    )
+                case AdminAction.CHANGE_LIMIT:
                     await self._change_limit()
-            await asyncio.sleep(self._chance.uniform(0.5, 3))
+            await asyncio.sleep(self._rng.uniform(0.5, 3))
 
-    async def _switch(self) -> None:
-        path = f"/badgeMeta/{self._badge.badge_id}"
-        await self._pause("switched off", ("PUT", f"{path}/deactivate", {}), ("PUT", f"{path}/activate", {}))
-
-    async def _unclaim(self) -> None:
-        path = f"/badgeMeta/{self._badge.badge_id}"
-        await self._pause(
-            "unclaimed", ("POST", f"{path}/unclaim", TRIGGER), ("POST", f"{path}/claim", TRIGGER)
-        )
-
-    async def _pause(self, why: str, begin: tuple[str, str, Any], end: tuple[str, str, Any]) -> None:
-        begun = await self._send_until_success(*begin)
-        sound = begun.answered_at > self._doubtful_until
-        first = await self._count_rows()
-        await asyncio.sleep(self._chance.uniform(0.2, 1.5))
-        last, ended_at = await self._count_rows(), time.time()
-        await self._send_until_success(*end, doubtful=True)
-        self._diary.note(
+    async def _make_inactive(
+        self, state: InactiveState, start: tuple[str, str, Any], end: tuple[str, str, Any]
+    ) -> None:
+        """Make the badge inactive with the request `start`, and active with the request `end`."""
+        started = await self._send_until_success(*start)
+        is_conclusive = started.received_at > self._inconclusive_until
+        rows_at_start = await self._count_rows()
+        await asyncio.sleep(self._rng.uniform(0.2, 1.5))
+        rows_at_end, ended_at = await self._count_rows(), time.time()
+        await self._send_until_success(*end, can_end_later_interval=True)
+        self._history.append(
             InactiveInterval(
                 badge_id=self._badge.badge_id,
-                why=why,
-                begun_at=begun.answered_at,
+                state=state,
+                started_at=started.received_at,
                 ended_at=ended_at,
-                rows_at_first=first,
-                rows_at_last=last,
-                sound=sound,
+                rows_at_start=rows_at_start,
+                rows_at_end=rows_at_end,
+                is_conclusive=is_conclusive,
             )
         )
 
     async def _change_limit(self) -> None:
-        """Set the limit above or below the number of issued badges, and check that it holds for a while."""
+        """Set the limit above or below the number of rows, and count the rows again after a while."""
         issued = await self._count_rows()
         if issued is None:
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(RETRY_DELAY_S)
             return
-        limit = max(1, issued + self._chance.choice([-50, 0, 40, 80, 150]))
+        limit = max(1, issued + self._rng.choice([-50, 0, 40, 80, 150]))
         body = {
             "id": self._badge.badge_id,
             "badgeConstraints": [{"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": limit}],
         }
-        sound = time.time() > self._doubtful_until
-        await self._send_until_success("PUT", "/badgeMeta", body, doubtful=True)
-        first = await self._count_rows()
-        await asyncio.sleep(self._chance.uniform(0.5, 2))
-        last = await self._count_rows()
-        self._diary.note(
+        is_conclusive = time.time() > self._inconclusive_until
+        await self._send_until_success("PUT", "/badgeMeta", body, can_end_later_interval=True)
+        rows_at_start = await self._count_rows()
+        await asyncio.sleep(self._rng.uniform(0.5, 2))
+        rows_at_end = await self._count_rows()
+        self._history.append(
             LimitInterval(
                 badge_id=self._badge.badge_id,
                 limit=limit,
-                rows_at_first=first,
-                rows_at_last=last,
-                sound=sound and self._doubtful_until < time.time(),
+                rows_at_start=rows_at_start,
+                rows_at_end=rows_at_end,
+                is_conclusive=is_conclusive and self._inconclusive_until < time.time(),
             )
         )
 
     async def _send_until_success(
-        self, method: str, path: str, body: Any, *, doubtful: bool = False
-    ) -> Answer:
-        """Send the request until it succeeds. An unacknowledged one may still take effect later, which is
-        recorded as doubtful.
+        self, method: str, path: str, body: Any, *, can_end_later_interval: bool = False
+    ) -> Response:
+        """Send the request until it succeeds.
+
+        An attempt of unknown outcome may take effect late. If that could end an interval that starts
+        later, intervals are inconclusive for a while.
         """
         while True:
-            received = await self._line.send(method, path, json=body)
+            received = await self._api.send(method, path, json=body)
             if received is not None:
-                answer, _ = received
-                if answer.outcome is Outcome.ACKNOWLEDGED or answer.code == 737:
-                    return answer
-                if answer.outcome is Outcome.UNKNOWN and doubtful:
-                    self._doubtful_until = time.time() + DOUBT_S
-            await asyncio.sleep(PAUSE_S)
+                response, _ = received
+                if response.outcome is Outcome.ACKNOWLEDGED or response.error_code == NO_ACTIVE_CLAIM:
+                    return response
+                if response.outcome is Outcome.UNKNOWN and can_end_later_interval:
+                    self._inconclusive_until = time.time() + LATE_EFFECT_S
+            await asyncio.sleep(RETRY_DELAY_S)
 
     async def _count_rows(self) -> int | None:
         """Return the number of ledger rows of the badge, or None if the database does not respond."""
         try:
-            async with asyncio.timeout(WITNESS_S_MAX):
+            async with asyncio.timeout(COUNT_TIMEOUT_S):
                 connection = await asyncpg.connect(self._database_url)
                 try:
-                    return await connection.fetchval(ROWS, self._badge.badge_id)
+                    return await connection.fetchval(COUNT_ROWS, self._badge.badge_id)
                 finally:
                     connection.terminate()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):

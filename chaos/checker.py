@@ -1,7 +1,7 @@
 """The checker: compares the database after a run with the history and the contract.
 
-It follows docs/reference/api/contract.md, shares no code with cockade, and knows only its table names. If a
-fault breaks several promises, it is reported once, under the first promise that explains it.
+It follows docs/reference/api/contract.md, shares no code with cockade, and depends only on the names of its tables
+and columns. A defect that violates several guarantees is reported under the first one that describes it fully.
 """
 
 from __future__ import annotations
@@ -17,139 +17,142 @@ import msgspec
 from msgspec import Struct
 
 from chaos.history import (
-    Answer,
+    Attempt,
     Badge,
-    Call,
+    Fault,
     History,
     InactiveInterval,
-    InjectedFault,
+    InactiveState,
     LimitInterval,
     Outcome,
+    Response,
     Revocation,
-    RunInfo,
+    Run,
 )
 from chaos.windows import Limit, limits_of
 
 if TYPE_CHECKING:
     import asyncpg
 
-NOT_A_SECOND_ONE = {"EARN_BULK", "EARN"}
 MICROSECOND = 1e-6
+REQUEST_ID_USED = 809
+NOTHING_TO_REVOKE = 814
 
 
-class Promise(StrEnum):
-    """What must hold after any run, in the order in which it is checked."""
+class Guarantee(StrEnum):
+    """A guarantee that must hold after every run. They are checked in this order."""
 
     ACKNOWLEDGED = "every acknowledged issuance exists, with its id and validity"
-    WHOLE = "a request is stored completely, with its whole outcome, or not at all"
+    COMPLETE = "a request is stored completely, with its whole outcome, or not at all"
     REQUESTED = "nothing exists that was not requested"
-    NOTHING_STORED = "a request that was rejected or got 'nothing was changed' left nothing"
-    ONE_SET = "a request id that is sent again results in exactly one set of issuances"
-    ONE_AT_A_TIME = "no customer has two valid earned badges where the badge allows one"
+    NOTHING_STORED = "a rejected or unavailable request left nothing in the database"
+    ISSUED_ONCE = "a request id that is sent again results in exactly one set of issuances"
+    ONE_VALID = "no customer has two valid earned badges if the badge allows only one"
     CUSTOMER_LIMITS = "no limit per customer is exceeded"
     BADGE_LIMITS = "no limit of a badge as a whole is exceeded"
     CHANGED_LIMITS = "a changed limit holds from the response that set it until the next change"
     DEACTIVATED = "nothing is issued between the response to a deactivation and the next activation"
     UNCLAIMED = "nothing is issued between the response to an unclaim and the next claim"
-    REVOKED_ONCE = "what was revoked is revoked once, and nothing else is revoked"
-    COUNTED = "the stored counts agree with the ledger"
+    REVOKED_ONCE = "an acknowledged revocation took effect once, and nothing else is revoked"
+    BADGE_COUNTS = "the stored counts agree with the ledger"
     LIMIT_COUNTERS = "the limit counters agree with the ledger"
-    BOUNDED = "no request takes longer than its timeout"
-    ANSWERED = "no response is a server error, and each 503 has Retry-After"
-    RECOVERS = "the service recovers by itself from every fault"
+    TIMEOUT = "no request takes longer than its timeout"
+    RESPONSES = "no response is a server error, and each 503 has Retry-After"
+    RECOVERY = "the service recovers by itself from every fault"
 
 
 class Violation(Struct, frozen=True):
-    """A promise that was broken."""
+    """A violation of a guarantee."""
 
-    promise: Promise
-    what: str
+    guarantee: Guarantee
+    detail: str
 
 
 class Row(Struct, frozen=True):
-    """A row of the ledger."""
+    """A row of the ledger (table earned_badge)."""
 
     badge_key: int
-    customer: int
+    customer_id: int
     request_key: int
     line: int
     valid_from: datetime
     valid_until: datetime
-    revoked: bool
+    is_revoked: bool
 
     @property
-    def earned_id(self) -> str:
-        """The id in the API."""
+    def earned_badge_id(self) -> str:
+        """The id of the earned badge in the API."""
         return f"{self.request_key % 2**64:016x}{self.line:08x}"
 
 
-class Request(Struct, frozen=True):
-    """A row of the request table."""
+class StoredRequest(Struct, frozen=True):
+    """A row of the table request."""
 
     request_id: str
     request_key: int
-    decided_at: datetime | None
+    completed_at: datetime | None
     badge_key: int | None
     audience: list[int]
     failed: dict[int, int]
-    """Error code by line."""
+    """Error code by index in the audience."""
 
 
-class Facts(Struct, frozen=True):
-    """What the database contains for the org of the run."""
+class Stored(Struct, frozen=True):
+    """All data of the org of the run."""
 
-    keys: dict[str, int]
+    badge_keys: dict[str, int]
     """Badge key by badge id."""
-    requests: dict[str, Request]
+    requests: dict[str, StoredRequest]
+    """By request id."""
     rows: dict[int, list[Row]]
-    """By badge key."""
+    """By badge key. Ordered by customer, then by start of the validity."""
     counts: dict[int, int]
+    """Stored number of earned badges by badge key."""
     limit_counters: dict[tuple[int, int], dict[datetime, int]]
-    """By badge key and bucket size."""
+    """Stored number of earned badges by start of the bucket, for each badge key and bucket size."""
 
 
 async def check(connection: asyncpg.Connection[Any], history: History) -> list[Violation]:
-    """Return all violations. An empty list means that the run passed."""
-    [run_info] = history.of(RunInfo)
-    facts = await _facts(connection, run_info.org_id)
-    explained: set[str] = set()
-    found: list[Violation] = []
-    for promise, faults in (
-        (Promise.ACKNOWLEDGED, _acknowledged(history, facts, explained)),
-        (Promise.WHOLE, _whole(facts, explained)),
-        (Promise.REQUESTED, _requested(history, facts)),
-        (Promise.NOTHING_STORED, _nothing_stored(history, facts)),
-        (Promise.ONE_SET, _one_set(history, facts)),
-        (Promise.ONE_AT_A_TIME, _one_at_a_time(history, facts)),
-        (Promise.CUSTOMER_LIMITS, _customer_limits(history, facts, ZoneInfo(run_info.zone))),
-        (Promise.BADGE_LIMITS, _badge_limits(history, facts, ZoneInfo(run_info.zone))),
-        (Promise.CHANGED_LIMITS, _changed_limits(history)),
-        (Promise.DEACTIVATED, _paused(history, facts, "switched off")),
-        (Promise.UNCLAIMED, _paused(history, facts, "unclaimed")),
-        (Promise.REVOKED_ONCE, _revoked_once(history, facts)),
-        (Promise.COUNTED, _stored_counts(facts)),
-        (Promise.LIMIT_COUNTERS, _limit_counters(history, facts)),
-        (Promise.BOUNDED, _bounded(history, run_info.request_timeout_s)),
-        (Promise.ANSWERED, _answered(history)),
-        (Promise.RECOVERS, _recovers(history)),
-    ):
-        found += [Violation(promise, fault) for fault in faults]
-    return found
+    """Return all violations. The run passed if there are none."""
+    [run] = history.of_type(Run)
+    zone = ZoneInfo(run.time_zone)
+    stored = await _read_database(connection, run.org_id)
+    reported: set[str] = set()
+    checks: list[tuple[Guarantee, Iterator[str]]] = [
+        (Guarantee.ACKNOWLEDGED, _acknowledged(history, stored, reported)),
+        (Guarantee.COMPLETE, _complete(stored, reported)),
+        (Guarantee.REQUESTED, _requested(history, stored)),
+        (Guarantee.NOTHING_STORED, _nothing_stored(history, stored)),
+        (Guarantee.ISSUED_ONCE, _issued_once(history, stored)),
+        (Guarantee.ONE_VALID, _one_valid(history, stored)),
+        (Guarantee.CUSTOMER_LIMITS, _customer_limits(history, stored, zone)),
+        (Guarantee.BADGE_LIMITS, _badge_limits(history, stored, zone)),
+        (Guarantee.CHANGED_LIMITS, _changed_limits(history)),
+        (Guarantee.DEACTIVATED, _inactive(history, stored, "deactivated")),
+        (Guarantee.UNCLAIMED, _inactive(history, stored, "unclaimed")),
+        (Guarantee.REVOKED_ONCE, _revoked_once(history, stored)),
+        (Guarantee.BADGE_COUNTS, _badge_counts(stored)),
+        (Guarantee.LIMIT_COUNTERS, _limit_counters(history, stored)),
+        (Guarantee.TIMEOUT, _timeout(history, run.max_response_s)),
+        (Guarantee.RESPONSES, _valid_responses(history)),
+        (Guarantee.RECOVERY, _recovery(history)),
+    ]
+    return [Violation(guarantee, detail) for guarantee, details in checks for detail in details]
 
 
 # Reading the database
 
 
-async def _facts(connection: asyncpg.Connection[Any], org_id: int) -> Facts:
+async def _read_database(connection: asyncpg.Connection[Any], org_id: int) -> Stored:
     await connection.execute("set statement_timeout = 0")
     badges = await connection.fetch("select badge_id, badge_key from badge where org_id = $1", org_id)
-    keys = {row[0]: row[1] for row in badges}
-    wanted = list(keys.values())
+    badge_keys = {row[0]: row[1] for row in badges}
+    keys = list(badge_keys.values())
     rows: defaultdict[int, list[Row]] = defaultdict(list)
     for row in await connection.fetch(
         "select badge_key, customer_id, request_key, line, valid_from, valid_until, revoked_at is not null"
         " from earned_badge where badge_key = any($1) order by badge_key, customer_id, valid_from",
-        wanted,
+        keys,
     ):
         rows[row[0]].append(Row(*row))
     requests = await connection.fetch(
@@ -158,291 +161,314 @@ async def _facts(connection: asyncpg.Connection[Any], org_id: int) -> Facts:
         org_id,
     )
     counts = await connection.fetch(
-        "select badge_key, sum(earned) from badge_count where badge_key = any($1) group by badge_key", wanted
+        "select badge_key, sum(earned) from badge_count where badge_key = any($1) group by badge_key", keys
     )
     limit_counters: defaultdict[tuple[int, int], dict[datetime, int]] = defaultdict(dict)
-    for key, grain, at, earned in await connection.fetch(
-        "select badge_key, bucket_s, bucket_start, earned from badge_limit_counter where badge_key = any($1) and earned <> 0",
-        wanted,
-    ):
-        limit_counters[key, grain][at] = earned
-    return Facts(
+    for key, bucket_s, bucket_start, earned in await connection.fetch(
+        "select badge_key, bucket_s, bucket_start, earned from badge_limit_counter"
+        " where badge_key = any($1) and earned <> 0",
         keys,
-        {row[0]: _request(row) for row in requests},
+    ):
+        limit_counters[key, bucket_s][bucket_start] = earned
+    return Stored(
+        badge_keys,
+        {row[0]: _stored_request(row) for row in requests},
         rows,
         {row[0]: int(row[1]) for row in counts},
         limit_counters,
     )
 
 
-def _request(row: Any) -> Request:
-    refusals: list[list[Any]] = msgspec.json.decode(row[5]) if row[5] else []
-    return Request(row[0], row[1], row[2], row[3], row[4] or [], {each[0]: each[1] for each in refusals})
+def _stored_request(row: Any) -> StoredRequest:
+    failures: list[list[Any]] = msgspec.json.decode(row[5]) if row[5] else []
+    failed = {failure[0]: failure[1] for failure in failures}
+    return StoredRequest(row[0], row[1], row[2], row[3], row[4] or [], failed)
 
 
-def _rows(facts: Facts, badge: Badge) -> list[Row]:
-    return facts.rows.get(facts.keys[badge.badge_id], [])
+def _rows(stored: Stored, badge: Badge) -> list[Row]:
+    return stored.rows.get(stored.badge_keys[badge.badge_id], [])
 
 
 def _unrevoked(rows: Iterable[Row]) -> Iterator[Row]:
-    return (row for row in rows if not row.revoked)
+    return (row for row in rows if not row.is_revoked)
 
 
 # Requests
 
 
-def _calls(history: History, *, looked_up: bool | None = None) -> dict[str, list[Call]]:
-    calls: defaultdict[str, list[Call]] = defaultdict(list)
-    for call in history.of(Call):
-        if looked_up is None or call.looked_up is looked_up:
-            calls[call.request_id].append(call)
-    return calls
+def _attempts(history: History, *, with_lookups: bool = True) -> dict[str, list[Attempt]]:
+    """Return the attempts of each request id."""
+    attempts: defaultdict[str, list[Attempt]] = defaultdict(list)
+    for attempt in history.of_type(Attempt):
+        if with_lookups or not attempt.is_lookup:
+            attempts[attempt.request_id].append(attempt)
+    return attempts
 
 
-def _acknowledged(history: History, facts: Facts, explained: set[str]) -> Iterator[str]:
-    """Acknowledged issuances against the ledger. Adds the keys of requests reported here to `explained`."""
-    ledger = {row.earned_id: row for rows in facts.rows.values() for row in rows}
-    for call in history.of(Call):
-        if call.answer.outcome is not Outcome.ACKNOWLEDGED:
+def _acknowledged(history: History, stored: Stored, reported: set[str]) -> Iterator[str]:
+    """Check that the ledger has every acknowledged issuance. Add the ids of requests with violations to `reported`."""
+    ledger = {row.earned_badge_id: row for rows in stored.rows.values() for row in rows}
+    for attempt in history.of_type(Attempt):
+        if attempt.response.outcome is not Outcome.ACKNOWLEDGED:
             continue
-        for fault in _missing(call, facts.keys[call.badge_id], ledger):
-            explained.add(call.request_id)
-            yield f"request {call.request_id}: {fault}"
+        for difference in _differences(attempt, stored.badge_keys[attempt.badge_id], ledger):
+            reported.add(attempt.request_id)
+            yield f"request {attempt.request_id}: {difference}"
 
 
-def _missing(call: Call, badge_key: int, ledger: dict[str, Row]) -> Iterator[str]:
-    for customer, earned_id in call.earned.items():
-        row = ledger.get(earned_id)
-        if row is None or (row.badge_key, row.customer) != (badge_key, customer):
-            yield f"{earned_id} of customer {customer} is missing"
-        elif call.event is not None and abs(row.valid_from.timestamp() - call.event) > MICROSECOND:
-            yield f"{earned_id} is valid from {row.valid_from}, which is not the event date"
-        elif call.until is not None and abs(row.valid_until.timestamp() - call.until) > MICROSECOND:
-            yield f"{earned_id} is valid until {row.valid_until}, which is not the acknowledged instant"
+def _differences(attempt: Attempt, badge_key: int, ledger: dict[str, Row]) -> Iterator[str]:
+    event_at, valid_until = attempt.event_at, attempt.valid_until
+    for customer_id, earned_badge_id in attempt.earned.items():
+        row = ledger.get(earned_badge_id)
+        if row is None or (row.badge_key, row.customer_id) != (badge_key, customer_id):
+            yield f"{earned_badge_id} of customer {customer_id} is missing"
+        elif event_at is not None and abs(row.valid_from.timestamp() - event_at) > MICROSECOND:
+            yield f"{earned_badge_id} is valid from {row.valid_from}, which is not the event date"
+        elif valid_until is not None and abs(row.valid_until.timestamp() - valid_until) > MICROSECOND:
+            yield f"{earned_badge_id} is valid until {row.valid_until}, which is not the acknowledged end"
 
 
-def _whole(facts: Facts, explained: set[str]) -> Iterator[str]:
-    """Each line of a request is in the ledger or among its failures, and each row belongs to a request."""
-    by_key: defaultdict[int, list[Row]] = defaultdict(list)
-    for rows in facts.rows.values():
+def _complete(stored: Stored, reported: set[str]) -> Iterator[str]:
+    """Check that each customer of a request has a row or a failure, and that each row belongs to a request."""
+    rows_by_request: defaultdict[int, list[Row]] = defaultdict(list)
+    for rows in stored.rows.values():
         for row in rows:
-            by_key[row.request_key].append(row)
-    for request in facts.requests.values():
-        rows = by_key.pop(request.request_key, [])
-        if request.request_id in explained:
+            rows_by_request[row.request_key].append(row)
+    for request in stored.requests.values():
+        rows = rows_by_request.pop(request.request_key, [])
+        if request.request_id in reported:
             continue
-        there = sorted([(row.line, row.customer, row.badge_key) for row in rows])
-        due = [
-            (line, customer, request.badge_key)
-            for line, customer in enumerate(request.audience)
+        actual = sorted([(row.line, row.customer_id, row.badge_key) for row in rows])
+        expected = [
+            (line, customer_id, request.badge_key)
+            for line, customer_id in enumerate(request.audience)
             if line not in request.failed
         ]
-        if request.decided_at is None or there != due:
-            yield f"request {request.request_id}: {len(there)} rows in the ledger, expected {len(due)}"
-    for key, rows in by_key.items():
-        # A row whose id was changed is reported where it is missing.
-        if not explained:
+        if request.completed_at is None:
+            yield f"request {request.request_id} is not completed"
+        elif actual != expected:
+            yield (
+                f"request {request.request_id}: the ledger has {len(actual)} rows,"
+                f" which are not the {len(expected)} expected ones"
+            )
+    # If an acknowledged issuance is missing, these rows may be the same defect: a row whose id was changed.
+    if not reported:
+        for key, rows in rows_by_request.items():
             yield f"{len(rows)} rows have request key {key}, which no request has"
 
 
-def _requested(history: History, facts: Facts) -> Iterator[str]:
-    """Each stored request was sent, for this badge and these customers."""
-    calls = _calls(history, looked_up=False)
-    for request in facts.requests.values():
-        sent = calls.get(request.request_id)
+def _requested(history: History, stored: Stored) -> Iterator[str]:
+    """Check that each stored request was sent, for this badge and these customers."""
+    attempts = _attempts(history, with_lookups=False)
+    for request in stored.requests.values():
+        sent = attempts.get(request.request_id)
         if sent is None:
             yield f"request {request.request_id} was never sent"
-        elif request.audience != sent[0].audience or facts.keys[sent[0].badge_id] != request.badge_key:
-            yield f"request {request.request_id} was sent for other customers"
+        elif request.audience != sent[0].audience or stored.badge_keys[sent[0].badge_id] != request.badge_key:
+            yield f"request {request.request_id} was sent for another badge or other customers"
 
 
-def _nothing_stored(history: History, facts: Facts) -> Iterator[str]:
-    """A request without any acknowledged attempt is not stored, unless it was answered with 809."""
-    for request_id, sent in _calls(history, looked_up=False).items():
-        outcomes = {call.answer.outcome for call in sent}
-        if outcomes <= {Outcome.REFUSED, Outcome.UNAVAILABLE} and request_id in facts.requests:
-            yield f"request {request_id} is stored, but was only answered with {sorted(outcomes)}"
-        if request_id not in facts.requests and any(call.answer.code == 809 for call in sent):
-            yield f"request {request_id} is not stored, but was answered with 809"
+def _nothing_stored(history: History, stored: Stored) -> Iterator[str]:
+    """Check that a request whose attempts all failed is not stored, and that one with response 809 is stored."""
+    for request_id, sent in _attempts(history, with_lookups=False).items():
+        outcomes = {attempt.response.outcome for attempt in sent}
+        if outcomes <= {Outcome.REJECTED, Outcome.UNAVAILABLE} and request_id in stored.requests:
+            yield f"request {request_id} is stored, but all its responses were {' or '.join(sorted(outcomes))}"
+        is_used = any(attempt.response.error_code == REQUEST_ID_USED for attempt in sent)
+        if is_used and request_id not in stored.requests:
+            yield f"request {request_id} is not stored, but a response was {REQUEST_ID_USED}"
 
 
-def _one_set(history: History, facts: Facts) -> Iterator[str]:
-    """At most one attempt succeeds, all responses agree, and no outcome stays unknown."""
-    for request_id, calls in _calls(history).items():
-        answers = [call for call in calls if call.answer.outcome is Outcome.ACKNOWLEDGED]
-        if sum(not call.looked_up for call in answers) > 1:
-            yield f"request {request_id} was issued more than once"
-        if any((call.earned, call.failed) != (answers[0].earned, answers[0].failed) for call in answers):
-            yield f"request {request_id} got different responses"
-        if answers and request_id in facts.requests:
-            request = facts.requests[request_id]
-            codes = {request.audience[line]: code for line, code in request.failed.items()}
-            if codes != answers[0].failed:
-                yield f"request {request_id} got other failures than are stored"
-        if not answers and {call.answer.outcome for call in calls} & {Outcome.UNKNOWN}:
-            last = max(calls, key=lambda call: call.answer.sent_at)
-            if last.answer.outcome is not Outcome.REFUSED or last.answer.code == 809:
+def _issued_once(history: History, stored: Stored) -> Iterator[str]:
+    """Check that at most one attempt was acknowledged, that all results agree, and that the outcome is known."""
+    for request_id, attempts in _attempts(history).items():
+        acknowledged = [attempt for attempt in attempts if attempt.response.outcome is Outcome.ACKNOWLEDGED]
+        if sum(not attempt.is_lookup for attempt in acknowledged) > 1:
+            yield f"request {request_id} was acknowledged more than once"
+        if any(
+            (attempt.earned, attempt.failed) != (acknowledged[0].earned, acknowledged[0].failed)
+            for attempt in acknowledged
+        ):
+            yield f"request {request_id} has different results in different responses"
+        if acknowledged and request_id in stored.requests:
+            request = stored.requests[request_id]
+            failed = {request.audience[line]: code for line, code in request.failed.items()}
+            if failed != acknowledged[0].failed:
+                yield f"request {request_id}: the stored failures differ from those in the response"
+        if not acknowledged and Outcome.UNKNOWN in {attempt.response.outcome for attempt in attempts}:
+            last = max(attempts, key=lambda attempt: attempt.response.sent_at).response
+            if last.outcome is not Outcome.REJECTED or last.error_code == REQUEST_ID_USED:
                 yield f"request {request_id} still has an unknown outcome"
 
 
 # Rules
 
 
-def _one_at_a_time(history: History, facts: Facts) -> Iterator[str]:
-    for badge in history.of(Badge):
-        if _may_hold_several(badge):
+def _one_valid(history: History, stored: Stored) -> Iterator[str]:
+    for badge in history.of_type(Badge):
+        if _allows_several(badge):
             continue
         last: Row | None = None
-        for row in _unrevoked(_rows(facts, badge)):
-            if last is not None and last.customer == row.customer and row.valid_from < last.valid_until:
-                yield f"{badge.name}: customer {row.customer} holds {last.earned_id} and {row.earned_id}"
+        for row in _unrevoked(_rows(stored, badge)):
+            if last is not None and last.customer_id == row.customer_id and row.valid_from < last.valid_until:
+                yield (
+                    f"badge '{badge.name}': {last.earned_badge_id} and {row.earned_badge_id}"
+                    f" of customer {row.customer_id} overlap"
+                )
             last = row
 
 
-def _may_hold_several(badge: Badge) -> bool:
-    """docs/reference/api/contract.md, "Holding several"."""
-    policy = badge.fields.get("overlapPolicy")
+def _allows_several(badge: Badge) -> bool:
+    """Whether a customer can have several valid earned badges of the badge. See the contract."""
+    policy = badge.body.get("overlapPolicy")
     if policy is not None:
         return policy == "ALLOW"
     only_one = ("CUSTOMER_BADGE_FIXED_VALUE", 1)
-    constraints = badge.fields.get("customerConstraints", [])
+    constraints = badge.body.get("customerConstraints", [])
     return any((each["constraintType"], each.get("maxEarnLimit")) != only_one for each in constraints)
 
 
 def _limits(badge: Badge, field: str, zone: ZoneInfo) -> list[Limit]:
-    starts_on = datetime.fromisoformat(badge.fields["startOn"])
-    return limits_of(badge.fields.get(field, []), starts_on, zone)
+    starts_on = datetime.fromisoformat(badge.body["startOn"])
+    return limits_of(badge.body.get(field, []), starts_on, zone)
 
 
-def _customer_limits(history: History, facts: Facts, zone: ZoneInfo) -> Iterator[str]:
-    for badge in history.of(Badge):
+def _customer_limits(history: History, stored: Stored, zone: ZoneInfo) -> Iterator[str]:
+    for badge in history.of_type(Badge):
         limits = _limits(badge, "customerConstraints", zone)
-        events: defaultdict[int, list[datetime]] = defaultdict(list)
-        for row in _unrevoked(_rows(facts, badge) if limits else []):
-            events[row.customer].append(row.valid_from)
+        events_by_customer: defaultdict[int, list[datetime]] = defaultdict(list)
+        for row in _unrevoked(_rows(stored, badge) if limits else []):
+            events_by_customer[row.customer_id].append(row.valid_from)
         for limit in limits:
-            for customer, hers in events.items():
-                if excess := limit.exceeded(hers):
-                    yield f"{badge.name}, {limit.says}: customer {customer} has {excess}"
+            for customer_id, events in events_by_customer.items():
+                if excess := limit.find_excess(events):
+                    yield f"badge '{badge.name}', {limit.description}: customer {customer_id} has {excess}"
 
 
-def _badge_limits(history: History, facts: Facts, zone: ZoneInfo) -> Iterator[str]:
-    for badge in history.of(Badge):
-        if badge.changing:
+def _badge_limits(history: History, stored: Stored, zone: ZoneInfo) -> Iterator[str]:
+    for badge in history.of_type(Badge):
+        if badge.has_changing_limit:
             continue
-        events = sorted(row.valid_from for row in _unrevoked(_rows(facts, badge)))
+        events = sorted(row.valid_from for row in _unrevoked(_rows(stored, badge)))
         for limit in _limits(badge, "badgeConstraints", zone):
-            if excess := limit.exceeded(events):
-                yield f"{badge.name}, {limit.says}: {excess}"
+            if excess := limit.find_excess(events):
+                yield f"badge '{badge.name}', {limit.description}: {excess}"
 
 
 def _changed_limits(history: History) -> Iterator[str]:
-    for limit_interval in history.of(LimitInterval):
-        if (
-            limit_interval.sound
-            and limit_interval.rows_at_first is not None
-            and limit_interval.rows_at_last is not None
-        ):
-            most = max(limit_interval.limit, limit_interval.rows_at_first)
-            if limit_interval.rows_at_last > most:
-                yield f"badge {limit_interval.badge_id}: {limit_interval.rows_at_last} issued, at most {most} allowed"
-
-
-def _paused(history: History, facts: Facts, why: str) -> Iterator[str]:
-    successes: defaultdict[str, list[tuple[float, Call]]] = defaultdict(list)
-    for call in history.of(Call):
-        if call.earned and not call.looked_up:
-            successes[call.badge_id].append((_begun_at(call, facts), call))
-    for pause in history.of(InactiveInterval):
-        if pause.why != why or not pause.sound:
+    """Check that no rows were added above the limit. It may be set below the number of existing rows."""
+    for interval in history.of_type(LimitInterval):
+        at_start, at_end = interval.rows_at_start, interval.rows_at_end
+        if not interval.is_conclusive or at_start is None or at_end is None:
             continue
-        first, last = pause.rows_at_first, pause.rows_at_last
-        if first is not None and last is not None and first != last:
-            yield f"badge {pause.badge_id}: between {first} and {last} rows were added meanwhile"
-        for begun_at, call in successes[pause.badge_id]:
-            if pause.begun_at < begun_at and call.answer.answered_at < pause.ended_at:
-                yield f"badge {pause.badge_id}: request {call.request_id} was decided and answered meanwhile"
+        maximum = max(interval.limit, at_start)
+        if at_end > maximum:
+            yield f"badge {interval.badge_id} has {at_end} rows, at most {maximum} were allowed"
 
 
-def _begun_at(call: Call, facts: Facts) -> float:
-    """Return when the request was decided, or sent. One that is not answered may be decided later."""
-    request = facts.requests.get(call.request_id)
-    decided_at = request.decided_at if request is not None else None
-    return call.answer.sent_at if decided_at is None else max(call.answer.sent_at, decided_at.timestamp())
+def _inactive(history: History, stored: Stored, state: InactiveState) -> Iterator[str]:
+    issuing: defaultdict[str, list[tuple[float, Attempt]]] = defaultdict(list)
+    for attempt in history.of_type(Attempt):
+        if attempt.earned and not attempt.is_lookup:
+            issuing[attempt.badge_id].append((_decided_at(attempt, stored), attempt))
+    for interval in history.of_type(InactiveInterval):
+        if interval.state != state or not interval.is_conclusive:
+            continue
+        at_start, at_end = interval.rows_at_start, interval.rows_at_end
+        if at_start is not None and at_end is not None and at_start != at_end:
+            yield f"badge {interval.badge_id}: the number of rows changed from {at_start} to {at_end}"
+        for decided_at, attempt in issuing[interval.badge_id]:
+            if interval.started_at < decided_at and attempt.response.received_at < interval.ended_at:
+                yield f"badge {interval.badge_id}: request {attempt.request_id} was issued while {state}"
 
 
-def _revoked_once(history: History, facts: Facts) -> Iterator[str]:
-    sent: defaultdict[str, list[Answer]] = defaultdict(list)
-    for revocation in history.of(Revocation):
-        sent[revocation.earned_id].append(revocation.answer)
-    revoked = {row.earned_id for rows in facts.rows.values() for row in rows if row.revoked}
-    for earned_id, answers in sent.items():
-        outcomes = [answer.outcome for answer in answers]
+def _decided_at(attempt: Attempt, stored: Stored) -> float:
+    """Return when the service decided the request, at the earliest.
+
+    That is the stored time or, if it is later, the time at which the attempt was sent.
+    """
+    request = stored.requests.get(attempt.request_id)
+    if request is None or request.completed_at is None:
+        return attempt.response.sent_at
+    return max(attempt.response.sent_at, request.completed_at.timestamp())
+
+
+def _revoked_once(history: History, stored: Stored) -> Iterator[str]:
+    sent: defaultdict[str, list[Response]] = defaultdict(list)
+    for revocation in history.of_type(Revocation):
+        sent[revocation.earned_badge_id].append(revocation.response)
+    revoked = {row.earned_badge_id for rows in stored.rows.values() for row in rows if row.is_revoked}
+    for earned_badge_id, responses in sent.items():
+        outcomes = [response.outcome for response in responses]
         if outcomes.count(Outcome.ACKNOWLEDGED) > 1:
-            yield f"{earned_id} was revoked more than once"
-        done = Outcome.ACKNOWLEDGED in outcomes or any(answer.code == 814 for answer in answers)
-        if done and earned_id not in revoked:
-            yield f"{earned_id} was revoked, but is not marked as revoked"
-        if set(outcomes) <= {Outcome.UNAVAILABLE} and earned_id in revoked:
-            yield f"{earned_id} is revoked, but every response said that nothing was changed"
-    for earned_id in revoked - set(sent):
-        yield f"{earned_id} is revoked, but no revocation was sent"
-
-
-# Stored besides the ledger
-
-
-def _stored_counts(facts: Facts) -> Iterator[str]:
-    for badge_id, key in facts.keys.items():
-        earned, stored = sum(1 for _ in _unrevoked(facts.rows.get(key, []))), facts.counts.get(key, 0)
-        if earned != stored:
-            yield f"badge {badge_id}: {earned} rows in the ledger, counted {stored}"
-
-
-def _limit_counters(history: History, facts: Facts) -> Iterator[str]:
-    """Badges with a limit as a whole have counters: unrevoked rows per hour and per instant of their events."""
-    for badge in history.of(Badge):
-        capped = any(
-            each["constraintType"] != "BADGE_NO_LIMIT" for each in badge.fields.get("badgeConstraints", [])
+            yield f"the revocation of {earned_badge_id} was acknowledged more than once"
+        must_be_revoked = Outcome.ACKNOWLEDGED in outcomes or any(
+            response.error_code == NOTHING_TO_REVOKE for response in responses
         )
-        for grain in (3600, 0) if capped else ():
-            due: defaultdict[datetime, int] = defaultdict(int)
-            for row in _unrevoked(_rows(facts, badge)):
-                due[_at_grain(row.valid_from, grain)] += 1
-            if dict(due) != facts.limit_counters.get((facts.keys[badge.badge_id], grain), {}):
-                yield f"{badge.name}: the counters of bucket size {grain} s differ from the ledger"
+        if must_be_revoked and earned_badge_id not in revoked:
+            yield f"{earned_badge_id} is not revoked, but a response reported that it is"
+        if set(outcomes) <= {Outcome.UNAVAILABLE} and earned_badge_id in revoked:
+            yield f"{earned_badge_id} is revoked, but all responses were unavailable"
+    for earned_badge_id in revoked - set(sent):
+        yield f"{earned_badge_id} is revoked, but no revocation was sent"
 
 
-def _at_grain(at: datetime, grain: int) -> datetime:
-    return datetime.fromtimestamp(int(at.timestamp()) // grain * grain, UTC) if grain else at
+# Counts that are stored in addition to the ledger
 
 
-# Responses
+def _badge_counts(stored: Stored) -> Iterator[str]:
+    for badge_id, key in stored.badge_keys.items():
+        expected, actual = sum(1 for _ in _unrevoked(stored.rows.get(key, []))), stored.counts.get(key, 0)
+        if expected != actual:
+            yield f"badge {badge_id}: the stored count is {actual}, the ledger has {expected} unrevoked rows"
 
 
-def _answers(history: History) -> Iterator[tuple[str, Answer]]:
-    for call in history.of(Call):
-        yield f"request {call.request_id}", call.answer
-    for revocation in history.of(Revocation):
-        yield f"revocation of {revocation.earned_id}", revocation.answer
+def _limit_counters(history: History, stored: Stored) -> Iterator[str]:
+    """Check the counters of badges with a limit as a whole: unrevoked rows per hour, and per instant, of the event."""
+    for badge in history.of_type(Badge):
+        has_limit = any(
+            each["constraintType"] != "BADGE_NO_LIMIT" for each in badge.body.get("badgeConstraints", [])
+        )
+        for bucket_s in (3600, 0) if has_limit else ():
+            expected: defaultdict[datetime, int] = defaultdict(int)
+            for row in _unrevoked(_rows(stored, badge)):
+                expected[_bucket_start(row.valid_from, bucket_s)] += 1
+            key = stored.badge_keys[badge.badge_id]
+            if dict(expected) != stored.limit_counters.get((key, bucket_s), {}):
+                yield f"badge '{badge.name}': the counters with buckets of {bucket_s} s differ from the ledger"
 
 
-def _bounded(history: History, request_timeout_s: float) -> Iterator[str]:
-    for what, answer in _answers(history):
-        took = answer.answered_at - answer.sent_at
-        if took > request_timeout_s:
-            yield f"{what} took {took:.1f} s"
+def _bucket_start(at: datetime, bucket_s: int) -> datetime:
+    """Return the start of the bucket. A bucket of 0 s is a single instant."""
+    return datetime.fromtimestamp(int(at.timestamp()) // bucket_s * bucket_s, UTC) if bucket_s else at
 
 
-def _answered(history: History) -> Iterator[str]:
-    for what, answer in _answers(history):
-        if answer.outcome is Outcome.FAULTY:
-            yield f"{what} got {answer.status}: {answer.note}"
-        if answer.status == 503 and not answer.retry_after:
-            yield f"{what} got 503 without Retry-After"
+# Responses and recovery
 
 
-def _recovers(history: History) -> Iterator[str]:
-    for fault in history.of(InjectedFault):
+def _responses(history: History) -> Iterator[tuple[str, Response]]:
+    for attempt in history.of_type(Attempt):
+        yield f"request {attempt.request_id}", attempt.response
+    for revocation in history.of_type(Revocation):
+        yield f"revocation of {revocation.earned_badge_id}", revocation.response
+
+
+def _timeout(history: History, max_response_s: float) -> Iterator[str]:
+    for name, response in _responses(history):
+        duration_s = response.received_at - response.sent_at
+        if duration_s > max_response_s:
+            yield f"{name} took {duration_s:.1f} s"
+
+
+def _valid_responses(history: History) -> Iterator[str]:
+    for name, response in _responses(history):
+        if response.outcome is Outcome.UNEXPECTED:
+            yield f"{name} returned {response.status}: {response.detail}"
+        if response.status == 503 and not response.has_retry_after:
+            yield f"{name} returned 503 without Retry-After"
+
+
+def _recovery(history: History) -> Iterator[str]:
+    for fault in history.of_type(Fault):
         if fault.recovery_s is None:
-            yield f"not within a minute and a half after {fault.kind}"
+            yield f"the services did not become ready again after: {fault.kind}"

@@ -1,4 +1,4 @@
-"""The environment of a run: two services on one database, with proxies between them and their clients."""
+"""The environment of a run: two services on one database, and proxies to each of the three."""
 
 from __future__ import annotations
 
@@ -10,62 +10,67 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from chaos.proxy import Proxy, proxy_to_database, url_via
+from chaos.proxy import Proxy, database_proxy, proxied_url
 from tests.acceptance.service import Service
 
 REQUEST_TIMEOUT_S = 15
-"""The request timeout in this environment."""
 SETTINGS = {
     "LOG_LEVEL": "warning",
     "POOL_SIZE": "6",
     "LOCK_TIMEOUT_S": "5",
-    "CALL_S_MAX": str(REQUEST_TIMEOUT_S),
+    "REQUEST_TIMEOUT_S": str(REQUEST_TIMEOUT_S),
 }
 
 
 class Environment(Struct, frozen=True, kw_only=True):
-    """The running processes."""
+    """Two running services and their proxies."""
 
-    owner: Service
-    """The service that owns the embedded database."""
-    guest: Service
-    """The service that reaches the database through a proxy."""
+    first: Service
+    """Runs the embedded database server."""
+    second: Service
+    """Connects to the database of the first service through a proxy."""
     proxies: list[Proxy]
-    """Proxies to the database, to the owner and to the guest."""
+    """Proxies to the database, to the first and to the second service, in this order."""
     origins: list[str]
-    """All addresses that clients may use: each service directly and through its proxy."""
+    """URLs that clients use: each service directly, and each through its proxy."""
 
     @property
     def database_url(self) -> str:
-        """The URL of the database without a proxy."""
-        return self.owner.database_url
+        """URL of the database, without a proxy."""
+        return self.first.database_url
 
 
 @asynccontextmanager
-async def environment(home: Path, *, workers: int, seed: int) -> AsyncGenerator[Environment]:
-    """Start both services, with this many workers each."""
-    chance = random.Random(f"{seed} wires")
+async def start_environment(home: Path, *, workers: int, seed: int) -> AsyncGenerator[Environment]:
+    """Run both services with this number of workers each, until the block ends."""
+    rng = random.Random(f"{seed} proxies")
     async with AsyncExitStack() as stack:
 
-        async def started(name: str, **settings: str) -> Service:
-            place = home / name
-            place.mkdir(mode=0o755)
-            service = Service(place, workers=workers, settings=SETTINGS | settings)
-            # In a thread, because the proxies have to keep running meanwhile.
+        async def start_service(name: str, **settings: str) -> Service:
+            folder = home / name
+            folder.mkdir(mode=0o755)
+            service = Service(folder, workers=workers, settings=SETTINGS | settings)
+            # Starting and stopping block, so they run in threads: the proxies need the event loop.
             stack.push_async_callback(asyncio.to_thread, service.close)
             await asyncio.to_thread(service.start)
             return service
 
-        async def strung(proxy: Proxy) -> Proxy:
-            return await stack.enter_async_context(proxy.running())
+        async def start_proxy(proxy: Proxy) -> Proxy:
+            return await stack.enter_async_context(proxy.listen())
 
-        owner = await started("owner")
-        to_database = await strung(proxy_to_database(owner.database_url, chance))
-        guest = await started("guest", DATABASE_URL=url_via(to_database, owner.database_url))
-        to_callers = [await strung(Proxy("127.0.0.1", service.port, chance)) for service in (owner, guest)]
+        first = await start_service("first")
+        to_database = await start_proxy(database_proxy(first.database_url, rng))
+        second = await start_service("second", DATABASE_URL=proxied_url(to_database, first.database_url))
+        to_services = [
+            await start_proxy(Proxy("127.0.0.1", service.port, rng)) for service in (first, second)
+        ]
         yield Environment(
-            owner=owner,
-            guest=guest,
-            proxies=[to_database, *to_callers],
-            origins=[owner.origin, guest.origin, *(f"http://127.0.0.1:{proxy.port}" for proxy in to_callers)],
+            first=first,
+            second=second,
+            proxies=[to_database, *to_services],
+            origins=[
+                first.origin,
+                second.origin,
+                *(f"http://127.0.0.1:{proxy.port}" for proxy in to_services),
+            ],
         )

@@ -1,4 +1,4 @@
-"""The report of a run."""
+"""The text report of a run."""
 
 from __future__ import annotations
 
@@ -7,51 +7,62 @@ from collections.abc import Sequence
 from statistics import median
 
 from chaos.checker import Violation
-from chaos.history import Call, History, InactiveInterval, InjectedFault, LimitInterval, Revocation, RunInfo
+from chaos.history import Attempt, Fault, History, InactiveInterval, LimitInterval, Revocation, Run
 
-SHOWN_MAX = 50
+MAX_VIOLATIONS = 50
+"""The report has details of at most this number of violations."""
 
 
 def report(history: History, violations: Sequence[Violation]) -> list[str]:
-    """Return the lines of the report: requests, faults, and what the checker found."""
-    [begun] = history.of(RunInfo)
-    found = [f"VIOLATION of '{each.promise}': {each.what}" for each in violations[:SHOWN_MAX]]
+    """Return the lines of the report: requests, faults, and the violations that the checker found."""
+    [run] = history.of_type(Run)
     return [
-        f"seed {begun.seed}",
-        *_called(history),
-        *_done(history.of(InjectedFault)),
-        *found,
-        f"violations: {len(violations)}",
+        f"Seed: {run.seed}",
+        *_requests(history),
+        *_faults(history.of_type(Fault)),
+        f"Violations: {len(violations) or 'none'}",
+        *(f"  {violation.guarantee}: {violation.detail}" for violation in violations[:MAX_VIOLATIONS]),
     ]
 
 
-def _called(history: History) -> list[str]:
-    calls = [call for call in history.of(Call) if not call.looked_up]
-    outcomes, issuances = Counter[str](), Counter[str]()
-    for call in calls:
-        outcomes[call.answer.outcome] += 1
-        issuances[call.answer.outcome] += len(call.audience)
-    asked = {call.request_id: len(call.audience) for call in calls}
-    longest = max((call.answer.answered_at - call.answer.sent_at for call in calls), default=0)
+def _requests(history: History) -> list[str]:
+    attempts = [attempt for attempt in history.of_type(Attempt) if not attempt.is_lookup]
+    outcomes, customers = Counter[str](), Counter[str]()
+    for attempt in attempts:
+        outcomes[attempt.response.outcome] += 1
+        customers[attempt.response.outcome] += len(attempt.audience)
+    audiences = {attempt.request_id: len(attempt.audience) for attempt in attempts}
+    longest_s = max(
+        (attempt.response.received_at - attempt.response.sent_at for attempt in attempts), default=0
+    )
+    issued = sum(len(attempt.earned) for attempt in attempts)
+    revocations = history.of_type(Revocation)
+    inactive = sum(interval.is_conclusive for interval in history.of_type(InactiveInterval))
+    limits = sum(interval.is_conclusive for interval in history.of_type(LimitInterval))
     return [
-        f"requests: {len(calls)}; {format_counts(outcomes)}; longest {longest:.1f} s",
-        f"issuances requested: {sum(asked.values())} in {len(asked)} requests, with retries {sum(issuances.values())}; {format_counts(issuances)}; issued {sum(len(call.earned) for call in calls)}",
-        f"revocations: {format_counts(Counter(str(each.answer.outcome) for each in history.of(Revocation)))}",
-        f"observed intervals: deactivated or unclaimed {sum(pause.sound for pause in history.of(InactiveInterval))}, changed limit {sum(limit_interval.sound for limit_interval in history.of(LimitInterval))}",
+        f"Requests: {len(audiences):,}, sent {len(attempts):,} times{_breakdown(outcomes)}",
+        f"Customers in requests: {sum(audiences.values()):,}, sent {sum(customers.values()):,} times"
+        f"{_breakdown(customers)}",
+        f"Badges issued: {issued:,}",
+        f"Revocations: {len(revocations):,}{_breakdown(Counter(str(each.response.outcome) for each in revocations))}",
+        f"Longest request: {longest_s:.1f} s",
+        f"Intervals checked: {inactive} with an inactive badge, {limits} with a changed limit",
     ]
 
 
-def _done(faults: Sequence[InjectedFault]) -> list[str]:
-    kinds = Counter(fault.kind for fault in faults)
-    killing = sum(fault.killed > 0 for fault in faults)
-    lines = [f"kills: {killing}, {sum(fault.killed for fault in faults)} processes"]
-    for kind, number in sorted(kinds.items()):
-        took = [fault.recovery_s for fault in faults if fault.kind == kind and fault.recovery_s]
-        back = f", recovered after {median(took):.1f} s, at most {max(took):.1f} s" if took else ""
-        lines.append(f"  {kind}: {number}{back}")
+def _breakdown(counts: Counter[str]) -> str:
+    """Format counts by outcome, the largest first."""
+    return f" ({', '.join(f'{count:,} {name}' for name, count in counts.most_common())})" if counts else ""
+
+
+def _faults(faults: Sequence[Fault]) -> list[str]:
+    lines = [f"Faults: {len(faults) or 'none'}"]
+    if faults:
+        lines[0] += f", {sum(fault.killed for fault in faults)} processes killed"
+    for kind, count in sorted(Counter(fault.kind for fault in faults).items()):
+        times_s = [fault.recovery_s for fault in faults if fault.kind == kind and fault.recovery_s]
+        recovery = (
+            f", recovery {median(times_s):.1f} s (median), {max(times_s):.1f} s (max)" if times_s else ""
+        )
+        lines.append(f"  {kind}: {count}{recovery}")
     return lines
-
-
-def format_counts(counter: Counter[str]) -> str:
-    """Format counts."""
-    return ", ".join(f"{number} {word}" for word, number in sorted(counter.items())) or "none"

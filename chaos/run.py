@@ -1,4 +1,4 @@
-"""A run from the start to the checker's report."""
+"""Run clients and faults, then the checker."""
 
 from __future__ import annotations
 
@@ -16,58 +16,57 @@ from chaos.fault_injector import FaultInjector
 from chaos.history import History
 from chaos.resolve_unknown import resolve_unknown
 from chaos.scenario import SCENARIOS
-from chaos.setup import set_up
+from chaos.setup import set_up_clients
 
-SLACK_S = 15.0
-"""Seconds that a stopped worker and a slow proxy may add to the timeout of a request."""
-
-
-OVERTIME_S_MAX = 400.0
-"""A run that takes this much longer than planned has failed."""
+RESPONSE_SLACK_S = 15.0
+"""Seconds that a stopped worker and a slow proxy may add to the request timeout."""
+OVERTIME_MAX_S = 400.0
+"""A run fails with a timeout if it exceeds its planned duration by more than this."""
 
 
-class Intensity(Struct, frozen=True, kw_only=True):
-    """The intensity of a run."""
+class RunOptions(Struct, frozen=True, kw_only=True):
+    """Duration and intensity of a run."""
 
     seconds: float
     seed: int
-    callers: int = 12
-    pace_s: float = 0.15
+    clients: int = 12
+    request_pause_s: float = 0.15
     """Mean pause between two requests of a client."""
     fault_pause_s: float | None = 1.2
-    """Mean pause between recovery and the next fault. None: no faults."""
+    """Mean pause between the recovery from a fault and the next fault. None: no faults."""
 
 
-async def run_faults(place: Environment, intensity: Intensity, history: History) -> None:
-    """Run clients and fault injector, and resolve unknown outcomes when everything is quiet."""
-    async with set_up(
-        place.owner,
+async def run_faults(environment: Environment, options: RunOptions, history: History) -> None:
+    """Run all clients and the fault injector at the same time, then resolve unknown outcomes."""
+    first, second = environment.first, environment.second
+    async with set_up_clients(
+        first,
         history,
         SCENARIOS,
-        seed=intensity.seed,
-        callers=intensity.callers,
-        origins=place.origins,
-        steady=[place.owner.origin, place.guest.origin],
-        request_timeout_s=REQUEST_TIMEOUT_S + SLACK_S,
-    ) as people:
-        deadline = time.monotonic() + intensity.seconds
-        tasks: list[Any] = [caller.call_until(deadline, intensity.pace_s) for caller in people.callers]
-        tasks += [admin_client.change_until(deadline) for admin_client in people.admin_clients]
-        if intensity.fault_pause_s is not None:
-            chance = random.Random(f"{intensity.seed} saboteur")
-            fault_injector = FaultInjector(place.owner, place.guest, place.proxies, history, chance)
+        seed=options.seed,
+        load_clients=options.clients,
+        origins=environment.origins,
+        direct_origins=[first.origin, second.origin],
+        max_response_s=REQUEST_TIMEOUT_S + RESPONSE_SLACK_S,
+    ) as clients:
+        deadline = time.monotonic() + options.seconds
+        tasks: list[Any] = [client.run_until(deadline, options.request_pause_s) for client in clients.load]
+        tasks += [client.run_until(deadline) for client in clients.admin]
+        if options.fault_pause_s is not None:
+            rng = random.Random(f"{options.seed} faults")
+            injector = FaultInjector(first, second, environment.proxies, history, rng)
             tasks += [
-                fault_injector.inject_until(deadline, intensity.fault_pause_s),
-                fault_injector.kill_workers_until(deadline),
-                fault_injector.disturb_proxies_until(deadline),
+                injector.inject_until(deadline, options.fault_pause_s),
+                injector.kill_workers_until(deadline),
+                injector.disturb_network_until(deadline),
             ]
-        async with asyncio.timeout(intensity.seconds + OVERTIME_S_MAX):
+        async with asyncio.timeout(options.seconds + OVERTIME_MAX_S):
             await asyncio.gather(*tasks)
-            await resolve_unknown(people, history)
+            await resolve_unknown(clients, history)
 
 
 async def verify(database_url: str, history: History) -> list[Violation]:
-    """Return the violations that the checker finds in the database."""
+    """Compare the database with the history and return all violations."""
     connection = await asyncpg.connect(database_url)
     try:
         return await check(connection, history)

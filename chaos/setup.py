@@ -1,4 +1,4 @@
-"""Set-up of a run: an org, its badges, the clients, and the admin clients that change badges."""
+"""Setup of a run: create an org and its badges, and the clients that use them."""
 
 from __future__ import annotations
 
@@ -12,86 +12,99 @@ import httpx
 from msgspec import Struct
 
 from chaos.admin_clients import AdminClient
-from chaos.clients import BASE_PATH, ApiClient, Caller, Field, Sender
-from chaos.history import Badge, History, RunInfo
-from chaos.scenario import TRIGGER, ZONE, Scenario
+from chaos.clients import BASE_PATH, ApiClient, LoadClient, RecordingClient, RequestGenerator
+from chaos.history import Badge, History, Run
+from chaos.scenario import TIME_ZONE, TRIGGER, AdminAction, Scenario
 from tests.acceptance.service import MIGRATION, Service
 
 
-class Participants(Struct, frozen=True, kw_only=True):
+class Clients(Struct, frozen=True, kw_only=True):
     """All clients of a run."""
 
-    callers: list[Caller]
-    admin_clients: list[AdminClient]
-    direct_sender: Sender
-    """A sender without a proxy, to resolve unknown outcomes at the end."""
+    load: list[LoadClient]
+    admin: list[AdminClient]
+    direct: RecordingClient
+    """Connects without a proxy, to resolve unknown outcomes after the run."""
 
 
 @asynccontextmanager
-async def set_up(
+async def set_up_clients(
     service: Service,
     history: History,
     scenarios: Sequence[Scenario],
     *,
     seed: int,
-    callers: int,
+    load_clients: int,
     origins: Sequence[str],
-    steady: Sequence[str],
-    request_timeout_s: float,
-) -> AsyncGenerator[Participants]:
-    """Create everything through one service. Clients use `origins`; where stability matters, `steady`."""
-    shown = service.make_org(f"storm-{time.time_ns()}")
-    auth = (shown["username"], shown["secret"])
-    history.note(RunInfo(seed=seed, org_id=shown["orgId"], zone=ZONE, request_timeout_s=request_timeout_s))
-    badges = make_badges(service, auth, scenarios, seed)
+    direct_origins: Sequence[str],
+    max_response_s: float,
+) -> AsyncGenerator[Clients]:
+    """Create an org and its badges through `service`, and yield the clients.
+
+    Load clients use `origins`. Admin clients, and the client that resolves unknown outcomes, use
+    `direct_origins`.
+    """
+    credential = service.make_org(f"chaos-{time.time_ns()}")
+    auth = (credential["username"], credential["secret"])
+    history.append(
+        Run(seed=seed, org_id=credential["orgId"], time_zone=TIME_ZONE, max_response_s=max_response_s)
+    )
+    badges = _create_badges(service, auth, scenarios, seed)
     for badge in badges:
-        history.note(badge)
+        history.append(badge)
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    fields = [Field(scenario, badge, hour) for scenario, badge in zip(scenarios, badges, strict=True)]
-    line = ApiClient(origins, auth, random.Random(f"{seed} line"))
-    direct_sender = ApiClient(steady, auth, random.Random(f"{seed} steady"))
-    sender = Sender(line, history)
+    generators = [
+        RequestGenerator(scenario, badge, hour) for scenario, badge in zip(scenarios, badges, strict=True)
+    ]
+    api = ApiClient(origins, auth, random.Random(f"{seed} origins"))
+    direct_api = ApiClient(direct_origins, auth, random.Random(f"{seed} direct origins"))
+    client = RecordingClient(api, history)
     try:
-        yield Participants(
-            callers=[
-                Caller(f"s{seed}-{number}", sender, fields, random.Random(f"{seed} caller {number}"))
-                for number in range(callers)
+        yield Clients(
+            load=[
+                LoadClient(
+                    f"s{seed}-{number}", client, generators, random.Random(f"{seed} load client {number}")
+                )
+                for number in range(load_clients)
             ],
-            admin_clients=[
+            admin=[
                 AdminClient(
-                    direct_sender,
+                    direct_api,
                     history,
                     badge,
-                    scenario.kept,
+                    scenario.admin_action,
                     random.Random(f"{seed} {scenario.name}"),
                     service.database_url,
                 )
                 for scenario, badge in zip(scenarios, badges, strict=True)
-                if scenario.kept
+                if scenario.admin_action is not None
             ],
-            direct_sender=Sender(direct_sender, history),
+            direct=RecordingClient(direct_api, history),
         )
     finally:
-        await line.close()
-        await direct_sender.close()
+        await api.close()
+        await direct_api.close()
 
 
-def make_badges(
+def _create_badges(
     service: Service, auth: tuple[str, str], scenarios: Sequence[Scenario], seed: int
 ) -> list[Badge]:
     """Create and claim one badge per scenario."""
     now = datetime.now(UTC)
     with httpx.Client(base_url=service.origin + BASE_PATH, auth=auth, timeout=60) as client:
-        return [_make_badge(client, scenario, now, str(seed)) for scenario in scenarios]
+        return [_create_badge(client, scenario, now, str(seed)) for scenario in scenarios]
 
 
-def _make_badge(client: httpx.Client, scenario: Scenario, now: datetime, suffix: str) -> Badge:
-    fields = scenario.fields(now, suffix)
-    created = client.post("/badgeMeta", json=fields, headers=MIGRATION)
+def _create_badge(client: httpx.Client, scenario: Scenario, now: datetime, suffix: str) -> Badge:
+    body = scenario.body(now, suffix)
+    created = client.post("/badgeMeta", json=body, headers=MIGRATION)
     assert created.status_code == 201, created.text
     badge_id = created.json()["data"]["id"]
     claimed = client.post(f"/badgeMeta/{badge_id}/claim", json=TRIGGER)
     assert claimed.status_code == 200, claimed.text
     return Badge(
-        badge_id=badge_id, name=scenario.name, fields=fields, changing=scenario.kept == "changing limit"
+        badge_id=badge_id,
+        name=scenario.name,
+        body=body,
+        has_changing_limit=scenario.admin_action is AdminAction.CHANGE_LIMIT,
     )

@@ -1,4 +1,4 @@
-"""A short storm, and the proof that its checker would find each promise broken. `make storm` is the long one."""
+"""A short chaos test, and tests of its checker. `make chaos` runs the long one."""
 
 from __future__ import annotations
 
@@ -12,68 +12,72 @@ import pytest
 import pytest_asyncio
 
 from chaos import checker, history, windows
-from chaos.checker import Promise, check
-from chaos.environment import Environment, environment
+from chaos.checker import Guarantee, check
+from chaos.environment import Environment, start_environment
 from chaos.history import History
 from chaos.report import report
-from chaos.run import Intensity, run_faults, verify
-from tests.acceptance.mutations import BREAKS, Corruptor, Mutation
+from chaos.run import RunOptions, run_faults, verify
+from tests.acceptance.mutations import MUTATIONS, Corruptor, Mutation
 from tests.acceptance.service import temporary_home
 
-CALM_S = 4.0
-STORM_S = 12.0
-DOCS = Path(__file__).parents[2] / "docs" / "explanation" / "chaos-testing.md"
+WITHOUT_FAULTS_S = 4.0
+WITH_FAULTS_S = 12.0
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "chaos-testing.md"
 
 
 @pytest_asyncio.fixture(scope="module")
-async def place() -> AsyncGenerator[Environment]:
+async def environment() -> AsyncGenerator[Environment]:
     """Two services on one database."""
     with temporary_home() as home:
-        async with environment(home, workers=2, seed=0) as made:
-            yield made
+        async with start_environment(home, workers=2, seed=0) as started:
+            yield started
 
 
 @pytest_asyncio.fixture(scope="module")
-async def direct_sender(place: Environment) -> History:
-    """What was called and answered while nobody disturbed."""
-    written = History()
-    await run_faults(place, Intensity(seconds=CALM_S, seed=1, fault_pause_s=None), written)
-    return written
+async def without_faults(environment: Environment) -> History:
+    """The history of a short run without faults."""
+    recorded = History()
+    await run_faults(environment, RunOptions(seconds=WITHOUT_FAULTS_S, seed=1, fault_pause_s=None), recorded)
+    return recorded
 
 
-async def test_calm_breaks_no_promise(place: Environment, direct_sender: History) -> None:
-    assert await verify(place.database_url, direct_sender) == []
-
-
-@pytest.mark.parametrize(("broken", "promise"), BREAKS, ids=[each.__name__ for each, _ in BREAKS])
-async def test_checker_names_exactly_the_promise_that_was_broken(
-    place: Environment, direct_sender: History, broken: Mutation, promise: Promise
+async def test_run_without_faults_has_no_violations(
+    environment: Environment, without_faults: History
 ) -> None:
-    connection = await asyncpg.connect(place.database_url)
+    assert await verify(environment.database_url, without_faults) == []
+
+
+@pytest.mark.parametrize(
+    ("mutation", "guarantee"), MUTATIONS, ids=[mutation.__name__ for mutation, _ in MUTATIONS]
+)
+async def test_checker_reports_exactly_the_violated_guarantee(
+    environment: Environment, without_faults: History, mutation: Mutation, guarantee: Guarantee
+) -> None:
+    connection = await asyncpg.connect(environment.database_url)
     transaction = connection.transaction()
     await transaction.start()
     try:
-        copy = direct_sender.copy()
-        await broken(Corruptor(connection, copy))
+        copy = without_faults.copy()
+        await mutation(Corruptor(connection, copy))
         violations = await check(connection, copy)
     finally:
         await transaction.rollback()
         await connection.close()
-    assert {each.promise for each in violations} == {promise}, violations[:5]
+    assert {violation.guarantee for violation in violations} == {guarantee}, violations[:5]
 
 
-def test_each_promise_is_broken_by_somebody() -> None:
-    assert {promise for _, promise in BREAKS} == set(Promise)
+def test_every_guarantee_has_a_mutation() -> None:
+    assert {guarantee for _, guarantee in MUTATIONS} == set(Guarantee)
 
 
-def test_page_lists_every_promise_and_every_break() -> None:
-    page = DOCS.read_text()
-    words = [each.__name__.replace("_", " ") for each, _ in BREAKS]
-    assert [word for word in [*words, *Promise] if word not in page] == []
+def test_docs_list_every_guarantee_and_mutation() -> None:
+    page = PAGE.read_text()
+    names = [mutation.__name__.replace("_", " ") for mutation, _ in MUTATIONS]
+    assert [name for name in [*names, *Guarantee] if name not in page] == []
 
 
 @pytest.mark.parametrize("module", [checker, windows, history], ids=lambda module: module.__name__)
-def test_checker_shares_no_code_with_what_it_checks(module: object) -> None:
+def test_checker_shares_no_code_with_the_service(module: object) -> None:
     tree = ast.parse(Path(str(module.__file__)).read_text())  # pyright: ignore[reportAttributeAccessIssue]
     imported = {
         name
@@ -86,13 +90,13 @@ def test_checker_shares_no_code_with_what_it_checks(module: object) -> None:
     assert not {name for name in imported if name.partition(".")[0] in ("cockade", "tests")}
 
 
-async def test_short_storm_breaks_no_promise(
-    place: Environment, record_property: Callable[[str, object], None]
+async def test_short_run_with_faults_has_no_violations(
+    environment: Environment, record_property: Callable[[str, object], None]
 ) -> None:
-    written = History()
+    recorded = History()
     seed = random.SystemRandom().randrange(2**31)
-    await run_faults(place, Intensity(seconds=STORM_S, seed=seed), written)
-    violations = await verify(place.database_url, written)
-    lines = report(written, violations)
-    record_property("storm", "; ".join(line.strip() for line in lines))
+    await run_faults(environment, RunOptions(seconds=WITH_FAULTS_S, seed=seed), recorded)
+    violations = await verify(environment.database_url, recorded)
+    lines = report(recorded, violations)
+    record_property("chaos test", "; ".join(line.strip() for line in lines))
     assert violations == [], "\n".join(lines)

@@ -23,7 +23,10 @@ LATEST = 1.3
 PARTS = 4
 """one after the other from the first, second, … part of that time, so that each gets its share."""
 MOMENTS, MOMENTS_MAX = int(os.environ.get("COCKADE_KILLS", "8")), 80
-"""With a database that goes on; COCKADE_KILLS asks for more, and `make storm` kills a hundred times. The second is for the case that one outcome has not been seen."""
+"""Minimum and maximum number of kills while the database keeps running. COCKADE_KILLS sets the minimum.
+
+It continues after the minimum until both outcomes have occurred. `make chaos` kills about a hundred times.
+"""
 OWN_MOMENTS, OWN_MOMENTS_MAX = 2, 12
 """With the embedded database, which the kill ends too."""
 WORKERS_END_S_MAX = 3.0
