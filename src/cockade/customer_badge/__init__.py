@@ -1,1 +1,1 @@
-"""What a customer holds, may earn and could enrol in; who holds a badge; why, or why not: read-only."""
+"""Read-only queries: badges of a customer, holders of a badge, explanations of decisions, window cycles."""
