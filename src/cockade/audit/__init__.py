@@ -1,1 +1,1 @@
-"""Who changed what, and when: written with each change, and never changed itself."""
+"""Audit trail: who changed what, and when. Entries are written with each change and never modified."""

@@ -1,4 +1,4 @@
-"""What an entry of the audit trail is."""
+"""Types of the audit trail."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from msgspec import Struct
 from cockade.ids import BadgeId, OrgId
 
 COMMAND_LINE = "command line"
-"""The username in entries of changes that were made there; no credential is called so."""
+"""Username of changes made on the command line. No credential can have this name."""
 
 WORKER = "cockade worker"
-"""Likewise of changes that the worker made by itself."""
+"""Username of changes made by the worker itself. No credential can have this name."""
 
 
 class Action(StrEnum):
-    """The changes that are recorded, by the names of their transactions."""
+    """Recorded changes, named after their transactions."""
 
     ORG_CREATE = "org.create"
     ORG_UPDATE = "org.update"
@@ -43,42 +43,42 @@ class Action(StrEnum):
     CUSTOMER_ERASE = "customer.erase"
     CUSTOMER_MERGE = "customer.merge"
     EARNING_REVOKE = "earning.revoke"
-    """An earned badge."""
+    """Revoked an earned badge."""
     ENROLMENT_REVOKE = "enrolment.revoke"
-    """Enrolments in one badge."""
+    """Revoked enrolments in one badge."""
     WEBHOOK_CREATE = "webhook.create"
     WEBHOOK_UPDATE = "webhook.update"
     WEBHOOK_DELETE = "webhook.delete"
     WEBHOOK_ROTATE_SECRET = "webhook.rotate_secret"
     WEBHOOK_DISABLE = "webhook.disable"
-    """By the worker: its receiver is gone, or has not taken anything for days."""
+    """Disabled by the worker: the receiver returned 410, or has accepted nothing for days."""
     REQUEST_REVOKE = "request.revoke"
-    """All that a request gave; of a large one, one entry for each lot."""
+    """Undid a request. A large request has one entry per batch."""
 
 
 class Changer(Protocol):
-    """Who changes something, and in which org."""
+    """A user or process that makes changes, and its org."""
 
     @property
     def org_id(self) -> OrgId | None:
-        """None where it concerns the service as a whole."""
+        """None for changes of the whole service."""
         ...
 
     @property
     def username(self) -> str:
-        """The credential's, or COMMAND_LINE."""
+        """The username of the credential, COMMAND_LINE or WORKER."""
         ...
 
 
 class Worker(Struct, frozen=True):
-    """The service itself, in the background."""
+    """The worker process."""
 
     org_id: OrgId
     username: str = WORKER
 
 
 class CommandLine(Struct, frozen=True):
-    """Whoever may use the command line."""
+    """A user of the command line."""
 
     org_id: OrgId | None
     username: str = COMMAND_LINE
@@ -88,21 +88,21 @@ class AuditRecord(Struct, frozen=True, kw_only=True):
     """One change."""
 
     entry_id: int
-    """Counts up; of two changes of one thing, the later one has the higher."""
+    """Ascending. Of two changes of one object, the later one has the higher id."""
     org_id: OrgId | None
     at: datetime
     username: str
     action: str
     badge_id: BadgeId | None
-    """The badge, where it was one or concerned one."""
+    """The badge that was changed or concerned, if any."""
     subject: str
-    """The id or username of what was changed."""
+    """The id or username of the changed object."""
     details: Mapping[str, Any]
-    """What else there is to say, by names of the wire."""
+    """Details with the field names of the API."""
 
 
 class EntryFilter(Struct, frozen=True, kw_only=True):
-    """Which entries are wanted; what is None is not asked."""
+    """Filter of audit entries. Criteria that are None do not filter."""
 
     org_id: OrgId | None = None
     actions: list[Action] | None = None
@@ -110,4 +110,4 @@ class EntryFilter(Struct, frozen=True, kw_only=True):
     username: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    """Up to, but without this instant."""
+    """Exclusive."""

@@ -1,1 +1,1 @@
-"""What callers may name a customer by instead of her id."""
+"""Customer identifiers: names such as an email address that callers use instead of customer ids."""

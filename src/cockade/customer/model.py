@@ -1,4 +1,4 @@
-"""What an identifier is."""
+"""Types of customer identifiers."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from msgspec import Struct
 
 
 class IdentifierKind(StrEnum):
-    """What else a customer may be named by."""
+    """Kinds of identifiers."""
 
     EMAIL = "email"
-    """Upper and lower case are the same."""
+    """Case-insensitive."""
     MOBILE = "mobile"
     EXTERNAL_ID = "externalId"
     CARD_NUMBER = "cardNumber"
 
 
 class Identifier(Struct, frozen=True):
-    """A name of one customer, in its normal form: made by `cockade.customer.rules.identifier`."""
+    """A normalized identifier of one customer. Create it with `cockade.customer.rules.identifier`."""
 
     kind: IdentifierKind
     value: str
 
 
 class IdentifierCounts(Struct, frozen=True, kw_only=True):
-    """What became of the identifiers of one call."""
+    """Results of storing identifiers."""
 
     created: int
-    """Nobody had them before."""
+    """The identifier was new."""
     updated: int
-    """Another customer had them."""
+    """The identifier belonged to another customer."""
     unchanged: int
-    """The same customer has them."""
+    """The identifier already belonged to this customer."""

@@ -1,4 +1,4 @@
-"""Naming customers by identifiers, and finding them by these."""
+"""Store customer identifiers, and find customers by them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cockade.storage.database import Database, Tx
 
 
 class CustomerService:
-    """Use cases of `customer`; each is one transaction in the caller's org."""
+    """Identifiers of the customers of the caller's org. Each method is one transaction."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -26,7 +26,7 @@ class CustomerService:
     async def put_identifiers(
         self, caller: Caller, owned: Mapping[Identifier, CustomerId]
     ) -> IdentifierCounts:
-        """Make each of the identifiers its customer's, whoever had it before."""
+        """Assign each identifier to its customer, even if it belonged to another one."""
 
         async def body(tx: Tx) -> IdentifierCounts:
             counts = await store.put(tx, caller.org_id, owned)
@@ -39,9 +39,9 @@ class CustomerService:
         return await self._database.transaction("customer.put_identifiers", body)
 
     async def find(self, caller: Caller, identifier: Identifier) -> CustomerId:
-        """The customer whose identifier it is. Raises CustomerNotFound."""
+        """Return the customer with this identifier. Raises CustomerNotFound."""
         customer = None
-        if "\0" not in identifier.value:  # which the database cannot even be asked for
+        if "\0" not in identifier.value:  # PostgreSQL text cannot contain NUL
             customer = await self._database.transaction(
                 "customer.find", lambda tx: store.find(tx, caller.org_id, identifier)
             )

@@ -1,4 +1,4 @@
-"""One typed function per statement on identifiers."""
+"""Typed functions, one per SQL statement, of customer identifiers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SQL = load(__package__)
 
 
 async def put(tx: Tx, org_id: OrgId, owned: Mapping[Identifier, CustomerId]) -> IdentifierCounts:
-    """Make each of the identifiers its customer's."""
+    """Assign each identifier to its customer."""
     row = await tx.row(
         SQL["put_identifiers"],
         org_id,
@@ -26,15 +26,15 @@ async def put(tx: Tx, org_id: OrgId, owned: Mapping[Identifier, CustomerId]) -> 
 
 
 async def find(tx: Tx, org_id: OrgId, identifier: Identifier) -> CustomerId | None:
-    """Whose identifier it is in the org, if it is anybody's."""
+    """Return the customer with this identifier, or None."""
     return await tx.value(SQL["find_customer"], org_id, identifier.kind.value, identifier.value)
 
 
 async def erase(tx: Tx, org_id: OrgId, customer: CustomerId) -> int:
-    """Delete her identifiers; answers how many."""
+    """Delete the customer's identifiers and return their number."""
     return await tx.value(SQL["erase_identifiers"], org_id, customer)
 
 
 async def move(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
-    """Make her identifiers another's; answers how many."""
+    """Move the customer's identifiers to another customer and return their number."""
     return await tx.value(SQL["move_identifiers"], org_id, customer, into)

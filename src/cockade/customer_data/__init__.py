@@ -1,1 +1,1 @@
-"""Erasing customers and merging two: all that ever changes what was decided."""
+"""Erasing and merging customers: the only operations that change past results of requests."""

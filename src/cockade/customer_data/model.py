@@ -1,4 +1,4 @@
-"""What rewriting comes to."""
+"""Types of erasing and merging customers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from msgspec import Struct
 from cockade.ids import CustomerId
 
 ERASED_CUSTOMER = CustomerId(0)
-"""Stands in an audience where a customer was erased, so that all others keep their lines."""
+"""Replaces an erased customer in the customer lists of requests, so that all other customers keep their
+lines.
+"""
 
 
 class CustomerDataResult(Struct, frozen=True, kw_only=True):
-    """How much was erased, or has become another customer's."""
+    """How much was erased, or moved to another customer."""
 
     earned_badges: int
-    """Revoked ones too."""
+    """Including revoked ones."""
     enrolments: int
-    """Likewise."""
+    """Including revoked ones."""
     identifiers: int
     requests: int
-    """Those whose audience named her."""
+    """Requests that contained the customer."""

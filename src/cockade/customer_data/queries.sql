@@ -1,5 +1,5 @@
 -- name: list_badges_of
--- Of which of the org's badges customer $2 ever had anything: one descent of each ledger's primary key per badge.
+-- The org's badges of which customer $2 ever had anything. Uses one primary key lookup per badge and ledger.
 select b.badge_key
 from badge b
 where b.org_id = $1

@@ -1,1 +1,1 @@
-"""Taking back all that one request gave."""
+"""Undo of a request or job: revokes everything that it issued."""

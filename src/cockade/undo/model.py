@@ -1,4 +1,4 @@
-"""What undoing works with and comes to."""
+"""Types of undo."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from cockade.ids import BadgeKey, CustomerId, OrgId, RequestKey
 
 
 class Lines(Struct, frozen=True, kw_only=True):
-    """Lines of one request that are taken back in one transaction: the three lists run side by side.
+    """Lines of one request that are revoked in one transaction, as three parallel lists.
 
-    What a line did not give, because it was refused or its customer has been erased, is nothing to take back.
+    Lines that issued nothing, because they failed or the customer was erased, may be included. They are
+    ignored.
     """
 
     request_key: RequestKey
     is_enrolling: bool
-    """Whether it gave enrolments, and not earned badges."""
+    """Whether the request issued enrolments instead of earned badges."""
     badge_keys: Sequence[BadgeKey]
     customers: Sequence[CustomerId]
-    """Whose it is now, which differs from who was sent where customers were merged."""
+    """The current customers, which differ from those in the request after a merge."""
     lines: Sequence[int]
 
 
 class UndoResult(Struct, frozen=True, kw_only=True):
-    """How much was taken back: earned badges, or enrolments where the request enrolled."""
+    """How many earned badges or enrolments were revoked."""
 
     revoked: int = 0
     already_revoked: int = 0
-    """Those that had been revoked before, in whatever way."""
+    """Revoked earlier, by any operation."""
 
     def __add__(self, other: UndoResult) -> UndoResult:
         return UndoResult(
@@ -39,30 +40,30 @@ class UndoResult(Struct, frozen=True, kw_only=True):
 
 
 class UndoState(StrEnum):
-    """How far an undoing in the background is."""
+    """State of an undo in the background."""
 
     QUEUED = "queued"
-    """Nobody has begun with it yet, or nobody has taken it up again."""
+    """Waiting for a worker."""
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
-    """A fault of ours; it goes on when it is asked for again."""
+    """Failed with an internal error. A new request to undo continues it."""
 
 
 class UndoTask(Struct, frozen=True, kw_only=True):
-    """The undoing of a request that gave more than one call takes back. To the audit trail it is who asked for it."""
+    """Undo of a request with too many lines for a single API request. Acts as the `Changer` in audit entries."""
 
     request_key: RequestKey
-    """Of the request that is undone."""
+    """Key of the request to undo."""
     org_id: OrgId
     username: str
-    """Who asked for it."""
+    """The user who requested the undo."""
     request_id: str
     state: UndoState
     batches: int
     next_batch: int
-    """The first that is not taken back."""
+    """The first batch that is not revoked yet."""
     revoked: int
     already_revoked: int
     error: str | None
-    """Why it has failed; whoever asks for it again is told so once."""
+    """Why it failed. The next request to undo returns it once more and clears it."""
