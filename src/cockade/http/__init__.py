@@ -1,1 +1,1 @@
-"""The ASGI app: routes, wire structs, the envelope, errors to statuses, authentication, size limits."""
+"""HTTP plumbing of the ASGI app: request context, decoding of bodies, envelope, errors and headers."""

@@ -1,4 +1,4 @@
-"""How bodies come in: a process holds only so many bytes of them at a time, and none may take for ever."""
+"""Limit of the memory that request bodies use in a process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections import deque
 from cockade.errors import ServiceBusy
 
 SMALL_BYTES = 64 * 1024
-"""A body of at most so many bytes needs no room: the connections that a process accepts bound those."""
+"""Bodies up to this size are not counted. Their memory is bounded by the maximum number of connections."""
 
 
 class BodyMemoryLimiter:
-    """So many bytes of large bodies fit into a process; who comes when it is full waits for those before her."""
+    """Fair semaphore weighted by bytes: bounds the memory of large request bodies. Waiters are served in
+    order.
+    """
 
     def __init__(self, bytes_max: int, wait_s_max: float) -> None:
         self._free = bytes_max
@@ -20,34 +22,36 @@ class BodyMemoryLimiter:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def acquire(self, size: int) -> None:
-        """Wait until there is room for so many bytes, and take it. Raises Busy where that takes too long."""
+        """Wait until `size` bytes are free, and reserve them. Raises ServiceBusy after the maximum waiting
+        time.
+        """
         if not self._waiting and size <= self._free:
             self._free -= size
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((size, turn))
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, waiter))
         try:
             async with asyncio.timeout(self._wait_s_max):
-                await turn
+                await waiter
         except BaseException as error:
-            self._withdraw(size, turn)
+            self._cancel(size, waiter)
             if isinstance(error, TimeoutError):
                 raise ServiceBusy from None
             raise
 
     def release(self, size: int) -> None:
-        """Give back so many bytes; whoever waits longest is next."""
+        """Free `size` bytes, and serve waiters in order."""
         self._free += size
         while self._waiting and self._waiting[0][0] <= self._free:
-            needed, turn = self._waiting.popleft()
-            if not turn.cancelled():
+            needed, waiter = self._waiting.popleft()
+            if not waiter.cancelled():
                 self._free -= needed
-                turn.set_result(None)
+                waiter.set_result(None)
 
-    def _withdraw(self, size: int, turn: asyncio.Future[None]) -> None:
-        """Somebody waits no longer; her turn may have come at the very same moment."""
-        if turn.done() and not turn.cancelled():
+    def _cancel(self, size: int, waiter: asyncio.Future[None]) -> None:
+        """Remove a waiter that gave up. It may have been served at the same moment; then release its bytes."""
+        if waiter.done() and not waiter.cancelled():
             self.release(size)
-        elif (size, turn) in self._waiting:
-            self._waiting.remove((size, turn))
+        elif (size, waiter) in self._waiting:
+            self._waiting.remove((size, waiter))
             self.release(0)

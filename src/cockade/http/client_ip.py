@@ -1,4 +1,4 @@
-"""Where a request comes from: the other end of its connection, or whoever a listed proxy says that it speaks for."""
+"""The IP address of the client: the peer of the connection, or the address that a trusted proxy forwards."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from msgspec import Struct
 from cockade.config import Config, read_networks
 
 IPV6_PREFIX = 64
-"""Whoever has one address of such a network has all of them."""
+"""IPv6 clients are identified by their /64 network, because one client can use all of its addresses."""
 UNKNOWN = "unknown"
-"""A connection without addresses, such as one through a socket in the file system."""
+"""For connections without an address, such as Unix sockets."""
 _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;\s]*)', re.IGNORECASE)
 _ENTRY = re.compile(r"\[(?P<v6>[^\]]+)\](?::\d+)?|(?P<v4>\d+(?:\.\d+){3})(?::\d+)?|(?P<bare>[0-9A-Fa-f:.]+)")
 
 
 class TrustedProxies(Struct, frozen=True):
-    """Whom to believe, and where to look."""
+    """Networks of trusted proxies, and the header in which they forward the client's address."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
     header: bytes
 
     @classmethod
     def from_config(cls, settings: Config) -> TrustedProxies:
-        """Raises SetupError where a network cannot be read."""
+        """Raises SetupError if a network cannot be parsed."""
         return cls(read_networks("trusted_proxies", settings.trusted_proxies), settings.proxy_header.encode())
 
     def is_trusted(self, address: IPv4Address | IPv6Address) -> bool:
-        """Whether what it says of others is believed."""
+        """Whether this address is a trusted proxy."""
         return any(address in network for network in self.networks)
 
 
 def client_ip_getter(scope: Any, proxies: TrustedProxies) -> Callable[[], str]:
-    """Where the request of this scope comes from, worked out when asked for."""
+    """Return a function that finds the client's address when it is needed."""
     return partial(find_client_ip, scope, proxies)
 
 
 def find_client_ip(scope: Any, proxies: TrustedProxies) -> str:
-    """The nearest address that is no listed proxy; of IPv6 its network.
+    """Return the nearest address that is not a trusted proxy. IPv6 addresses are reduced to their network.
 
-    The header is read from its end, where the nearest proxy writes: what the caller wrote into it stands before and is
-    never reached.
+    The header is read from its end, where the nearest proxy appends. Entries that the client forged come
+    earlier and are never reached.
     """
     client = scope.get("client")
     address = None if client is None else _read(client[0])
@@ -53,29 +53,29 @@ def find_client_ip(scope: Any, proxies: TrustedProxies) -> str:
         return UNKNOWN
     entries = _entries(scope, proxies.header) if proxies.networks else []
     while entries and proxies.is_trusted(address):
-        said = _read(entries.pop())
-        if said is None:
+        forwarded = _read(entries.pop())
+        if forwarded is None:
             break
-        address = said
+        address = forwarded
     if isinstance(address, IPv6Address):
         return str(ip_network((address.packed, IPV6_PREFIX), strict=False))
     return str(address)
 
 
 def _entries(scope: Any, header: bytes) -> list[str]:
-    """Whom the proxies speak for, the nearest proxy's word last."""
+    """Return the forwarded addresses. The entry of the nearest proxy is the last one."""
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == header]
     entries = ",".join(values).split(",")
     if header == b"forwarded":
-        return [found[1].strip('"') if (found := _FOR.search(entry)) else "" for entry in entries]
+        return [match[1].strip('"') if (match := _FOR.search(entry)) else "" for entry in entries]
     return [entry.strip() for entry in entries]
 
 
 def _read(text: str) -> IPv4Address | IPv6Address | None:
-    """An address with or without brackets and port; None where it is none."""
-    found = _ENTRY.fullmatch(text)
+    """Parse an address with optional brackets and port. Returns None if it is invalid."""
+    match = _ENTRY.fullmatch(text)
     try:
-        address = ip_address(next(part for part in found.groups() if part)) if found else None
+        address = ip_address(next(part for part in match.groups() if part)) if match else None
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

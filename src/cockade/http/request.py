@@ -1,7 +1,4 @@
-"""The request as handlers see it, and the outermost layer around the app: request ids, headers and the log.
-
-Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line is logged per request.
-"""
+"""The request class of the app, and types of JSON bodies."""
 
 from __future__ import annotations
 
@@ -27,30 +24,30 @@ from cockade.errors import (
 )
 from cockade.http import decoding
 from cockade.http.body_limiter import SMALL_BYTES, BodyMemoryLimiter
+from cockade.http.context import RequestContext, get_context, get_header
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
     from litestar.typing import FieldDefinition
-from cockade.http.context import RequestContext, get_context, get_header
 
 S = TypeVar("S", bound=Struct)
 C = TypeVar("C")
 
 
 class JsonBody(Generic[S]):
-    """A JSON body that is yet to be read. Handlers take it as `data: JsonBody[Shape]`; OpenAPI shows the shape."""
+    """An undecoded JSON body. Handlers declare `data: JsonBody[Shape]`; OpenAPI documents the shape."""
 
     def __init__(self, raw: bytes, shape: type[S]) -> None:
         self._raw = raw
         self._shape = shape
 
     def read(self, convert: Callable[[S, decoding.FieldErrors], C]) -> C:
-        """See `cockade.http.decoding.read`."""
+        """Decode the body. See `cockade.http.decoding.read`."""
         return decoding.read(self._raw, self._shape, convert)
 
 
 class JsonArrayBody(Generic[S]):
-    """As JsonBody, of a list whose entries are each of the shape."""
+    """A JsonBody that is a list of items of the shape."""
 
     def __init__(self, raw: bytes, shape: type[S]) -> None:
         self._raw = raw
@@ -59,7 +56,7 @@ class JsonArrayBody(Generic[S]):
     async def read(
         self, convert: Callable[[S, decoding.FieldErrors], C], rows_max: int
     ) -> list[C | list[FieldError]]:
-        """See `cockade.http.decoding.read_rows`; other requests have their turn between stretches of rows."""
+        """Decode the body in batches, and let other requests run in between. See `decoding.read_rows`."""
         entries = decoding.split_rows(self._raw, rows_max)
         rows: list[C | list[FieldError]] = []
         for start in range(0, len(entries), decoding.ITEMS_PER_BATCH):
@@ -71,28 +68,28 @@ class JsonArrayBody(Generic[S]):
 
 
 class JsonBodySchema(OpenAPISchemaPlugin):
-    """Documents `JsonBody[Shape]` as Shape, and `JsonRows[Shape]` as a list of it."""
+    """OpenAPI schemas: `JsonBody[Shape]` is the shape, and `JsonArrayBody[Shape]` a list of it."""
 
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
-        """Whether this is a `JsonBody[…]` or `JsonRows[…]`."""
+        """Whether this is a `JsonBody[…]` or `JsonArrayBody[…]`."""
         return get_origin(value) in (JsonBody, JsonArrayBody)
 
     def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
-        """The schema of the shape, or of a list of it."""
+        """Return the schema of the shape, or of a list of it."""
         shape = cast("Schema", schema_creator.for_field_definition(field_definition.inner_types[0]))
         is_list = get_origin(field_definition.annotation) is JsonArrayBody
         return Schema(type=OpenAPIType.ARRAY, items=shape) if is_list else shape
 
 
 class ApiRequest(Request[Caller, None, State]):
-    """A request whose JSON body is left to its handler, so that nothing decodes it a first time."""
+    """A request whose JSON body is decoded by its handler, and not by the framework first."""
 
     async def body(self) -> bytes:
-        """The whole body; it may be asked for several times.
+        """Return the whole body. Can be called several times.
 
-        Raises BodyEncoded, BodyTooLarge, BodyTooSlow, Busy where there was no room for it in time, and InvalidInput
-        where the caller broke off or sent what is no HTTP.
+        Raises UnsupportedContentEncoding, BodyTooLarge, BodyTimeout, ServiceBusy if no memory was free in
+        time, and InvalidInput if the body is incomplete.
         """
         if self.context.body is None:
             self.context.body = await self._receive()
@@ -108,48 +105,52 @@ class ApiRequest(Request[Caller, None, State]):
             raise BodyTimeout from None
 
     async def _chunks(self) -> list[bytes]:
-        """The body as it comes in; room is taken for a large one before it is read.
+        """Receive the body. Memory for a large body is reserved before it is read.
 
-        Where nobody has announced how large it is, it is taken for the largest as soon as it is no longer small.
+        Without a content length, memory for the largest allowed body is reserved as soon as it exceeds
+        SMALL_BYTES.
         """
-        largest = self.route_handler.resolve_request_max_body_size() or 0
+        bytes_max = self.route_handler.resolve_request_max_body_size() or 0
         announced = int(get_header(self.scope, b"content-length") or 0)
-        if announced > largest:
+        if announced > bytes_max:
             raise BodyTooLarge
         if announced > SMALL_BYTES:
-            await self._enter(announced)
+            await self._reserve(announced)
         chunks, received, is_more = list[bytes](), 0, True
         while is_more:
             message = await self.receive()
             if message["type"] != "http.request":
-                field_error = FieldError(MALFORMED, "The body ended before it was complete.")
+                field_error = FieldError(MALFORMED, "The request body is incomplete.")
                 raise InvalidInput([field_error])
             chunks.append(chunk := message.get("body", b""))
             received += len(chunk)
-            if received > largest:
+            if received > bytes_max:
                 raise BodyTooLarge
             if received > SMALL_BYTES and not self.context.body_bytes:
-                await self._enter(largest)
+                await self._reserve(bytes_max)
             is_more = message.get("more_body", False)
         return chunks
 
-    async def _enter(self, size: int) -> None:
-        room: BodyMemoryLimiter = self.app.state.body_limiter
-        await room.acquire(size)
+    async def _reserve(self, size: int) -> None:
+        body_limiter: BodyMemoryLimiter = self.app.state.body_limiter
+        await body_limiter.acquire(size)
         self.context.body_bytes = size
 
     async def json(self) -> Any:
-        """The body as the `JsonBody[…]` or `JsonRows[…]` that the handler asks for."""
+        """Return the body as the `JsonBody[…]` or `JsonArrayBody[…]` that the handler declares."""
         annotation = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         kind: type[JsonBody[Any] | JsonArrayBody[Any]] = get_origin(annotation)
         return kind(await self.body(), get_args(annotation)[0])
 
     @property
     def config(self) -> Config:
-        """The service's. Not a dependency, as the framework makes a task for each where there are two."""
+        """The service's configuration.
+
+        Not a dependency, because the framework creates a task for each of several dependencies.
+        """
         return self.app.state.config
 
     @property
     def context(self) -> RequestContext:
-        """See `Exchange`."""
+        """The context of this request."""
         return get_context(self.scope)

@@ -1,7 +1,4 @@
-"""The request as handlers see it, and the outermost layer around the app: request ids, headers and the log.
-
-Every answer carries `X-CAP-REQUEST-ID`: the request id that was used. One line is logged per request.
-"""
+"""Responses that are already encoded as JSON."""
 
 from __future__ import annotations
 
@@ -15,18 +12,18 @@ if TYPE_CHECKING:
 
 
 class JsonResponse(Response[Any]):
-    """An answer that is JSON already, and is sent as it stands."""
+    """A response whose body is JSON already, sent unchanged."""
 
     def __init__(self, body: bytes) -> None:
         self.content = body
 
     def to_asgi_response(self, *_: Any, status_code: int | None = None, **__: Any) -> ASGIApp:  # pyright: ignore
-        """Called by the framework, whose own would encode, look up and copy before it comes to the same."""
+        """Called by the framework. Replaces its own method, which would encode and copy the body."""
         return partial(send_json, self.content, status_code or 200)
 
 
 async def send_json(body: bytes, status: int, _: Scope, __: Receive, send: Send) -> None:
-    """A whole answer."""
+    """Send a complete JSON response."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

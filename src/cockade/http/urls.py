@@ -1,13 +1,15 @@
-"""Where the API stands."""
+"""Base paths of the API."""
 
 from __future__ import annotations
 
 BASE_PATH = "/api_gateway/v1/badges"
 SHORT_PATH = "/v1/badges"
-"""The same paths for callers behind a gateway of their own."""
+"""Alternative base path, for callers behind a gateway."""
 
 
 def full_path(path: str) -> str:
-    """The path with the base path in the place of the short one; the app knows only that."""
+    """Return the path with the short base path replaced by BASE_PATH, the only one that the app's routes
+    have.
+    """
     is_short = path.startswith(SHORT_PATH) and path[len(SHORT_PATH) :][:1] in ("", "/")
     return BASE_PATH + path[len(SHORT_PATH) :] if is_short else path

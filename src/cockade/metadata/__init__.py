@@ -1,1 +1,1 @@
-"""What badges are sorted and described by: groups, custom fields, and the tag definitions of the org meta."""
+"""Metadata of badges: groups, custom fields, and the tag definitions of the org meta."""

@@ -1,4 +1,4 @@
-"""What a group, a custom field and the org meta are."""
+"""Types of groups, custom fields and the org meta."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from cockade.ids import CustomFieldId, GroupId, OrgId
 
 
 class DataType(StrEnum):
-    """What the values of a custom field or a tag are."""
+    """Data type of the values of a custom field or tag."""
 
     INTEGER = "INTEGER"
-    """A whole number of at most 64 bits, or its digits as text."""
+    """A 64-bit integer, as a number or a string of digits."""
     BOOLEAN = "BOOLEAN"
-    """True or false, or one of these words as text."""
+    """True or false, as a boolean or a string."""
     DATE = "DATE"
-    """A time in any of the contract's spellings."""
+    """A time in any format that the contract allows."""
     STRING = "STRING"
     """Text without NUL."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """Whose it is, who made it, and who changed it last."""
+    """The org, and when and by whom the record was created and last changed."""
 
     org_id: OrgId
     created_at: datetime
@@ -35,56 +35,56 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 class Group(Record, frozen=True, kw_only=True):
-    """What badges are sorted by."""
+    """A group of badges."""
 
     group_id: GroupId
     name: str
     rank: int | None
-    """Its place among the groups, the lowest first; groups without one come last."""
+    """Sort position among the groups, lowest first. Groups without a rank come last."""
     is_active: bool
 
 
 class GroupChange(Struct, frozen=True, kw_only=True):
-    """What is to become of a group; what is not given stays."""
+    """A change of a group. Fields that are not set stay unchanged."""
 
     name: str | None = None
     rank: int | UnsetType | None = UNSET
-    """None takes the rank away."""
+    """None removes the rank."""
     is_active: bool | None = None
 
 
 class FieldDraft(Struct, frozen=True, kw_only=True):
-    """A custom field as somebody wants to have it."""
+    """The changeable part of a custom field."""
 
     name: str
     data_type: DataType
     is_mandatory: bool
-    """Whether every new badge gets a value."""
+    """Whether each new badge gets a value."""
     default_value: Any
-    """What it gets where none was sent, as it was written; None: there is no default."""
+    """The value of new badges that have none, as it was sent. None means no default."""
     is_active: bool = True
-    """What is not active is neither filled in nor checked."""
+    """Inactive fields are neither filled in nor validated."""
 
 
 class CustomField(Record, frozen=True, kw_only=True):
-    """A custom field as it is stored."""
+    """A stored custom field."""
 
     field_id: CustomFieldId
     draft: FieldDraft
 
 
 class FieldChange(Struct, frozen=True, kw_only=True):
-    """What is to become of a custom field; what is not given stays, and its data type always does."""
+    """A change of a custom field. Fields that are not set stay unchanged. The data type cannot change."""
 
     name: str | None = None
     is_mandatory: bool | None = None
     default_value: Any = UNSET
-    """None takes the default away."""
+    """None removes the default."""
     is_active: bool | None = None
 
 
 class TagDefinition(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A tag that badges of the org may carry; told to callers, and asked of no badge."""
+    """Definition of a tag of the org's badges. Informational: badges are not validated against it."""
 
     key: str
     data_type: DataType

@@ -1,4 +1,4 @@
-"""Pure decisions about custom fields (`docs/api/custom-fields.md`)."""
+"""Pure rules of custom fields (`docs/reference/api/custom-fields.md`)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 TYPE_NAMES = {
-    DataType.INTEGER: f"An INTEGER is a whole number from {INTEGER_MIN} to {INTEGER_MAX}, or its digits as text.",
-    DataType.BOOLEAN: 'A BOOLEAN is true or false, or "true" or "false".',
-    DataType.DATE: "A DATE is ISO 8601 with an offset, or epoch seconds or milliseconds.",
-    DataType.STRING: f"A STRING is text of at most {STRING_CHARS_MAX} characters, none of them NUL.",
+    DataType.INTEGER: f"An INTEGER must be an integer from {INTEGER_MIN} to {INTEGER_MAX}, or a string of its digits.",
+    DataType.BOOLEAN: 'A BOOLEAN must be true or false, or "true" or "false".',
+    DataType.DATE: "A DATE must be ISO 8601 with an offset, or epoch seconds or milliseconds.",
+    DataType.STRING: f"A STRING must have at most {STRING_CHARS_MAX} characters and no NUL.",
 }
-"""What is said of a value that is not of the type."""
+"""Error messages for values of the wrong type."""
 
 
 def is_of(data_type: DataType, value: object) -> bool:
-    """Whether a value, as JSON has it, is of the type."""
+    """Whether a decoded JSON value has this type."""
     match data_type:
         case DataType.INTEGER:
             return _is_integer(value)
@@ -58,7 +58,9 @@ def _is_date(value: object) -> bool:
 
 
 def custom_field_errors(draft: FieldDraft) -> list[FieldError]:
-    """All that stands against a custom field: a mandatory one has a default, and a default is of the type."""
+    """Return the errors of a custom field: a mandatory one needs a default, and a default must have the data
+    type.
+    """
     if draft.default_value is None:
         message = "A mandatory field needs a defaultValue."
         return [FieldError(MALFORMED, message, "defaultValue")] if draft.is_mandatory else []
@@ -68,7 +70,7 @@ def custom_field_errors(draft: FieldDraft) -> list[FieldError]:
 
 
 def changed(draft: FieldDraft, change: FieldChange) -> FieldDraft:
-    """The custom field as it is after the change."""
+    """Return the custom field with the change applied."""
     return msgspec.structs.replace(
         draft,
         name=draft.name if change.name is None else change.name,
@@ -79,7 +81,9 @@ def changed(draft: FieldDraft, change: FieldChange) -> FieldDraft:
 
 
 def value_errors(values: Mapping[str, Any], fields: Iterable[CustomField]) -> list[FieldError]:
-    """The values of a badge that are not of the types of its org's active fields; null is of every type."""
+    """Return the errors of a badge's values that do not have the type of their active field. Null has every
+    type.
+    """
     return [
         FieldError(MALFORMED, TYPE_NAMES[draft.data_type], f"customFields.{draft.name}")
         for draft in (field.draft for field in fields)
@@ -89,7 +93,7 @@ def value_errors(values: Mapping[str, Any], fields: Iterable[CustomField]) -> li
 
 
 def complete(values: Mapping[str, Any], fields: Iterable[CustomField]) -> dict[str, Any]:
-    """The values of a badge, with the default of every active mandatory field that they lack or have as null."""
+    """Return the values of a badge, with defaults for active mandatory fields that are missing or null."""
     drafts = [field.draft for field in fields]
     return {
         **values,
@@ -102,18 +106,18 @@ def complete(values: Mapping[str, Any], fields: Iterable[CustomField]) -> dict[s
 
 
 def undefined(values: Iterable[str], fields: Iterable[CustomField]) -> list[str]:
-    """The names among `values` that no field of the org has, active or not."""
+    """Return the names in `values` that no custom field of the org has, active or not."""
     defined = {field.draft.name for field in fields}
     return [name for name in values if name not in defined]
 
 
 def group_audit_details(group: Group) -> dict[str, object]:
-    """What a group consists of, by the names of the wire."""
+    """Return the fields of a group with their API names."""
     return {"name": group.name, "rank": group.rank, "isActive": group.is_active}
 
 
 def field_audit_details(draft: FieldDraft) -> dict[str, object]:
-    """What a custom field consists of, by the names of the wire."""
+    """Return the fields of a custom field with their API names."""
     return {
         "name": draft.name,
         "dataType": draft.data_type,
