@@ -13,7 +13,7 @@ lines.
 
 
 class CustomerDataResult(Struct, frozen=True, kw_only=True):
-    """How much was erased, or moved to another customer."""
+    """Numbers of what was erased, or moved to another customer."""
 
     earned_badges: int
     """Including revoked ones."""

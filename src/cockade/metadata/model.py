@@ -25,7 +25,7 @@ class DataType(StrEnum):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """The org, and when and by whom the record was created and last changed."""
+    """The org, and when and by which user the record was created and last changed."""
 
     org_id: OrgId
     created_at: datetime
@@ -63,7 +63,7 @@ class FieldDraft(Struct, frozen=True, kw_only=True):
     default_value: Any
     """The value of new badges that have none, as it was sent. None means no default."""
     is_active: bool = True
-    """Inactive fields are neither filled in nor validated."""
+    """Inactive fields are not filled in and not validated."""
 
 
 class CustomField(Record, frozen=True, kw_only=True):

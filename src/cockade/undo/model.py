@@ -27,7 +27,7 @@ class Lines(Struct, frozen=True, kw_only=True):
 
 
 class UndoResult(Struct, frozen=True, kw_only=True):
-    """How many earned badges or enrolments were revoked."""
+    """Number of earned badges or enrolments that were revoked."""
 
     revoked: int = 0
     already_revoked: int = 0

@@ -52,7 +52,7 @@ LINES_MAX = 10_000
 
 
 class RevocationSource(Protocol):
-    """What a request issued, in batches that are revoked in one transaction each."""
+    """Earned badges or enrolments of a request, in batches that are revoked in one transaction each."""
 
     request_key: RequestKey
     request_id: str
