@@ -1,4 +1,4 @@
-"""Laws of earning: everybody is decided exactly once, in an order that cannot deadlock."""
+"""Properties of earning: each customer is decided exactly once, in an order that cannot deadlock."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def holders(draw: st.DrawFn) -> Holder:
 def judged(
     audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
 ) -> Decision:
-    """Rule 8 as of an event at `now`, of customers without enrolments."""
+    """Decide rule 8 for an event at `now` of customers without enrolments."""
     rule = rules.eligibility_rules(given_terms, now, now, ZONE)
     found = EligibilityFacts(enrolled={} if rule.needs_enrolment else None, holders=holders_of(held))
     return rules.decide(audience, found, rule)
@@ -90,7 +90,7 @@ audiences = st.lists(customers, unique=True, min_size=1, max_size=20)
 
 @law
 @given(audiences, st.data(), terms(), instants)
-def test_everybody_is_entered_or_refused_exactly_once(
+def test_each_customer_earns_or_fails_exactly_once(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
@@ -103,7 +103,7 @@ def test_everybody_is_entered_or_refused_exactly_once(
 
 @law
 @given(audiences, st.data(), terms(), instants)
-def test_entries_ascend_by_customer_and_refusals_by_line(
+def test_entries_are_sorted_by_customer_and_failures_by_line(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
@@ -116,7 +116,7 @@ def test_entries_ascend_by_customer_and_refusals_by_line(
 
 @law
 @given(audiences, st.data(), terms(), instants)
-def test_whoever_earns_gets_the_ordinal_after_her_last(
+def test_earned_badge_has_the_next_ordinal(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
@@ -127,7 +127,7 @@ def test_whoever_earns_gets_the_ordinal_after_her_last(
 
 @law
 @given(audiences, st.data(), terms(), instants)
-def test_a_customer_is_refused_exactly_if_a_rule_says_so(
+def test_customer_fails_exactly_if_a_rule_fails(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
@@ -149,7 +149,7 @@ def test_a_customer_is_refused_exactly_if_a_rule_says_so(
 
 @law
 @given(terms(), st.sampled_from(OwnerType), st.none() | instants, instants)
-def test_a_validity_is_never_empty_and_begins_with_the_event(
+def test_validity_is_never_empty_and_begins_with_the_event(
     given_terms: EarnTerms, owner: OwnerType, event_at: datetime | None, now: datetime
 ) -> None:
     try:

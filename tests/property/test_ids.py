@@ -1,4 +1,4 @@
-"""Laws of ids: no two earned badges have the same one, and each leads back to its place."""
+"""Properties of ids: each earned badge has a unique id, which leads back to its request and line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ places = st.tuples(words, words, words)
 
 @law
 @given(places)
-def test_an_id_leads_back_to_its_place(place: tuple[int, int, int]) -> None:
+def test_id_round_trip(place: tuple[int, int, int]) -> None:
     unix_seconds, sequence, line = place
     key = ids.request_key(unix_seconds, sequence)
     text = ids.earned_badge_id(key, line)
@@ -27,7 +27,7 @@ def test_an_id_leads_back_to_its_place(place: tuple[int, int, int]) -> None:
 
 @law
 @given(st.lists(places, unique=True))
-def test_different_places_have_different_ids(chosen: list[tuple[int, int, int]]) -> None:
+def test_different_lines_have_different_ids(chosen: list[tuple[int, int, int]]) -> None:
     made = {
         ids.earned_badge_id(ids.request_key(seconds, sequence), line) for seconds, sequence, line in chosen
     }
@@ -43,7 +43,7 @@ def test_all_ids_of_several_requests_differ(requests: list[tuple[int, int]], cou
 
 @law
 @given(st.text(max_size=30) | st.text("0123456789abcdefABCDEF", min_size=22, max_size=26))
-def test_a_text_is_an_id_exactly_if_it_has_24_hex_digits(text: str) -> None:
+def test_text_is_an_id_exactly_if_it_has_24_hex_digits(text: str) -> None:
     is_id = re.fullmatch("[0-9a-f]{24}", text.lower()) is not None and text.isascii()
     assert ids.badge_id(text) == (text.lower() if is_id else None)
     assert (ids.earned_badge_place(text) is not None) is is_id

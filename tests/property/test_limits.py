@@ -1,4 +1,4 @@
-"""Laws of limits: our decisions are those of a model that is slow and plain, in whatever order events arrive."""
+"""Properties of limits: decisions match those of a slow and simple model, for events in any order."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ constraint_lists = st.lists(rolling() | fixed_windows() | fixed_values | no_limi
 
 @st.composite
 def events(draw: st.DrawFn, starts_at: datetime, zone: ZoneInfo) -> datetime:
-    """An instant after the badge's start: anywhere, near a midnight, or a whole number of days away."""
+    """A time after the badge's start: random, near a midnight, or a whole number of days later."""
     at = starts_at + draw(
         st.timedeltas(timedelta(), timedelta(days=420))
         | st.integers(0, 420).map(lambda days: timedelta(days=days))
@@ -82,7 +82,7 @@ def events(draw: st.DrawFn, starts_at: datetime, zone: ZoneInfo) -> datetime:
 
 @law
 @given(st.data(), constraint_lists, st.sampled_from(ZONES), st.sampled_from(STARTS))
-def test_decisions_are_the_models_and_no_window_ever_holds_too_many(
+def test_decisions_match_the_model_and_no_window_exceeds_its_limit(
     data: st.DataObject, constraints: list[dict[str, Any]], zone: ZoneInfo, starts_at: datetime
 ) -> None:
     ours = rules.limits_of(
@@ -108,10 +108,10 @@ def test_decisions_are_the_models_and_no_window_ever_holds_too_many(
 
 @law
 @given(st.data(), rolling() | fixed_windows() | fixed_values, st.sampled_from(ZONES), st.sampled_from(STARTS))
-def test_there_is_room_again_when_we_say_so_and_not_before(
+def test_limit_is_available_at_available_from_and_not_earlier(
     data: st.DataObject, constraint: dict[str, Any], zone: ZoneInfo, starts_at: datetime
 ) -> None:
-    """For events that come in order, so that nothing is counted after the one that is refused."""
+    """For events in ascending order, so that no event after the failed one is counted."""
     ours = rules.limits_of(
         "customerConstraints", msgspec.convert([constraint], list[Constraint]), starts_at, zone
     )
@@ -137,7 +137,7 @@ def test_there_is_room_again_when_we_say_so_and_not_before(
 
 
 def limit_model_is_regular(limit: RollingWindow) -> bool:
-    """Calendar months are not: where clocks change and months end, windows let go of an event by jumps."""
+    """Calendar months are irregular: at clock changes and ends of months, events leave the window in jumps."""
     return limit.unit != "MONTHS"
 
 
@@ -165,7 +165,7 @@ def test_cycles_follow_each_other_without_gaps(
     instants_between("2020-01-01", "2020-03-01"),
     st.timedeltas(MICROSECOND, timedelta(days=3)),
 )
-def test_pieces_of_a_window_are_the_window(opens: datetime, length: timedelta) -> None:
+def test_ranges_of_a_window_cover_the_window(opens: datetime, length: timedelta) -> None:
     closes = opens + length
     pieces = rules.ranges_of(opens, closes)
     assert pieces[0].opens == opens

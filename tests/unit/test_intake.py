@@ -1,4 +1,4 @@
-"""Room for bodies: how much is in at a time, who comes next, and that nothing of it is ever lost."""
+"""BodyMemoryLimiter: limit, order of waiters, and no lost bytes after timeouts and cancellation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cockade.http.body_limiter import BodyMemoryLimiter
 
 
 async def waiting(room: BodyMemoryLimiter, size: int) -> asyncio.Task[None]:
-    """Somebody who waits for room."""
+    """Return a task that is waiting for bytes."""
     task = asyncio.create_task(room.acquire(size))
     await asyncio.sleep(0)
     assert not task.done()
@@ -23,7 +23,7 @@ async def assert_all_is_free(room: BodyMemoryLimiter, size: int) -> None:
         await room.acquire(size)
 
 
-async def test_what_fits_enters_at_once_and_what_does_not_waits_until_somebody_leaves() -> None:
+async def test_acquire_waits_until_enough_bytes_are_free() -> None:
     room = BodyMemoryLimiter(10, 60)
     await room.acquire(6)
     await room.acquire(4)
@@ -37,7 +37,7 @@ async def test_what_fits_enters_at_once_and_what_does_not_waits_until_somebody_l
     await assert_all_is_free(room, 10)
 
 
-async def test_a_small_one_does_not_overtake_a_large_one_that_waits() -> None:
+async def test_small_body_does_not_overtake_a_waiting_large_one() -> None:
     room = BodyMemoryLimiter(10, 60)
     await room.acquire(6)
     large, small = await waiting(room, 10), await waiting(room, 1)
@@ -48,7 +48,7 @@ async def test_a_small_one_does_not_overtake_a_large_one_that_waits() -> None:
     await small
 
 
-async def test_who_waits_too_long_is_told_that_the_service_is_busy_and_blocks_nobody_behind_her() -> None:
+async def test_timeout_raises_service_busy_and_lets_the_next_waiter_run() -> None:
     room = BodyMemoryLimiter(10, 0.05)
     await room.acquire(6)
     large = asyncio.create_task(room.acquire(10))
@@ -62,7 +62,7 @@ async def test_who_waits_too_long_is_told_that_the_service_is_busy_and_blocks_no
 
 
 @pytest.mark.parametrize("has_had_her_turn", [False, True])
-async def test_who_breaks_off_takes_no_room_with_her(has_had_her_turn: bool) -> None:
+async def test_cancelled_waiter_uses_no_bytes(has_had_her_turn: bool) -> None:
     room = BodyMemoryLimiter(10, 60)
     await room.acquire(10)
     gone = await waiting(room, 10)

@@ -1,4 +1,4 @@
-"""What limits mean, as tables: cycles, rolling windows, what is left, and from when there is room again."""
+"""Limit rules: cycles, rolling windows, usage, and the next available date."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_weekly_cycles_of_a_badge_that_starts_on_monday_25_september_2023() -> N
         (7, "27 Sep-30 Sep", "01 Oct-07 Oct"),
     ],
 )
-def test_the_first_week_of_a_badge_that_starts_on_a_wednesday(begins: Any, first: str, second: str) -> None:
+def test_first_week_of_a_badge_that_starts_on_a_wednesday(begins: Any, first: str, second: str) -> None:
     made = window(MONDAY + timedelta(days=2), durationType="WEEKLY", refreshRate=9, startDayOfTheWeek=begins)
     assert (days(made, 0), days(made, 1)) == (first, second)
 
@@ -98,7 +98,7 @@ def test_cycles_of_days(rate: int | None, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("zone", "start", "fields", "at", "opens", "closes"),
     [
-        # Berlin's clocks: summer time ends on 29 October 2023 and begins on 31 March 2024.
+        # Berlin: daylight saving time ends on 29 October 2023 and begins on 31 March 2024.
         ("Europe/Berlin", "2023-09-25T00:00:00+02:00", {"durationType": "DAYS"}, "2023-10-29T12:00:00Z", "2023-10-28T22:00:00Z", "2023-10-29T23:00:00Z"),
         ("Europe/Berlin", "2023-09-25T00:00:00+02:00", {"durationType": "DAYS"}, "2024-03-31T12:00:00Z", "2024-03-30T23:00:00Z", "2024-03-31T22:00:00Z"),
         ("Europe/Berlin", "2023-09-25T00:00:00+02:00", {"durationType": "WEEKS"}, "2023-10-29T22:59:59.999999Z", "2023-10-22T22:00:00Z", "2023-10-29T23:00:00Z"),
@@ -106,11 +106,11 @@ def test_cycles_of_days(rate: int | None, expected: list[str]) -> None:
         ("Europe/Berlin", "2023-09-25T00:00:00+02:00", {"durationType": "MONTHS"}, "2024-03-15T00:00:00Z", "2024-02-29T23:00:00Z", "2024-03-31T22:00:00Z"),
         ("Asia/Kolkata", "2023-09-25T00:00:00+05:30", {"durationType": "DAYS"}, "2023-09-25T18:30:00Z", "2023-09-25T18:30:00Z", "2023-09-26T18:30:00Z"),
         ("Asia/Kathmandu", "2023-09-25T00:00:00+05:45", {"durationType": "DAYS"}, "2023-09-25T18:14:59Z", "2023-09-24T18:15:00Z", "2023-09-25T18:15:00Z"),
-        # Clocks skip midnight: the day begins when they do.
+        # Clocks skip midnight: the day begins after the skipped hour.
         ("America/Sao_Paulo", "2018-11-01T12:00:00Z", {"durationType": "DAYS"}, "2018-11-04T12:00:00Z", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"),
-        # Clocks go back at midnight: the day before has 25 hours.
+        # Clocks go back at midnight: the previous day has 25 hours.
         ("America/Sao_Paulo", "2018-02-01T12:00:00Z", {"durationType": "DAYS"}, "2018-02-18T02:30:00Z", "2018-02-17T02:00:00Z", "2018-02-18T03:00:00Z"),
-        # Clocks went back from 00:01 to 23:01: what follows the first midnight belongs to the new day.
+        # Clocks go back from 00:01 to 23:01: times after the first midnight belong to the new day.
         ("America/St_Johns", "2010-11-01T12:00:00Z", {"durationType": "DAYS"}, "2010-11-07T03:00:00Z", "2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z"),
     ],
 )  # fmt: skip
@@ -123,7 +123,7 @@ def test_cycles_are_whole_days_of_the_time_zone(
     assert bounds == (utc(opens), utc(closes))
 
 
-def test_a_cycle_is_current_upcoming_or_the_last() -> None:
+def test_cycle_is_current_upcoming_or_last() -> None:
     made, ends = window(MONDAY, durationType="WEEKS"), MONDAY + timedelta(days=9)
     told = [
         rules.current_cycle(made, MONDAY, ends, now, BERLIN)
@@ -162,10 +162,10 @@ MONTH_1 = {"maxEarnForMonths": 1, "rollForMonths": 1}
     ("constraint", "counted", "used", "again"),
     [
         (DAY_1, [], None, None),
-        (DAY_1, ["2024-03-09T12:00:00Z"], None, None),  # at the very instant at which the last one lets go
+        (DAY_1, ["2024-03-09T12:00:00Z"], None, None),  # exactly when the last event leaves the window
         (DAY_1, ["2024-03-09T12:00:00.000001Z"], 1, "2024-03-10T12:00:00.000001Z"),
         (DAY_1, ["2024-03-10T12:00:00Z"], 1, "2024-03-11T12:00:00Z"),
-        (DAY_1, ["2024-03-11T11:59:59.999999Z"], 1, "2024-03-12T11:59:59.999999Z"),  # one that came before its time
+        (DAY_1, ["2024-03-11T11:59:59.999999Z"], 1, "2024-03-12T11:59:59.999999Z"),  # a later event that arrived first
         (DAY_1, ["2024-03-11T12:00:00Z"], None, None),
         (DAY_2, ["2024-03-10T00:00:00Z", "2024-03-11T01:00:00Z"], None, None),
         (DAY_2, ["2024-03-10T10:00:00Z", "2024-03-11T09:00:00Z"], 2, "2024-03-11T10:00:00Z"),
@@ -176,7 +176,7 @@ MONTH_1 = {"maxEarnForMonths": 1, "rollForMonths": 1}
         (MONTH_1, ["2024-02-10T12:00:01Z"], 1, "2024-03-10T12:00:01Z"),
     ],
 )  # fmt: skip
-def test_a_rolling_window(
+def test_rolling_window(
     constraint: dict[str, Any], counted: list[str], used: int | None, again: str | None
 ) -> None:
     exceeded = told([constraint], counted)
@@ -202,12 +202,12 @@ def test_a_rolling_window(
         ),  # 29 February again, and earlier
     ],
 )
-def test_a_rolling_month_over_the_ends_of_months(earned: str, at: str, again: str | None) -> None:
+def test_rolling_month_at_the_ends_of_months(earned: str, at: str, again: str | None) -> None:
     exceeded = told([MONTH_1], [earned], utc(at))
     assert (exceeded and exceeded.available_from) == (again and utc(again))
 
 
-def test_limits_are_met_in_the_order_in_which_they_are_listed() -> None:
+def test_limits_are_checked_in_the_order_of_the_list() -> None:
     both = {**DAY_1, "maxEarnForWeeks": 1, "rollForWeeks": 1}
     hour_ago = ["2024-03-10T11:00:00Z"]
     for constraints, reference in (
@@ -220,7 +220,7 @@ def test_limits_are_met_in_the_order_in_which_they_are_listed() -> None:
         assert exceeded.reference == reference
 
 
-def test_there_is_no_again_after_the_badge() -> None:
+def test_available_from_is_none_after_the_end_of_the_badge() -> None:
     counted, again = ["2024-03-10T11:00:00Z"], utc("2024-03-11T11:00:00Z")
     for ends_at, expected in ((again + MICROSECOND, again), (again, None)):
         exceeded = told([DAY_1], counted, ends_at=ends_at)
@@ -241,20 +241,20 @@ def cycle_told(counted: list[str], at: str) -> ExceededLimit | None:
             ["2023-10-01T21:59:59Z", "2023-10-01T22:00:00Z"],
             None,
             None,
-        ),  # the last of a cycle, and the first of the next
+        ),  # the last instant of a cycle, and the first of the next
         (["2023-10-01T22:00:00Z", "2023-10-08T21:59:59.999999Z"], 2, "2023-10-08T22:00:00Z"),
         (["2023-10-01T22:00:00Z", "2023-10-08T22:00:00Z"], None, None),
         (["2023-10-02T09:00:00Z"] * 3, 3, "2023-10-08T22:00:00Z"),
         (["2023-10-02T09:00:00Z"] * 2 + ["2023-10-09T09:00:00Z"] * 2, 2, "2023-10-15T22:00:00Z"),
     ],
 )
-def test_a_fixed_window(counted: list[str], used: int | None, again: str | None) -> None:
+def test_fixed_window(counted: list[str], used: int | None, again: str | None) -> None:
     exceeded = cycle_told(counted, "2023-10-04T10:00:00Z")
     assert (exceeded and exceeded.used) == used
     assert (exceeded and exceeded.available_from) == (again and utc(again))
 
 
-def test_a_fixed_value_counts_all_and_never_again() -> None:
+def test_fixed_value_counts_all_events_and_is_never_available_again() -> None:
     constraint = msgspec.convert(
         {"constraintType": "CUSTOMER_BADGE_FIXED_VALUE", "maxEarnLimit": 2}, Constraint
     )
@@ -266,7 +266,7 @@ def test_a_fixed_value_counts_all_and_never_again() -> None:
     assert rules.lookback(checks, UTC_ZONE) is None
 
 
-def test_badges_as_a_whole_have_the_same_kinds() -> None:
+def test_badge_limits_have_the_same_kinds() -> None:
     given = [
         {"constraintType": "BADGE_NO_LIMIT"},
         {"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": 1},

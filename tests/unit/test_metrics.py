@@ -1,4 +1,4 @@
-"""Where the processes of a service share their numbers: it is taken away in the end, also where the service was killed."""
+"""The directory in which processes share metrics is deleted in the end, even after the service was killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cockade.metrics import DIRECTORIES, DIRECTORY, shared_directory
 HOLD = "from cockade import metrics\nwith metrics.shared_directory(): print(flush=True), input()"
 
 
-def test_what_a_killed_service_has_left_is_taken_away_by_the_next_one_and_nothing_else(
+def test_directory_of_a_killed_service_is_deleted_by_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
