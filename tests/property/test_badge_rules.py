@@ -68,13 +68,13 @@ def test_months_keep_the_wall_time_or_are_clamped_to_the_end_of_the_month(
     until = rules.valid_until(RelativeExpiry(ExpiryUnit.MONTHS, value), event_at, ENDS, zone)
     before, after = event_at.astimezone(zone), until.astimezone(zone)
     year, month0 = divmod(before.year * 12 + before.month - 1 + value, 12)
-    wanted = before.replace(
+    expected = before.replace(
         year=year, month=month0 + 1, day=min(before.day, calendar.monthrange(year, month0 + 1)[1])
     )
-    if wanted.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wanted.replace(tzinfo=None):
-        assert after.replace(tzinfo=None) == wanted.replace(tzinfo=None)
+    if expected.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == expected.replace(tzinfo=None):
+        assert after.replace(tzinfo=None) == expected.replace(tzinfo=None)
     else:  # clocks went forward, by at most a day: the wall time does not exist
-        assert timedelta(0) < after.replace(tzinfo=None) - wanted.replace(tzinfo=None) <= timedelta(days=1)
+        assert timedelta(0) < after.replace(tzinfo=None) - expected.replace(tzinfo=None) <= timedelta(days=1)
     assert until > event_at
     assert until.utcoffset() == timedelta(0)
 

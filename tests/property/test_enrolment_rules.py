@@ -31,14 +31,14 @@ def read(
     ledger: dict[CustomerId, list[Row]], audience: list[CustomerId], opens: datetime, closes: datetime
 ) -> dict[CustomerId, Enrollee]:
     """Return the rows that the store would find."""
-    found: dict[CustomerId, Enrollee] = {}
+    enrollees: dict[CustomerId, Enrollee] = {}
     for customer in audience:
         if rows := ledger.get(customer):
             inside = [row for row in rows if row[3] < closes and row[4] > opens]
             last = max(inside, key=lambda row: (row[4], row[0]), default=None)
             standing = last and Enrolled(request_key=last[1], line=last[2], valid_until=last[4])
-            found[customer] = Enrollee(last_ordinal=max(row[0] for row in rows), standing=standing)
-    return found
+            enrollees[customer] = Enrollee(last_ordinal=max(row[0] for row in rows), standing=standing)
+    return enrollees
 
 
 @law

@@ -11,13 +11,13 @@ from cockade import ids
 from tests.property.laws import law
 
 words = st.integers(0, 2**32 - 1)
-places = st.tuples(words, words, words)
+parts = st.tuples(words, words, words)
 
 
 @law
-@given(places)
-def test_id_round_trip(place: tuple[int, int, int]) -> None:
-    unix_seconds, sequence, line = place
+@given(parts)
+def test_id_round_trip(part: tuple[int, int, int]) -> None:
+    unix_seconds, sequence, line = part
     key = ids.request_key(unix_seconds, sequence)
     text = ids.earned_badge_id(key, line)
     assert re.fullmatch("[0-9a-f]{24}", text)
@@ -26,19 +26,21 @@ def test_id_round_trip(place: tuple[int, int, int]) -> None:
 
 
 @law
-@given(st.lists(places, unique=True))
+@given(st.lists(parts, unique=True))
 def test_different_lines_have_different_ids(chosen: list[tuple[int, int, int]]) -> None:
-    made = {
+    created = {
         ids.earned_badge_id(ids.request_key(seconds, sequence), line) for seconds, sequence, line in chosen
     }
-    assert len(made) == len(chosen)
+    assert len(created) == len(chosen)
 
 
 @law
 @given(st.lists(st.tuples(words, words), unique=True, max_size=5), st.integers(0, 40))
 def test_all_ids_of_several_requests_differ(requests: list[tuple[int, int]], count: int) -> None:
-    made = [badge for place in requests for badge in ids.earned_badge_ids(ids.request_key(*place), count)]
-    assert len(set(made)) == len(requests) * count
+    created = [
+        badge for request in requests for badge in ids.earned_badge_ids(ids.request_key(*request), count)
+    ]
+    assert len(set(created)) == len(requests) * count
 
 
 @law

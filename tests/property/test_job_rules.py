@@ -21,13 +21,13 @@ line = st.one_of(
 
 
 def _read(pieces: list[bytes], chunk_lines: int) -> list[ChunkDraft]:
-    reader = AudienceParser(CSV, chunk_lines)
-    return [draft for piece in pieces for draft in reader.feed(piece)] + list(reader.finish())
+    parser = AudienceParser(CSV, chunk_lines)
+    return [draft for piece in pieces for draft in parser.feed(piece)] + list(parser.finish())
 
 
 def _lines(drafts: list[ChunkDraft]) -> tuple[list[int], list[tuple[int, str]]]:
     numbers = [number for draft in drafts for number in draft.chunk.numbers.tolist()]
-    return numbers, [(flaw.row, flaw.value) for draft in drafts for flaw in draft.chunk.line_errors]
+    return numbers, [(error.row, error.value) for draft in drafts for error in draft.chunk.line_errors]
 
 
 @law

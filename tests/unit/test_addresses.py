@@ -12,7 +12,7 @@ PROXIES = "10.0.0.0/8, fd00::/8"
 XFF, FORWARDED = "x-forwarded-for", "forwarded"
 
 
-def found(peer: str | None, proxies: str, header: str, *values: tuple[str, str]) -> str:
+def client_ip(peer: str | None, proxies: str, header: str, *values: tuple[str, str]) -> str:
     settings = Config(trusted_proxies=proxies, proxy_header=header)  # pyright: ignore[reportArgumentType]
     headers = [(name.encode(), value.encode()) for name, value in values]
     client = None if peer is None else (peer, 4711)
@@ -49,7 +49,7 @@ def found(peer: str | None, proxies: str, header: str, *values: tuple[str, str])
 def test_forwarded_address_is_used_only_from_a_trusted_proxy(
     peer: str | None, proxies: str, header: str, values: list[tuple[str, str]], expected: str
 ) -> None:
-    assert found(peer, proxies, header, *values) == expected
+    assert client_ip(peer, proxies, header, *values) == expected
 
 
 @pytest.mark.parametrize("proxies", ["proxy.example.org", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.1;10.0.0.2"])

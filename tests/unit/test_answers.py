@@ -40,7 +40,7 @@ REFUSED = [
 ]
 
 
-def answered(
+def entries_of(
     kind: RequestKind, *, valid_from: datetime, refusals: list[CustomerFailure]
 ) -> list[IssuedBadge]:
     outcome = RequestOutcome(
@@ -76,7 +76,7 @@ def answered(
     ],
 )
 def test_issued_entry_has_id_and_status(valid_from: datetime, status: IssuedStatus) -> None:
-    entries = answered(RequestKind.EARN_BULK, valid_from=valid_from, refusals=[])
+    entries = entries_of(RequestKind.EARN_BULK, valid_from=valid_from, refusals=[])
     assert entries == [
         IssuedBadge(customer, ids.earned_badge_id(KEY, line), status)
         for line, customer in enumerate((2**63 - 1, 2, 3, 4, 5))
@@ -84,13 +84,13 @@ def test_issued_entry_has_id_and_status(valid_from: datetime, status: IssuedStat
 
 
 def test_failed_entry_has_its_reason() -> None:
-    entries = answered(RequestKind.EARN_BULK, valid_from=NOW, refusals=REFUSED)
+    entries = entries_of(RequestKind.EARN_BULK, valid_from=NOW, refusals=REFUSED)
     details = LimitDetails(2, 3, NOW.timestamp(), "2026-02-03T04:05:06Z")
 
     def error(
-        reason: FailureReason, reference: str | None = None, told: LimitDetails | None = None
+        reason: FailureReason, reference: str | None = None, limit_details: LimitDetails | None = None
     ) -> ErrorDetail:
-        return ErrorDetail(reason, REFUSALS[reason], reference, told or UNSET)
+        return ErrorDetail(reason, REFUSALS[reason], reference, limit_details or UNSET)
 
     assert [entry.error for entry in entries] == [
         UNSET,
@@ -108,5 +108,5 @@ def test_failed_entry_has_its_reason() -> None:
 
 def test_enrolment_entry_is_active() -> None:
     refused = [CustomerFailure(1, FailureReason.ALREADY_HELD, STANDING)]
-    entries = answered(RequestKind.ISSUE_BULK, valid_from=NOW - timedelta(days=3), refusals=refused)
+    entries = entries_of(RequestKind.ISSUE_BULK, valid_from=NOW - timedelta(days=3), refusals=refused)
     assert {entry.status for entry in entries} == {IssuedStatus.ACTIVE}

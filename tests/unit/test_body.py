@@ -53,20 +53,20 @@ def read_badge(raw: bytes) -> BadgeDraft:
     return body.read(raw, BadgeBody, to_draft)
 
 
-def encoded(sound: dict[str, Any], changes: dict[str, Any]) -> bytes:
+def encoded(valid: dict[str, Any], changes: dict[str, Any]) -> bytes:
     """Return the valid body with changes. ABSENT removes a field."""
     return json.dumps(
-        {name: value for name, value in {**sound, **changes}.items() if value is not ABSENT}
+        {name: value for name, value in {**valid, **changes}.items() if value is not ABSENT}
     ).encode()
 
 
-def faults_of(read: Callable[[bytes], object], raw: bytes) -> list[FieldError]:
+def errors_of(read: Callable[[bytes], object], raw: bytes) -> list[FieldError]:
     with pytest.raises(InvalidInput) as caught:
         read(raw)
     return caught.value.field_errors()
 
 
-def told(field_errors: list[FieldError]) -> list[tuple[int, str | None]]:
+def summary(field_errors: list[FieldError]) -> list[tuple[int, str | None]]:
     return [(field_error.code, field_error.reference) for field_error in field_errors]
 
 
@@ -94,15 +94,15 @@ def told(field_errors: list[FieldError]) -> list[tuple[int, str | None]]:
     ],
 )
 def test_invalid_json_is_one_error_of_the_body(raw: bytes) -> None:
-    field_errors = faults_of(read_earn_bulk, raw)
-    assert told(field_errors) == [(400, None)]
+    field_errors = errors_of(read_earn_bulk, raw)
+    assert summary(field_errors) == [(400, None)]
     assert "JSON" in field_errors[0].message
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b"1", b'"text"', b"true", b"[{}]"])
 def test_body_that_is_not_an_object_reports_its_missing_fields(raw: bytes) -> None:
     expected = [(400, None), (715, "badgeMetaId"), (716, "triggeredBy"), (812, "customerIds")]
-    assert told(faults_of(read_earn_bulk, raw)) == expected
+    assert summary(errors_of(read_earn_bulk, raw)) == expected
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_body_that_is_not_an_object_reports_its_missing_fields(raw: bytes) -> No
         ({"customerIds": ["٣"]}, [(400, "customerIds[0]")]),
         ({"customerIds": [str(2**63)]}, [(400, "customerIds[0]")]),
         ({"customerIds": ["1" * 20]}, [(400, "customerIds[0]")]),
-        ({"customerIds": [1, True, 2, "x", 3, 0]}, [(400, f"customerIds[{place}]") for place in (1, 3, 5)]),
+        ({"customerIds": [1, True, 2, "x", 3, 0]}, [(400, f"customerIds[{index}]") for index in (1, 3, 5)]),
         # Indexes are those of the body, even after an item that cannot be decoded.
         ({"customerIds": [True, 1, "0"]}, [(400, "customerIds[0]"), (400, "customerIds[2]")]),
         ({"customerIds": list(range(1, 152))}, [(400, "customerIds")]),
@@ -205,7 +205,7 @@ def test_body_that_is_not_an_object_reports_its_missing_fields(raw: bytes) -> No
 def test_all_errors_of_an_earn_bulk_are_reported(
     changes: dict[str, Any], expected: list[tuple[int, str]]
 ) -> None:
-    assert sorted(told(faults_of(read_earn_bulk, encoded(EARN_BULK, changes)))) == sorted(expected)
+    assert sorted(summary(errors_of(read_earn_bulk, encoded(EARN_BULK, changes)))) == sorted(expected)
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_all_errors_of_an_earn_bulk_are_reported(
     ],
 )
 def test_all_errors_of_a_badge_are_reported(changes: dict[str, Any], expected: list[tuple[int, str]]) -> None:
-    field_errors = told(faults_of(read_badge, encoded(BADGE, changes)))
+    field_errors = summary(errors_of(read_badge, encoded(BADGE, changes)))
     # The next test checks that a field is reported once.
     assert sorted(set(field_errors), key=str) == sorted(expected, key=str)
 
@@ -375,7 +375,7 @@ def test_all_errors_of_a_badge_are_reported(changes: dict[str, Any], expected: l
     ],
 )
 def test_undecodable_field_is_reported_once(changes: dict[str, Any], expected: str) -> None:
-    assert told(faults_of(read_badge, encoded(BADGE, changes))) == [(400, expected)]
+    assert summary(errors_of(read_badge, encoded(BADGE, changes))) == [(400, expected)]
 
 
 @pytest.mark.parametrize(
@@ -391,19 +391,19 @@ def test_undecodable_field_is_reported_once(changes: dict[str, Any], expected: s
 def test_all_errors_of_the_smaller_bodies_are_reported(
     shape: type[Struct], sent: dict[str, Any], expected: list[tuple[int, str]]
 ) -> None:
-    field_errors = faults_of(
+    field_errors = errors_of(
         lambda raw: body.read(raw, shape, lambda wire, _: wire), json.dumps(sent).encode()
     )
-    assert told(field_errors) == expected
+    assert summary(field_errors) == expected
 
 
 def test_at_most_100_errors_are_reported() -> None:
-    field_errors = faults_of(read_earn_bulk, encoded(EARN_BULK, {"customerIds": [0] * 140}))
-    assert told(field_errors) == [(400, f"customerIds[{place}]") for place in range(FIELD_ERRORS_MAX)]
+    field_errors = errors_of(read_earn_bulk, encoded(EARN_BULK, {"customerIds": [0] * 140}))
+    assert summary(field_errors) == [(400, f"customerIds[{index}]") for index in range(FIELD_ERRORS_MAX)]
 
 
 @pytest.mark.parametrize(
-    ("read", "sound", "changes", "expected"),
+    ("read", "valid", "changes", "expected"),
     [
         (read_earn_bulk, EARN_BULK, {"badgeMetaId": ""}, "Badge id is mandatory."),
         (read_earn_bulk, EARN_BULK, {"customerIds": []}, "CustomerId information is missing."),
@@ -457,9 +457,9 @@ def test_at_most_100_errors_are_reported() -> None:
     ],
 )
 def test_error_messages_are_helpful(
-    read: Callable[[bytes], object], sound: dict[str, Any], changes: dict[str, Any], expected: str
+    read: Callable[[bytes], object], valid: dict[str, Any], changes: dict[str, Any], expected: str
 ) -> None:
-    assert [field_error.message for field_error in faults_of(read, encoded(sound, changes))] == [expected]
+    assert [field_error.message for field_error in errors_of(read, encoded(valid, changes))] == [expected]
 
 
 @pytest.mark.parametrize("spelling", ["earnEventDate", "earnEvenrDate", "issueEventDate"])
@@ -509,15 +509,15 @@ def test_request_id_is_from_the_body_else_from_the_header(
 
 
 def test_request_id_is_generated_if_missing() -> None:
-    made = {read_earn_bulk(encoded(EARN_BULK, {})).request_id for _ in range(20)}
-    assert len(made) == 20
-    assert all(made)
+    request_ids = {read_earn_bulk(encoded(EARN_BULK, {})).request_id for _ in range(20)}
+    assert len(request_ids) == 20
+    assert all(request_ids)
 
 
 def test_invalid_request_id_header_is_reported_only_if_it_is_used() -> None:
     raw = encoded(EARN_BULK, {})
-    field_errors = faults_of(lambda given: read_earn_bulk(given, header="x" * 256), raw)
-    assert told(field_errors) == [(400, "X-CAP-REQUEST-ID")]
+    field_errors = errors_of(lambda body: read_earn_bulk(body, header="x" * 256), raw)
+    assert summary(field_errors) == [(400, "X-CAP-REQUEST-ID")]
     assert read_earn_bulk(encoded(EARN_BULK, {"requestId": "1"}), header="x" * 256).request_id == "1"
 
 
@@ -557,12 +557,12 @@ def test_codes_of_missing_fields_are_those_of_the_contract() -> None:
 
 async def test_other_requests_run_while_many_rows_are_decoded() -> None:
     """Each invalid row is validated field by field: a hundred thousand take seconds."""
-    stretches = 5
-    raw = json.dumps([{"customerId": "x"}] * stretches * body.ITEMS_PER_BATCH).encode()
+    batches = 5
+    raw = json.dumps([{"customerId": "x"}] * batches * body.ITEMS_PER_BATCH).encode()
     reading = asyncio.create_task(JsonArrayBody(raw, ImportBody).read(to_row, 100_000))
-    turns = 0
+    steps = 0
     while not reading.done():
         await asyncio.sleep(0)
-        turns += 1
-    assert len(reading.result()) == stretches * body.ITEMS_PER_BATCH
-    assert turns > stretches
+        steps += 1
+    assert len(reading.result()) == batches * body.ITEMS_PER_BATCH
+    assert steps > batches

@@ -98,11 +98,11 @@ def test_value_has_exactly_its_data_types(value: object, kinds: set[DataType]) -
 
 def test_every_data_type_has_an_error_message() -> None:
     assert list(rules.TYPE_NAMES) == list(DataType)
-    assert all(str(kind) in words for kind, words in rules.TYPE_NAMES.items())
+    assert all(str(kind) in message for kind, message in rules.TYPE_NAMES.items())
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("field_draft", "expected"),
     [
         (draft(), []),
         (draft(default="summer"), []),
@@ -116,8 +116,10 @@ def test_every_data_type_has_an_error_message() -> None:
         (draft(BOOLEAN, default=1, is_mandatory=True), [rules.TYPE_NAMES[BOOLEAN]]),
     ],
 )
-def test_custom_field_validation(given: FieldDraft, expected: list[str]) -> None:
-    assert rules.custom_field_errors(given) == [FieldError(400, words, "defaultValue") for words in expected]
+def test_custom_field_validation(field_draft: FieldDraft, expected: list[str]) -> None:
+    assert rules.custom_field_errors(field_draft) == [
+        FieldError(400, message, "defaultValue") for message in expected
+    ]
 
 
 WHOLE = draft(default="summer", is_mandatory=True)
@@ -159,8 +161,8 @@ FIELDS = [
     ],
 )
 def test_values_are_validated_against_active_fields(values: dict[str, Any], expected: list[str]) -> None:
-    found = rules.value_errors(values, FIELDS)
-    assert [(field_error.code, field_error.reference) for field_error in found] == [
+    field_errors = rules.value_errors(values, FIELDS)
+    assert [(field_error.code, field_error.reference) for field_error in field_errors] == [
         (400, f"customFields.{name}") for name in expected
     ]
 

@@ -241,7 +241,7 @@ SEVERAL = terms(holds_several=True)
 def test_customer_earns_or_fails(
     given: EarnTerms, holder: Holder | None, expected: Entry | FailureReason
 ) -> None:
-    decision = judged([ALICE], {} if holder is None else {ALICE: holder}, given, NOW)
+    decision = decide([ALICE], {} if holder is None else {ALICE: holder}, given, NOW)
     if isinstance(expected, Entry):
         assert (entries_of(decision), decision.failures) == ([expected], [])
     else:
@@ -249,29 +249,29 @@ def test_customer_earns_or_fails(
         assert [(refusal.line, refusal.reason) for refusal in decision.failures] == [(0, expected)]
 
 
-def judged(
+def decide(
     audience: list[CustomerId],
     holders: dict[CustomerId, Holder],
     given: EarnTerms,
     now: datetime,
-    **found: Any,
+    **facts: Any,
 ) -> Decision:
     """Decide rule 8 for an event at `now` of customers without enrolments."""
     rule = rules.eligibility_rules(given, now, now, BERLIN)
-    given_found: dict[str, Any] = {"enrolled": {} if rule.needs_enrolment else None, **found}
-    return rules.decide(audience, EligibilityFacts(holders=holders_of(holders), **given_found), rule)
+    all_facts: dict[str, Any] = {"enrolled": {} if rule.needs_enrolment else None, **facts}
+    return rules.decide(audience, EligibilityFacts(holders=holders_of(holders), **all_facts), rule)
 
 
-REASONS_TOLD = [
+REASONS_AND_FAILURES = [
     (ENROL_FIRST, CustomerFailure(0, FailureReason.NOT_ENROLLED, None, None)),
     (SOUND, CustomerFailure(0, FailureReason.ALREADY_HELD, HELD_ID, EarnedStatus.LIVE)),
 ]
 
 
-@pytest.mark.parametrize(("given", "expected"), REASONS_TOLD)
+@pytest.mark.parametrize(("given", "expected"), REASONS_AND_FAILURES)
 def test_each_failure_has_its_details(given: EarnTerms, expected: CustomerFailure) -> None:
     holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
-    assert judged([ALICE], holders, given, NOW).failures == [expected]
+    assert decide([ALICE], holders, given, NOW).failures == [expected]
 
 
 @pytest.mark.parametrize(
@@ -284,12 +284,12 @@ def test_each_failure_has_its_details(given: EarnTerms, expected: CustomerFailur
 )
 def test_conflicting_badge_has_its_current_status(now: datetime, expected: EarnedStatus) -> None:
     holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
-    assert judged([ALICE], holders, SOUND, now).failures[0].conflicting_status is expected
+    assert decide([ALICE], holders, SOUND, now).failures[0].conflicting_status is expected
 
 
 def test_entries_are_sorted_by_customer_and_keep_their_line() -> None:
     audience = [CustomerId(customer) for customer in (30, 10, 40, 20)]
-    fresh = judged(audience, {}, SOUND, NOW)
+    fresh = decide(audience, {}, SOUND, NOW)
     assert [(entry.customer_id, entry.line) for entry in entries_of(fresh)] == [
         (10, 1),
         (20, 3),
@@ -300,7 +300,7 @@ def test_entries_are_sorted_by_customer_and_keep_their_line() -> None:
         CustomerId(40): Holder(last_ordinal=2, standing=HELD),
         CustomerId(20): Holder(last_ordinal=2, standing=None),
     }
-    mixed = judged(audience, holders, SOUND, NOW)
+    mixed = decide(audience, holders, SOUND, NOW)
     assert [(entry.customer_id, entry.ordinal, entry.line) for entry in entries_of(mixed)] == [
         (10, 1, 1),
         (20, 3, 3),
@@ -317,11 +317,11 @@ LIMITED = terms(holds_several=True, customer_constraints=[TWICE])
 def test_customer_limit_failure_has_the_usage() -> None:
     holders = {ALICE: Holder(last_ordinal=3, total=2)}
     exceeded = ExceededLimit("customerConstraints[0]", 2, 2, None)
-    assert judged([ALICE], holders, LIMITED, NOW, usages=[FULL]).failures == [
+    assert decide([ALICE], holders, LIMITED, NOW, usages=[FULL]).failures == [
         CustomerFailure(0, FailureReason.CUSTOMER_LIMIT, exceeded=exceeded)
     ]
-    room = {ALICE: Holder(last_ordinal=3, total=1)}
-    assert entries_of(judged([ALICE], room, LIMITED, NOW)) == [Entry(ALICE, 4, 0)]
+    below_limit = {ALICE: Holder(last_ordinal=3, total=1)}
+    assert entries_of(decide([ALICE], below_limit, LIMITED, NOW)) == [Entry(ALICE, 4, 0)]
 
 
 def test_remaining_badge_limit_goes_to_the_first_customers_in_request_order() -> None:
@@ -330,7 +330,7 @@ def test_remaining_badge_limit_goes_to_the_first_customers_in_request_order() ->
         limit=FixedValue(reference="badgeConstraints[1]", limit=5), used=3, available_from=EXPIRES
     )
     standing = {CustomerId(10): Holder(last_ordinal=1, standing=HELD)}
-    decision = judged(audience, standing, SOUND, NOW, usages=[left])
+    decision = decide(audience, standing, SOUND, NOW, usages=[left])
     assert [(entry.customer_id, entry.line) for entry in entries_of(decision)] == [(40, 2), (50, 0)]
     exceeded = ExceededLimit("badgeConstraints[1]", 5, 5, EXPIRES)
     assert [(refusal.line, refusal.reason, refusal.exceeded) for refusal in decision.failures] == [
@@ -345,7 +345,7 @@ def test_limits_are_checked_in_the_order_of_the_badge() -> None:
     narrow = LimitUsage(
         limit=FixedValue(reference="badgeConstraints[1]", limit=4), used=4, available_from=None
     )
-    [refusal] = judged([ALICE], {}, SOUND, NOW, usages=[wide, narrow, FULL]).failures
+    [refusal] = decide([ALICE], {}, SOUND, NOW, usages=[wide, narrow, FULL]).failures
     assert refusal.exceeded is not None
     assert refusal.exceeded.reference == "badgeConstraints[1]"
 
@@ -358,14 +358,14 @@ def test_first_failed_rule_is_reported() -> None:
     rejects = terms(earn_type=EarnType.ISSUE_EARN, holds_several=False, customer_constraints=both)
     allows = terms(earn_type=EarnType.ISSUE_EARN, holds_several=True, customer_constraints=both)
     fresh = {ALICE: Holder(last_ordinal=1)}
-    told = [
-        judged([ALICE], held, rejects, NOW, usages=[FULL]),
-        judged([ALICE], held, rejects, NOW, usages=[FULL], enrolled=enrolled),
-        judged([ALICE], held, allows, NOW, usages=[FULL], enrolled=enrolled),
-        judged([ALICE], fresh, allows, NOW, usages=[FULL], enrolled=enrolled),
+    decisions = [
+        decide([ALICE], held, rejects, NOW, usages=[FULL]),
+        decide([ALICE], held, rejects, NOW, usages=[FULL], enrolled=enrolled),
+        decide([ALICE], held, allows, NOW, usages=[FULL], enrolled=enrolled),
+        decide([ALICE], fresh, allows, NOW, usages=[FULL], enrolled=enrolled),
     ]
-    assert [decision.failures[0].reason for decision in told] == [811, 1040, 817, 818]
-    assert entries_of(judged([ALICE], fresh, allows, NOW, enrolled=enrolled)) == [Entry(ALICE, 2, 0)]
+    assert [decision.failures[0].reason for decision in decisions] == [811, 1040, 817, 818]
+    assert entries_of(decide([ALICE], fresh, allows, NOW, enrolled=enrolled)) == [Entry(ALICE, 2, 0)]
 
 
 def test_every_reason_has_a_message() -> None:

@@ -99,10 +99,10 @@ TOO_LATE = ExpiryRange(
 
 
 @pytest.mark.parametrize(
-    "place", [Cursor(0, LAST_LINE), Cursor(1, 0), Cursor(2**63 - 1, LAST_LINE), Cursor(42, 7)]
+    "cursor", [Cursor(0, LAST_LINE), Cursor(1, 0), Cursor(2**63 - 1, LAST_LINE), Cursor(42, 7)]
 )
-def test_cursor_round_trip(place: Cursor) -> None:
-    assert rules.decode_cursor(rules.encode_cursor(place)) == place
+def test_cursor_round_trip(cursor: Cursor) -> None:
+    assert rules.decode_cursor(rules.encode_cursor(cursor)) == cursor
 
 
 @pytest.mark.parametrize(
@@ -124,20 +124,20 @@ def test_invalid_cursor_is_none(text: str) -> None:
 
 
 def test_encoded_cursors_sort_in_feed_order() -> None:
-    places = [
+    cursors = [
         Cursor(1, 0),
         Cursor(1, LAST_LINE),
         Cursor(2, 0),
         Cursor(300, 5),
         Cursor(2**40, 0),
     ]
-    assert sorted(rules.encode_cursor(place) for place in places) == [
-        rules.encode_cursor(place) for place in places
+    assert sorted(rules.encode_cursor(cursor) for cursor in cursors) == [
+        rules.encode_cursor(cursor) for cursor in cursors
     ]
 
 
 @pytest.mark.parametrize(
-    ("told", "begin", "count", "wanted", "lines"),
+    ("item", "begin", "count", "wanted", "lines"),
     [
         (request([1, 2, 3]), 0, 9, ALL, [0, 1, 2]),
         (request([1, 2, 3]), 1, 9, ALL, [1, 2]),
@@ -166,9 +166,9 @@ def test_encoded_cursors_sort_in_feed_order() -> None:
     ],
 )
 def test_lines_that_have_an_event(
-    told: Any, begin: int, count: int, wanted: EventFilter, lines: list[int]
+    item: Any, begin: int, count: int, wanted: EventFilter, lines: list[int]
 ) -> None:
-    assert rules.told_lines(told, begin, count, wanted) == lines
+    assert rules.told_lines(item, begin, count, wanted) == lines
 
 
 def test_every_request_kind_has_event_kinds() -> None:
@@ -299,7 +299,7 @@ def test_job_completed_event_counts_failures_by_code(issued: int, is_cancelled: 
 
 
 @pytest.mark.parametrize(
-    ("told", "badges", "is_of"),
+    ("item", "badges", "is_of"),
     [
         (request([1]), None, True),
         (request([1]), {ONE}, True),
@@ -308,5 +308,5 @@ def test_job_completed_event_counts_failures_by_code(issued: int, is_cancelled: 
         (imported([ONE]), {TWO}, False),
     ],
 )
-def test_request_belongs_to_its_badges(told: Any, badges: set[str] | None, is_of: bool) -> None:
-    assert rules.is_of(told, badges) is is_of
+def test_request_belongs_to_its_badges(item: Any, badges: set[str] | None, is_of: bool) -> None:
+    assert rules.is_of(item, badges) is is_of

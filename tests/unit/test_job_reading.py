@@ -17,20 +17,20 @@ from cockade.job.parser import (
 )
 
 CSV, NDJSON = AudienceLayout(format=AudienceFormat.CSV), AudienceLayout(format=AudienceFormat.NDJSON)
-Flaws = list[tuple[int, str, str]]
+LineErrors = list[tuple[int, str, str]]
 
 
-def drafts(form: AudienceLayout, data: bytes, chunk_lines: int = 100) -> list[ChunkDraft]:
-    reader = AudienceParser(form, chunk_lines)
-    return [*reader.feed(data), *reader.finish()]
+def drafts(layout: AudienceLayout, data: bytes, chunk_lines: int = 100) -> list[ChunkDraft]:
+    parser = AudienceParser(layout, chunk_lines)
+    return [*parser.feed(data), *parser.finish()]
 
 
-def read(form: AudienceLayout, data: bytes, chunk_lines: int = 100) -> tuple[list[int], Flaws]:
+def read(layout: AudienceLayout, data: bytes, chunk_lines: int = 100) -> tuple[list[int], LineErrors]:
     """Return the customers, and row, value and message of each line error."""
-    found = drafts(form, data, chunk_lines)
-    numbers = [number for draft in found for number in draft.chunk.numbers.tolist()]
+    chunks = drafts(layout, data, chunk_lines)
+    numbers = [number for draft in chunks for number in draft.chunk.numbers.tolist()]
     return numbers, [
-        (flaw.row, flaw.value, flaw.message) for draft in found for flaw in draft.chunk.line_errors
+        (error.row, error.value, error.message) for draft in chunks for error in draft.chunk.line_errors
     ]
 
 
@@ -62,7 +62,7 @@ def read(form: AudienceLayout, data: bytes, chunk_lines: int = 100) -> tuple[lis
         (b"", [], []),
     ],
 )
-def test_lines_of_csv(data: bytes, numbers: list[int], line_errors: Flaws) -> None:
+def test_lines_of_csv(data: bytes, numbers: list[int], line_errors: LineErrors) -> None:
     assert read(CSV, data) == (numbers, line_errors)
 
 
@@ -83,19 +83,19 @@ def test_lines_of_csv(data: bytes, numbers: list[int], line_errors: Flaws) -> No
 def test_lines_of_ndjson(line: bytes, number: int, message: str | None) -> None:
     numbers, line_errors = read(NDJSON, b"1\n" + line + b"\n")
     assert numbers == [1, number]
-    assert [(row, said) for row, _, said in line_errors] == ([] if message is None else [(2, message)])
+    assert [(row, text) for row, _, text in line_errors] == ([] if message is None else [(2, message)])
 
 
 def test_column_is_chosen_by_name() -> None:
-    form = AudienceLayout(format=AudienceFormat.CSV, column="b")
-    assert read(form, b"a,b\n1,2\n") == ([2], [])
-    form = AudienceLayout(format=AudienceFormat.NDJSON, column="b")
-    assert read(form, b'{"a": 1, "b": 2}\n') == ([2], [])
+    layout = AudienceLayout(format=AudienceFormat.CSV, column="b")
+    assert read(layout, b"a,b\n1,2\n") == ([2], [])
+    layout = AudienceLayout(format=AudienceFormat.NDJSON, column="b")
+    assert read(layout, b'{"a": 1, "b": 2}\n') == ([2], [])
 
 
 def test_identifiers_are_returned_for_lookup() -> None:
-    form = AudienceLayout(format=AudienceFormat.CSV, identifier=IdentifierKind.MOBILE)
-    [draft] = drafts(form, b"mobile\n+49 1\n\n4915\n")
+    layout = AudienceLayout(format=AudienceFormat.CSV, identifier=IdentifierKind.MOBILE)
+    [draft] = drafts(layout, b"mobile\n+49 1\n\n4915\n")
     assert draft.names == [(0, 2, "+49 1"), (1, 4, "4915")]
     assert draft.chunk.numbers.tolist() == [0, 0]
     assert draft.chunk.raw_lines is not None
@@ -110,13 +110,13 @@ def test_raw_lines_are_kept_if_they_have_more_than_the_number() -> None:
 
 
 def test_chunks_have_the_chunk_size_and_rows_are_numbered_across_chunks() -> None:
-    found = drafts(CSV, b"id\n1\n2\n3\n4\nx\n", 2)
-    assert [draft.chunk.numbers.tolist() for draft in found] == [[1, 2], [3, 4], [0]]
-    assert [flaw.row for draft in found for flaw in draft.chunk.line_errors] == [6]
+    chunks = drafts(CSV, b"id\n1\n2\n3\n4\nx\n", 2)
+    assert [draft.chunk.numbers.tolist() for draft in chunks] == [[1, 2], [3, 4], [0]]
+    assert [error.row for draft in chunks for error in draft.chunk.line_errors] == [6]
 
 
 @pytest.mark.parametrize(
-    ("columns", "wanted", "place"),
+    ("columns", "column", "index"),
     [
         (["a"], None, 0),
         (["a", "Reason"], None, 0),
@@ -127,12 +127,12 @@ def test_chunks_have_the_chunk_size_and_rows_are_numbered_across_chunks() -> Non
         (["a", "b"], "c", None),
     ],
 )
-def test_customer_column(columns: list[str], wanted: str | None, place: int | None) -> None:
-    if place is not None:
-        assert place_of(columns, wanted) == place
+def test_customer_column(columns: list[str], column: str | None, index: int | None) -> None:
+    if index is not None:
+        assert place_of(columns, column) == index
         return
     with pytest.raises(InvalidInput, match="a, b"):
-        place_of(columns, wanted)
+        place_of(columns, column)
 
 
 def test_too_long_line_is_rejected() -> None:

@@ -22,15 +22,15 @@ MONDAY = datetime(2023, 9, 25, 8, tzinfo=BERLIN)
 
 def window(starts_at: datetime, zone: ZoneInfo = BERLIN, **fields: Any) -> FixedWindow:
     constraint = {"constraintType": "CUSTOMER_BADGE_FIXED_WINDOW", "maxEarnLimit": 1, **fields}
-    [made] = rules.limits_of(
+    [result] = rules.limits_of(
         "customerConstraints", [msgspec.convert(constraint, Constraint)], starts_at, zone
     )
-    assert isinstance(made, FixedWindow)
-    return made
+    assert isinstance(result, FixedWindow)
+    return result
 
 
-def days(made: FixedWindow, number: int) -> str:
-    cycle = rules.nth_cycle(made, number)
+def days(result: FixedWindow, number: int) -> str:
+    cycle = rules.nth_cycle(result, number)
     return f"{cycle.first_day:%d %b}-{cycle.last_day:%d %b}"
 
 
@@ -39,8 +39,8 @@ def utc(text: str) -> datetime:
 
 
 def test_weekly_cycles_of_a_badge_that_starts_on_monday_25_september_2023() -> None:
-    made = window(MONDAY, durationType="WEEKS")
-    assert [days(made, number) for number in range(5)] == [
+    result = window(MONDAY, durationType="WEEKS")
+    assert [days(result, number) for number in range(5)] == [
         "25 Sep-01 Oct", "02 Oct-08 Oct", "09 Oct-15 Oct", "16 Oct-22 Oct", "23 Oct-29 Oct",
     ]  # fmt: skip
 
@@ -64,8 +64,10 @@ def test_weekly_cycles_of_a_badge_that_starts_on_monday_25_september_2023() -> N
     ],
 )
 def test_first_week_of_a_badge_that_starts_on_a_wednesday(begins: Any, first: str, second: str) -> None:
-    made = window(MONDAY + timedelta(days=2), durationType="WEEKLY", refreshRate=9, startDayOfTheWeek=begins)
-    assert (days(made, 0), days(made, 1)) == (first, second)
+    result = window(
+        MONDAY + timedelta(days=2), durationType="WEEKLY", refreshRate=9, startDayOfTheWeek=begins
+    )
+    assert (days(result, 0), days(result, 1)) == (first, second)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +79,8 @@ def test_first_week_of_a_badge_that_starts_on_a_wednesday(begins: Any, first: st
     ],
 )
 def test_months_of_28_to_31_days(start: str, expected: list[str]) -> None:
-    made = window(utc(start), durationType="MONTHS")
-    assert [days(made, number) for number in range(4)] == expected
+    result = window(utc(start), durationType="MONTHS")
+    assert [days(result, number) for number in range(4)] == expected
 
 
 @pytest.mark.parametrize(
@@ -91,8 +93,8 @@ def test_months_of_28_to_31_days(start: str, expected: list[str]) -> None:
     ],
 )
 def test_cycles_of_days(rate: int | None, expected: list[str]) -> None:
-    made = window(MONDAY, durationType="DAYS", refreshRate=rate)
-    assert [days(made, number) for number in range(3)] == expected
+    result = window(MONDAY, durationType="DAYS", refreshRate=rate)
+    assert [days(result, number) for number in range(3)] == expected
 
 
 @pytest.mark.parametrize(
@@ -117,19 +119,19 @@ def test_cycles_of_days(rate: int | None, expected: list[str]) -> None:
 def test_cycles_are_whole_days_of_the_time_zone(
     zone: str, start: str, fields: dict[str, Any], at: str, opens: str, closes: str
 ) -> None:
-    place = ZoneInfo(zone)
-    made = window(utc(start), place, **fields)
-    bounds = rules.bounds(rules.cycle_at(made, utc(at), place), place)
+    time_zone = ZoneInfo(zone)
+    result = window(utc(start), time_zone, **fields)
+    bounds = rules.bounds(rules.cycle_at(result, utc(at), time_zone), time_zone)
     assert bounds == (utc(opens), utc(closes))
 
 
 def test_cycle_is_current_upcoming_or_last() -> None:
-    made, ends = window(MONDAY, durationType="WEEKS"), MONDAY + timedelta(days=9)
-    told = [
-        rules.current_cycle(made, MONDAY, ends, now, BERLIN)
+    result, ends = window(MONDAY, durationType="WEEKS"), MONDAY + timedelta(days=9)
+    cycles = [
+        rules.current_cycle(result, MONDAY, ends, now, BERLIN)
         for now in (MONDAY - timedelta(days=30), MONDAY, ends - MICROSECOND, ends, ends + timedelta(days=90))
     ]
-    assert [(f"{cycle.first_day:%d %b}", status.value) for cycle, status in told] == [
+    assert [(f"{cycle.first_day:%d %b}", status.value) for cycle, status in cycles] == [
         ("25 Sep", "UPCOMING"), ("25 Sep", "ACTIVE"), ("02 Oct", "ACTIVE"), ("02 Oct", "EXPIRED"), ("02 Oct", "EXPIRED"),
     ]  # fmt: skip
 
@@ -138,14 +140,14 @@ T = datetime(2024, 3, 10, 12, tzinfo=UTC)
 
 
 def limits(*constraints: dict[str, Any]) -> list[Any]:
-    given = [
+    constraints_ = [
         msgspec.convert({"constraintType": "CUSTOMER_BADGE_ROLLING_WINDOW", **each}, Constraint)
         for each in constraints
     ]
-    return rules.limits_of("customerConstraints", given, datetime(2024, 1, 1, tzinfo=UTC), UTC_ZONE)
+    return rules.limits_of("customerConstraints", constraints_, datetime(2024, 1, 1, tzinfo=UTC), UTC_ZONE)
 
 
-def told(
+def exceeded_limit(
     constraints: list[dict[str, Any]], counted: list[str], at: datetime = T, ends_at: datetime | None = None
 ) -> ExceededLimit | None:
     events = sorted(map(utc, counted))
@@ -179,7 +181,7 @@ MONTH_1 = {"maxEarnForMonths": 1, "rollForMonths": 1}
 def test_rolling_window(
     constraint: dict[str, Any], counted: list[str], used: int | None, again: str | None
 ) -> None:
-    exceeded = told([constraint], counted)
+    exceeded = exceeded_limit([constraint], counted)
     assert (exceeded and exceeded.used) == used
     assert (exceeded and exceeded.available_from) == (again and utc(again))
 
@@ -203,7 +205,7 @@ def test_rolling_window(
     ],
 )
 def test_rolling_month_at_the_ends_of_months(earned: str, at: str, again: str | None) -> None:
-    exceeded = told([MONTH_1], [earned], utc(at))
+    exceeded = exceeded_limit([MONTH_1], [earned], utc(at))
     assert (exceeded and exceeded.available_from) == (again and utc(again))
 
 
@@ -215,7 +217,7 @@ def test_limits_are_checked_in_the_order_of_the_list() -> None:
         ([{"maxEarnForWeeks": 1, "rollForWeeks": 1}, DAY_1], "customerConstraints[0].rollForWeeks"),
         ([DAY_2, MONTH_1, DAY_1], "customerConstraints[1].rollForMonths"),
     ):
-        exceeded = told(constraints, hour_ago)
+        exceeded = exceeded_limit(constraints, hour_ago)
         assert exceeded is not None
         assert exceeded.reference == reference
 
@@ -223,14 +225,14 @@ def test_limits_are_checked_in_the_order_of_the_list() -> None:
 def test_available_from_is_none_after_the_end_of_the_badge() -> None:
     counted, again = ["2024-03-10T11:00:00Z"], utc("2024-03-11T11:00:00Z")
     for ends_at, expected in ((again + MICROSECOND, again), (again, None)):
-        exceeded = told([DAY_1], counted, ends_at=ends_at)
+        exceeded = exceeded_limit([DAY_1], counted, ends_at=ends_at)
         assert exceeded is not None
         assert exceeded.available_from == expected
 
 
 def cycle_told(counted: list[str], at: str) -> ExceededLimit | None:
-    made = window(MONDAY, durationType="WEEKS", maxEarnLimit=2)
-    checks = rules.checks_of([made], utc(at), BERLIN)
+    result = window(MONDAY, durationType="WEEKS", maxEarnLimit=2)
+    checks = rules.checks_of([result], utc(at), BERLIN)
     return rules.first_exceeded(checks, 9, sorted(map(utc, counted)), BERLIN, None)
 
 
@@ -267,15 +269,15 @@ def test_fixed_value_counts_all_events_and_is_never_available_again() -> None:
 
 
 def test_badge_limits_have_the_same_kinds() -> None:
-    given = [
+    constraints_ = [
         {"constraintType": "BADGE_NO_LIMIT"},
         {"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": 1},
         {"constraintType": "BADGE_ROLLING_WINDOW", "rollType": "WEEKS", "rollValue": 2, "maxEarnLimit": 3},
         {"constraintType": "BADGE_FIXED_WINDOW", "durationType": "MONTHLY", "maxEarnLimit": 4},
     ]
-    made = rules.limits_of("badgeConstraints", msgspec.convert(given, list[Constraint]), T, UTC_ZONE)
-    assert [(limit.reference, limit.limit) for limit in made] == [
+    result = rules.limits_of("badgeConstraints", msgspec.convert(constraints_, list[Constraint]), T, UTC_ZONE)
+    assert [(limit.reference, limit.limit) for limit in result] == [
         ("badgeConstraints[1]", 1), ("badgeConstraints[2]", 3), ("badgeConstraints[3]", 4),
     ]  # fmt: skip
-    assert rules.checks_of(made, T, UTC_ZONE)[1].opens == T - timedelta(days=14)
-    assert date(2024, 3, 31) == rules.cycle_at(made[2], T, UTC_ZONE).last_day  # pyright: ignore[reportArgumentType]
+    assert rules.checks_of(result, T, UTC_ZONE)[1].opens == T - timedelta(days=14)
+    assert date(2024, 3, 31) == rules.cycle_at(result[2], T, UTC_ZONE).last_day  # pyright: ignore[reportArgumentType]

@@ -55,9 +55,9 @@ async def test_line_outside_of_requests_is_unchanged() -> None:
     assert line() == {"event": "x"}
 
 
-@pytest.mark.parametrize("told", ["a\u2028b", "a\x85b", "\x1b[2J\x9b2J", "é\nü", "\ud800", "plain"])
-def test_values_of_callers_cannot_break_lines_or_control_a_terminal(told: str) -> None:
-    written = logs._encode({"event": "x", "path": told})
+@pytest.mark.parametrize("value", ["a\u2028b", "a\x85b", "\x1b[2J\x9b2J", "é\nü", "\ud800", "plain"])
+def test_values_of_callers_cannot_break_lines_or_control_a_terminal(value: str) -> None:
+    written = logs._encode({"event": "x", "path": value})
     assert written.isascii()
     assert written.isprintable()
-    assert json.loads(written) == {"event": "x", "path": told}
+    assert json.loads(written) == {"event": "x", "path": value}

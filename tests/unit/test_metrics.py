@@ -29,13 +29,15 @@ def test_directory_of_a_killed_service_is_deleted_by_the_next_one(
     with other:
         assert other.stdout is not None
         other.stdout.readline()
-        [its] = tmp_path.iterdir()
-        (its / "counter_1.db").write_bytes(b"1")
+        [other_directory] = tmp_path.iterdir()
+        (other_directory / "counter_1.db").write_bytes(b"1")
         with shared_directory():
-            mine = Path(os.environ[DIRECTORY])
-            assert mine.name.startswith(DIRECTORIES)
-            assert set(tmp_path.iterdir()) == {its, mine}, "that of a running service stays"
-        assert set(tmp_path.iterdir()) == {its}
+            own_directory = Path(os.environ[DIRECTORY])
+            assert own_directory.name.startswith(DIRECTORIES)
+            assert set(tmp_path.iterdir()) == {other_directory, own_directory}, (
+                "the directory of a running service must stay"
+            )
+        assert set(tmp_path.iterdir()) == {other_directory}
         other.kill()
     (tmp_path / "else").mkdir()
     with shared_directory():

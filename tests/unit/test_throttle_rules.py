@@ -16,21 +16,21 @@ WINDOW = timedelta(minutes=5)
 
 
 def failed_logins(
-    name: int | None, address: int | None, pair: int | None, proved: int | None
+    name: int | None, address: int | None, pair: int | None, succeeded: int | None
 ) -> FailedLogins:
     """Return limits that were reached this many minutes ago."""
-    at = {minutes: None if minutes is None else AGO[minutes] for minutes in (name, address, pair, proved)}
+    at = {minutes: None if minutes is None else AGO[minutes] for minutes in (name, address, pair, succeeded)}
     return FailedLogins(
         username_full_at=at[name],
         address_full_at=at[address],
         pair_full_at=at[pair],
         pair_failed=pair is not None,
-        last_success_at=at[proved],
+        last_success_at=at[succeeded],
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "address", "pair", "proved", "minutes"),
+    ("name", "address", "pair", "succeeded", "minutes"),
     [
         (None, None, None, None, None),
         (1, None, None, None, 4),
@@ -42,20 +42,22 @@ def failed_logins(
     ],
 )
 def test_limit_is_reached_until_its_oldest_failure_leaves_the_window(
-    name: int | None, address: int | None, pair: int | None, proved: int | None, minutes: int | None
+    name: int | None, address: int | None, pair: int | None, succeeded: int | None, minutes: int | None
 ) -> None:
     expected = None if minutes is None else NOW + timedelta(minutes=minutes)
-    assert allowed_from(failed_logins(name, address, pair, proved), WINDOW) == expected
+    assert allowed_from(failed_logins(name, address, pair, succeeded), WINDOW) == expected
 
 
 @pytest.mark.parametrize(
-    ("pair", "proved", "expected"),
+    ("pair", "succeeded", "expected"),
     [(None, None, True), (None, 59, False), (None, 60, True), (1, 1, True)],
 )
 def test_success_is_recorded_once_an_hour_or_after_failures(
-    pair: int | None, proved: int | None, expected: bool
+    pair: int | None, succeeded: int | None, expected: bool
 ) -> None:
-    assert should_record_success(failed_logins(None, None, pair, proved), NOW, timedelta(hours=1)) is expected
+    assert (
+        should_record_success(failed_logins(None, None, pair, succeeded), NOW, timedelta(hours=1)) is expected
+    )
 
 
 @pytest.mark.parametrize(("limit", "size"), [(1, 1), (99, 1), (100, 1), (250, 2), (60_000, 600)])

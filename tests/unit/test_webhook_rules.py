@@ -89,8 +89,8 @@ def test_events_are_sent_to_allowed_networks(address: str) -> None:
     ],
 )
 def test_webhook_urls(url: str, networks: rules.Networks, field_error: str | None) -> None:
-    found = rules.url_error(url, networks)
-    assert (found is None) if field_error is None else (found is not None and field_error in found)
+    result = rules.url_error(url, networks)
+    assert (result is None) if field_error is None else (result is not None and field_error in result)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ class Data(msgspec.Struct):
     customer_id: int
 
 
-class Told(msgspec.Struct):
+class EventStub(msgspec.Struct):
     """The attributes of an event that these rules use."""
 
     id: str
@@ -179,8 +179,8 @@ class Told(msgspec.Struct):
 
 def entry(name: str, customer: int | None, position: int = 1, line: int = 0) -> FeedEntry:
     kind = EventKind.BATCH_COMPLETED if customer is None else EventKind.EARNED
-    told: Any = Told(name, kind, Data(customer or 0))
-    return FeedEntry(Cursor(position, LAST_LINE if customer is None else line), told)
+    event: Any = EventStub(name, kind, Data(customer or 0))
+    return FeedEntry(Cursor(position, LAST_LINE if customer is None else line), event)
 
 
 A, B, C = entry("a", 1, 1, 0), entry("b", 2, 1, 1), entry("c", 1, 2, 0)
@@ -188,12 +188,12 @@ WHOLE = entry("whole", None, 1)
 ENTRIES = [A, B, WHOLE, C]
 
 
-def names(lanes: list[list[FeedEntry]]) -> list[list[str]]:
-    return [[each.event.id for each in lane] for lane in lanes]
+def names(queues: list[list[FeedEntry]]) -> list[list[str]]:
+    return [[each.event.id for each in queue] for queue in queues]
 
 
 @pytest.mark.parametrize(
-    ("delivered", "lanes", "whole"),
+    ("delivered", "queues", "whole"),
     [
         (set(), [["a", "c"], ["b"]], []),
         ({"a"}, [["b"], ["c"]], []),
@@ -203,9 +203,9 @@ def names(lanes: list[list[FeedEntry]]) -> list[list[str]]:
     ],
 )
 def test_each_customer_has_a_queue_and_batch_completed_waits_for_its_customers(
-    delivered: set[str], lanes: list[list[str]], whole: list[list[str]]
+    delivered: set[str], queues: list[list[str]], whole: list[list[str]]
 ) -> None:
-    assert names(rules.customer_queues(ENTRIES, delivered)) == lanes
+    assert names(rules.customer_queues(ENTRIES, delivered)) == queues
     assert names(rules.complete_queues(ENTRIES, delivered)) == whole
 
 
@@ -230,7 +230,7 @@ def progress(delivered: set[str], errors: list[str | None], **claimed: Any) -> t
         failures=claimed.get("failures", 0),
         failing_since=claimed.get("failing_since"),
     )
-    found = rules.progress(
+    result = rules.progress(
         webhook,
         FeedPage(ENTRIES, END, has_more=False),
         delivered,
@@ -240,14 +240,14 @@ def progress(delivered: set[str], errors: list[str | None], **claimed: Any) -> t
         chance=0,
         give_up=GIVE_UP,
     )
-    pause_s = found.retry_at and (found.retry_at - NOW).total_seconds()
+    pause_s = result.retry_at and (result.retry_at - NOW).total_seconds()
     return (
-        found.cursor,
-        found.delivered_ahead,
-        found.failures,
-        found.failing_since,
+        result.cursor,
+        result.delivered_ahead,
+        result.failures,
+        result.failing_since,
         pause_s,
-        found.disabled_reason,
+        result.disabled_reason,
     )
 
 
@@ -293,7 +293,7 @@ def test_progress_of_a_webhook(
 
 @given(st.sets(st.sampled_from(["a", "b", "c", "whole"])))
 def test_no_event_is_skipped_or_lost(delivered: set[str]) -> None:
-    place, ahead, *_ = progress(delivered, [])
-    passed = {each.event.id for each in ENTRIES if each.cursor <= place}
+    cursor, ahead, *_ = progress(delivered, [])
+    passed = {each.event.id for each in ENTRIES if each.cursor <= cursor}
     assert passed <= delivered
     assert passed | set(ahead) == delivered

@@ -17,7 +17,7 @@ def proof(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("header", "expected"),
     [
         (proof("name:secret"), ("name", "secret")),
         (proof("name:"), ("name", "")),
@@ -26,12 +26,12 @@ def proof(text: str) -> str:
         (proof("jürgen:geheimß"), ("jürgen", "geheimß")),
     ],
 )
-def test_basic_credentials_are_username_and_secret(given: str, expected: tuple[str, str]) -> None:
-    assert read_basic(given) == expected
+def test_basic_credentials_are_username_and_secret(header: str, expected: tuple[str, str]) -> None:
+    assert read_basic(header) == expected
 
 
 @pytest.mark.parametrize(
-    "given",
+    "header",
     [
         "",
         "name:secret",
@@ -44,9 +44,9 @@ def test_basic_credentials_are_username_and_secret(given: str, expected: tuple[s
         "é",
     ],
 )
-def test_malformed_basic_credentials_are_rejected(given: str) -> None:
+def test_malformed_basic_credentials_are_rejected(header: str) -> None:
     with pytest.raises(NotAuthenticated, match="not base64 of username:secret"):
-        read_basic(given)
+        read_basic(header)
 
 
 @pytest.mark.parametrize(
