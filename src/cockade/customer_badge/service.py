@@ -171,7 +171,7 @@ class CustomerBadgeService:
                 live_count=live,
                 counts=counts,
                 badge_counts=(await badge_store.counts(tx, [key])).get(key, BadgeCounts()),
-                usages=await usages(tx, badge, customer, earned, now, zone),
+                usages=await _usages(tx, badge, customer, earned, now, zone),
                 earned=await store.list_earned(tx, caller.org_id, key, customer, LISTED_MAX),
                 enrolments=await store.list_enrolments(tx, caller.org_id, key, customer, LISTED_MAX),
             )
@@ -290,7 +290,7 @@ class CustomerBadgeService:
         return await self._database.transaction("customer_badge.holders", body)
 
 
-async def usages(
+async def _usages(
     tx: Tx, badge: Badge, customer: CustomerId, earned: int, at: datetime, zone: ZoneInfo
 ) -> Usages:
     """Return how much of each limit is used in the window that contains an event at this time."""
