@@ -88,7 +88,7 @@ async def test_a_caller_who_breaks_off_is_no_error_of_ours(org: Org) -> None:
     }
     await app(scope, receive, send)
     assert sent[0]["status"] == 400
-    assert b"ended before it was complete" in sent[1]["body"]
+    assert b"The request body is incomplete" in sent[1]["body"]
 
 
 async def test_an_oauth_client_is_sent_once(org: Org) -> None:
@@ -106,4 +106,4 @@ async def test_text_that_postgresql_cannot_hold_is_told_in_words(org: Org) -> No
     badge_id = await org.make_badge()
     answer = await org.client.post(f"/badgeMeta/{badge_id}/claim", json={**TRIGGER, "referenceId": "a\0"})
     assert failure(answer, 400) == [(400, "referenceId")]
-    assert answer.json()["errors"][0]["message"] == "The text has characters that it cannot have."
+    assert answer.json()["errors"][0]["message"] == "The text contains characters that are not allowed."

@@ -12,7 +12,7 @@ import pytest
 
 from cockade.ids import RequestKey
 from cockade.job.model import Job
-from cockade.undo.service import FORGOTTEN_S, LINES_MAX, UndoService
+from cockade.undo.service import STALLED_S, LINES_MAX, UndoService
 from cockade.worker import TaskInterrupted
 from tests.concurrency import ledger
 from tests.concurrency.test_rewriting import MISCOUNTED
@@ -342,7 +342,7 @@ async def test_one_that_the_queue_forgot_comes_back_and_a_worker_that_ends_gives
     await progress(org)
 
     async def forget(tx: Any) -> None:
-        ago = datetime.now(UTC) - timedelta(seconds=FORGOTTEN_S + 1)
+        ago = datetime.now(UTC) - timedelta(seconds=STALLED_S + 1)
         await tx.execute("update undo set updated_at = $2 where request_key = $1", job.job_key, ago)
         await tx.execute("delete from pgqueuer where payload = $1", str(job.job_key).encode())
 

@@ -1,4 +1,4 @@
-"""How hard laws are tried: a few hundred examples, the same in every run, without a stopwatch."""
+"""Settings of property tests: a fixed number of examples, the same in every run, without deadlines."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ law = settings(
 
 
 def instants_between(first: str, last: str) -> st.SearchStrategy[datetime]:
-    """Instants in UTC, to the microsecond, from the first day to the last one's midnight."""
+    """Times in UTC with microseconds, from the first day to midnight at the start of the last day."""
     return st.datetimes(datetime.fromisoformat(first), datetime.fromisoformat(last), timezones=st.just(UTC))

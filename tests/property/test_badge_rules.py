@@ -1,4 +1,6 @@
-"""Laws of validity: relative days add up, months keep the wall time or are clamped, windows are half-open."""
+"""Properties of validity: relative days add up, months keep the wall time or are clamped, windows are
+half-open.
+"""
 
 from __future__ import annotations
 
@@ -66,20 +68,20 @@ def test_months_keep_the_wall_time_or_are_clamped_to_the_end_of_the_month(
     until = rules.valid_until(RelativeExpiry(ExpiryUnit.MONTHS, value), event_at, ENDS, zone)
     before, after = event_at.astimezone(zone), until.astimezone(zone)
     year, month0 = divmod(before.year * 12 + before.month - 1 + value, 12)
-    wanted = before.replace(
+    expected = before.replace(
         year=year, month=month0 + 1, day=min(before.day, calendar.monthrange(year, month0 + 1)[1])
     )
-    if wanted.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wanted.replace(tzinfo=None):
-        assert after.replace(tzinfo=None) == wanted.replace(tzinfo=None)
-    else:  # the clocks were put forward, over a day at the most: the wall time does not exist
-        assert timedelta(0) < after.replace(tzinfo=None) - wanted.replace(tzinfo=None) <= timedelta(days=1)
+    if expected.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == expected.replace(tzinfo=None):
+        assert after.replace(tzinfo=None) == expected.replace(tzinfo=None)
+    else:  # clocks went forward, by at most a day: the wall time does not exist
+        assert timedelta(0) < after.replace(tzinfo=None) - expected.replace(tzinfo=None) <= timedelta(days=1)
     assert until > event_at
     assert until.utcoffset() == timedelta(0)
 
 
 @law
 @given(instants, month_counts)
-def test_where_clocks_are_never_changed_counting_months_back_leads_to_the_same_month(
+def test_subtracting_months_leads_back_to_the_same_month_without_clock_changes(
     event_at: datetime, value: int
 ) -> None:
     zone = ZoneInfo("UTC")
@@ -90,14 +92,16 @@ def test_where_clocks_are_never_changed_counting_months_back_leads_to_the_same_m
 
 @law
 @given(instants, instants, zones)
-def test_bound_expiries_do_not_ask_for_the_event(event_at: datetime, ends: datetime, zone: ZoneInfo) -> None:
+def test_fixed_expiries_do_not_depend_on_the_event(
+    event_at: datetime, ends: datetime, zone: ZoneInfo
+) -> None:
     assert rules.valid_until(FixedExpiry(ends), event_at, ENDS, zone) == ends
     assert rules.valid_until(BadgeExpiry(), event_at, ends, zone) == ends
 
 
 @law
 @given(instants, zones)
-def test_never_is_a_hundred_years_on(event_at: datetime, zone: ZoneInfo) -> None:
+def test_never_is_in_a_hundred_years(event_at: datetime, zone: ZoneInfo) -> None:
     until = rules.valid_until(NeverExpiry(), event_at, ENDS, zone)
     assert until.astimezone(zone).year - event_at.astimezone(zone).year in (100, 101)
     assert abs(until - event_at - timedelta(days=36_524.5)) < timedelta(days=2)
@@ -105,7 +109,7 @@ def test_never_is_a_hundred_years_on(event_at: datetime, zone: ZoneInfo) -> None
 
 @law
 @given(instants, instants, instants)
-def test_a_status_changes_at_the_two_edges_and_nowhere_else(a: datetime, b: datetime, now: datetime) -> None:
+def test_status_changes_only_at_the_two_ends_of_the_window(a: datetime, b: datetime, now: datetime) -> None:
     starts_at, expires_at = sorted((a, b))
     status = rules.status_at(starts_at, expires_at, now)
     assert (status is BadgeStatus.UPCOMING) == (now < starts_at)
@@ -124,7 +128,7 @@ def test_a_status_changes_at_the_two_edges_and_nowhere_else(a: datetime, b: date
         max_size=4,
     ),
 )
-def test_a_policy_decides_alone_and_constraints_in_any_order(
+def test_overlap_policy_decides_alone_and_order_of_constraints_does_not_matter(
     policy: OverlapPolicy | None, constraints: list[Constraint]
 ) -> None:
     several = rules.holds_several(policy, constraints)

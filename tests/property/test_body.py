@@ -1,4 +1,4 @@
-"""The law of bodies: whatever is sent is a command or a list of faults, never anything else."""
+"""Property of bodies: every input results in a command or a list of errors, never in another exception."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ anything = st.recursive(
 
 
 def fields(**sound: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """An object whose fields are mostly sound, sometimes anything, sometimes absent, and some unknown ones."""
+    """An object with mostly valid fields; some are random, missing or unknown."""
     near = {name: st.one_of(value, value, value, anything) for name, value in sound.items()}
     return st.fixed_dictionaries({}, optional={**near, "unknown": anything})
 
 
 def whole(**sound: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """An object with all its fields, each of them sound."""
+    """An object with all fields, each of them valid."""
     return st.fixed_dictionaries(sound)
 
 
@@ -143,7 +143,7 @@ def read_badge(raw: bytes) -> BadgeDraft | list[FieldError]:
 
 
 def read(raw: bytes, shape: type[S], convert: Callable[[S, body.FieldErrors], C]) -> C | list[FieldError]:
-    """What was asked for, or its faults; any other exception is a failure of the law."""
+    """Return the command or its errors. Any other exception fails the test."""
     try:
         return body.read(raw, shape, convert)
     except InvalidInput as error:
@@ -160,7 +160,7 @@ def assert_told_in_full(field_errors: list[FieldError]) -> None:
 
 @law
 @given(earn_bulks | anything)
-def test_an_earn_bulk_is_a_command_or_a_list_of_faults(sent: object) -> None:
+def test_earn_bulk_is_a_command_or_a_list_of_errors(sent: object) -> None:
     command = read_earn_bulk(json.dumps(sent).encode())
     if isinstance(command, list):
         assert_told_in_full(command)
@@ -175,7 +175,7 @@ def test_an_earn_bulk_is_a_command_or_a_list_of_faults(sent: object) -> None:
 
 @law
 @given(sound_earn_bulks)
-def test_a_sound_earn_bulk_is_read_without_faults(sent: dict[str, Any]) -> None:
+def test_valid_earn_bulk_has_no_errors(sent: dict[str, Any]) -> None:
     command = read_earn_bulk(json.dumps(sent).encode())
     assert isinstance(command, IssueCommand)
     assert command.customers == list(dict.fromkeys(map(int, sent["customerIds"])))
@@ -187,7 +187,7 @@ def test_a_sound_earn_bulk_is_read_without_faults(sent: dict[str, Any]) -> None:
 
 @law
 @given(earn_bulks, st.binary(max_size=6), st.integers(0, 400))
-def test_a_damaged_body_is_a_command_or_a_list_of_faults(
+def test_damaged_body_is_a_command_or_a_list_of_errors(
     sent: dict[str, Any], damage: bytes, place: int
 ) -> None:
     raw = json.dumps(sent).encode()
@@ -198,7 +198,7 @@ def test_a_damaged_body_is_a_command_or_a_list_of_faults(
 
 @law
 @given(badges | anything)
-def test_a_badge_is_a_draft_or_a_list_of_faults(sent: object) -> None:
+def test_badge_is_a_draft_or_a_list_of_errors(sent: object) -> None:
     draft = read_badge(json.dumps(sent).encode())
     if isinstance(draft, list):
         assert_told_in_full(draft)

@@ -1,4 +1,4 @@
-"""Laws of identifiers, whatever is written."""
+"""Properties of normalized identifiers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ blanks = st.text(" \t\n\u00a0", max_size=3)
 
 
 @given(kinds, st.text())
-def test_a_normal_form_is_its_own(kind: IdentifierKind, text: str) -> None:
+def test_normalization_is_idempotent(kind: IdentifierKind, text: str) -> None:
     once = identifier(kind, text)
     assert identifier(kind, once.value) == once
 
 
 @given(kinds, blanks, st.text(), blanks)
-def test_blanks_around_it_make_no_difference(kind: IdentifierKind, left: str, text: str, right: str) -> None:
+def test_surrounding_whitespace_does_not_matter(
+    kind: IdentifierKind, left: str, text: str, right: str
+) -> None:
     assert identifier(kind, left + text + right) == identifier(kind, text)

@@ -1,4 +1,4 @@
-"""Laws of earning: everybody is decided exactly once, in an order that cannot deadlock."""
+"""Properties of earning: each customer is decided exactly once, in an order that cannot deadlock."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def holders(draw: st.DrawFn) -> Holder:
     return Holder(last_ordinal=draw(st.integers(1, 2**31 - 2)), standing=standing)
 
 
-def judged(
+def decide(
     audience: list[CustomerId], held: dict[CustomerId, Holder], given_terms: EarnTerms, now: datetime
 ) -> Decision:
-    """Rule 8 as of an event at `now`, of customers without enrolments."""
+    """Decide rule 8 for an event at `now` of customers without enrolments."""
     rule = rules.eligibility_rules(given_terms, now, now, ZONE)
-    found = EligibilityFacts(enrolled={} if rule.needs_enrolment else None, holders=holders_of(held))
-    return rules.decide(audience, found, rule)
+    facts = EligibilityFacts(enrolled={} if rule.needs_enrolment else None, holders=holders_of(held))
+    return rules.decide(audience, facts, rule)
 
 
 customers = st.integers(1, 2**63 - 1).map(CustomerId) | st.integers(1, 20).map(CustomerId)
@@ -90,11 +90,11 @@ audiences = st.lists(customers, unique=True, min_size=1, max_size=20)
 
 @law
 @given(audiences, st.data(), terms(), instants)
-def test_everybody_is_entered_or_refused_exactly_once(
+def test_each_customer_earns_or_fails_exactly_once(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
-    decision = judged(audience, held, given_terms, now)
+    decision = decide(audience, held, given_terms, now)
     entries = entries_of(decision)
     lines = [entry.line for entry in entries] + [refusal.line for refusal in decision.failures]
     assert sorted(lines) == list(range(len(audience)))
@@ -103,11 +103,11 @@ def test_everybody_is_entered_or_refused_exactly_once(
 
 @law
 @given(audiences, st.data(), terms(), instants)
-def test_entries_ascend_by_customer_and_refusals_by_line(
+def test_entries_are_sorted_by_customer_and_failures_by_line(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
-    decision = judged(audience, held, given_terms, now)
+    decision = decide(audience, held, given_terms, now)
     entered = [entry.customer_id for entry in entries_of(decision)]
     refused = [refusal.line for refusal in decision.failures]
     assert entered == sorted(entered)
@@ -116,22 +116,22 @@ def test_entries_ascend_by_customer_and_refusals_by_line(
 
 @law
 @given(audiences, st.data(), terms(), instants)
-def test_whoever_earns_gets_the_ordinal_after_her_last(
+def test_earned_badge_has_the_next_ordinal(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
-    for entry in entries_of(judged(audience, held, given_terms, now)):
+    for entry in entries_of(decide(audience, held, given_terms, now)):
         holder = held.get(entry.customer_id)
         assert entry.ordinal == (1 if holder is None else holder.last_ordinal + 1)
 
 
 @law
 @given(audiences, st.data(), terms(), instants)
-def test_a_customer_is_refused_exactly_if_a_rule_says_so(
+def test_customer_fails_exactly_if_a_rule_fails(
     audience: list[CustomerId], data: st.DataObject, given_terms: EarnTerms, now: datetime
 ) -> None:
     held = data.draw(st.dictionaries(st.sampled_from(audience), holders()))
-    refusals = {refusal.line: refusal for refusal in judged(audience, held, given_terms, now).failures}
+    refusals = {refusal.line: refusal for refusal in decide(audience, held, given_terms, now).failures}
     for line, customer in enumerate(audience):
         holder = held.get(customer)
         standing = None if holder is None else holder.standing
@@ -149,7 +149,7 @@ def test_a_customer_is_refused_exactly_if_a_rule_says_so(
 
 @law
 @given(terms(), st.sampled_from(OwnerType), st.none() | instants, instants)
-def test_a_validity_is_never_empty_and_begins_with_the_event(
+def test_validity_is_never_empty_and_begins_with_the_event(
     given_terms: EarnTerms, owner: OwnerType, event_at: datetime | None, now: datetime
 ) -> None:
     try:

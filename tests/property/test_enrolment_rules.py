@@ -1,4 +1,4 @@
-"""Laws of enrolling: nobody is enrolled twice for the same instant, whatever the order of requests."""
+"""Property of enrolling: enrolments of a customer never overlap, whatever the order of requests."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ requests = st.lists(
     max_size=12,
 )
 Row = tuple[int, RequestKey, int, datetime, datetime]
-"""Ordinal, request key, line, and the window."""
+"""Ordinal, request key, line, start and end of the window."""
 
 
 def read(
     ledger: dict[CustomerId, list[Row]], audience: list[CustomerId], opens: datetime, closes: datetime
 ) -> dict[CustomerId, Enrollee]:
-    """What the store would find."""
-    found: dict[CustomerId, Enrollee] = {}
+    """Return the rows that the store would find."""
+    enrollees: dict[CustomerId, Enrollee] = {}
     for customer in audience:
         if rows := ledger.get(customer):
             inside = [row for row in rows if row[3] < closes and row[4] > opens]
             last = max(inside, key=lambda row: (row[4], row[0]), default=None)
             standing = last and Enrolled(request_key=last[1], line=last[2], valid_until=last[4])
-            found[customer] = Enrollee(last_ordinal=max(row[0] for row in rows), standing=standing)
-    return found
+            enrollees[customer] = Enrollee(last_ordinal=max(row[0] for row in rows), standing=standing)
+    return enrollees
 
 
 @law
 @given(requests)
-def test_windows_of_one_customer_never_overlap_and_refusals_name_the_one_in_the_way(
+def test_windows_of_a_customer_never_overlap_and_failures_name_the_conflict(
     sent: list[tuple[list[CustomerId], datetime, timedelta]],
 ) -> None:
     ledger: dict[CustomerId, list[Row]] = {}

@@ -1,4 +1,4 @@
-"""Laws of audiences: however they are cut, nothing is lost, and each customer counts once."""
+"""Properties of audiences: splitting the bytes loses nothing, and each customer counts once."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ line = st.one_of(
 
 
 def _read(pieces: list[bytes], chunk_lines: int) -> list[ChunkDraft]:
-    reader = AudienceParser(CSV, chunk_lines)
-    return [draft for piece in pieces for draft in reader.feed(piece)] + list(reader.finish())
+    parser = AudienceParser(CSV, chunk_lines)
+    return [draft for piece in pieces for draft in parser.feed(piece)] + list(parser.finish())
 
 
 def _lines(drafts: list[ChunkDraft]) -> tuple[list[int], list[tuple[int, str]]]:
     numbers = [number for draft in drafts for number in draft.chunk.numbers.tolist()]
-    return numbers, [(flaw.row, flaw.value) for draft in drafts for flaw in draft.chunk.line_errors]
+    return numbers, [(error.row, error.value) for draft in drafts for error in draft.chunk.line_errors]
 
 
 @law
 @given(st.lists(line, max_size=30), st.integers(1, 7), st.lists(st.integers(0, 200), max_size=5))
-def test_it_does_not_matter_how_the_bytes_arrive(lines: list[str], chunk_lines: int, cuts: list[int]) -> None:
+def test_result_does_not_depend_on_how_the_bytes_arrive(
+    lines: list[str], chunk_lines: int, cuts: list[int]
+) -> None:
     data = "\n".join(["id", *lines]).encode()
     at = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     pieces = [data[start:end] for start, end in pairwise(at)]
@@ -46,7 +48,7 @@ def test_it_does_not_matter_how_the_bytes_arrive(lines: list[str], chunk_lines: 
 
 @law
 @given(st.lists(st.integers(1, 20), max_size=40))
-def test_of_each_customer_the_first_line_counts(customers: list[int]) -> None:
+def test_first_line_of_a_customer_counts(customers: list[int]) -> None:
     lines = np.arange(len(customers)) + 100
     repeated = set(rules.repeated(np.array(customers, dtype=np.int64), lines).tolist())
     seen: set[int] = set()

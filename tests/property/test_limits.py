@@ -1,4 +1,4 @@
-"""Laws of limits: our decisions are those of a model that is slow and plain, in whatever order events arrive."""
+"""Properties of limits: decisions match those of a slow and simple model, for events in any order."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ constraint_lists = st.lists(rolling() | fixed_windows() | fixed_values | no_limi
 
 @st.composite
 def events(draw: st.DrawFn, starts_at: datetime, zone: ZoneInfo) -> datetime:
-    """An instant after the badge's start: anywhere, near a midnight, or a whole number of days away."""
+    """A time after the badge's start: random, near a midnight, or a whole number of days later."""
     at = starts_at + draw(
         st.timedeltas(timedelta(), timedelta(days=420))
         | st.integers(0, 420).map(lambda days: timedelta(days=days))
@@ -82,62 +82,65 @@ def events(draw: st.DrawFn, starts_at: datetime, zone: ZoneInfo) -> datetime:
 
 @law
 @given(st.data(), constraint_lists, st.sampled_from(ZONES), st.sampled_from(STARTS))
-def test_decisions_are_the_models_and_no_window_ever_holds_too_many(
+def test_decisions_match_the_model_and_no_window_exceeds_its_limit(
     data: st.DataObject, constraints: list[dict[str, Any]], zone: ZoneInfo, starts_at: datetime
 ) -> None:
-    ours = rules.limits_of(
+    limits = rules.limits_of(
         "customerConstraints", msgspec.convert(constraints, list[Constraint]), starts_at, zone
     )
-    theirs = limit_model.limits("customerConstraints", constraints)
-    assert [(limit.reference, limit.limit) for limit in ours] == [(path, limit) for path, limit, _ in theirs]
+    model = limit_model.limits("customerConstraints", constraints)
+    assert [(limit.reference, limit.limit) for limit in limits] == [(path, limit) for path, limit, _ in model]
     counted: list[datetime] = []
     for at in data.draw(st.lists(events(starts_at, zone), min_size=1, max_size=14)):
         if counted and data.draw(st.integers(0, 9)) == 0:
             counted.remove(data.draw(st.sampled_from(counted)))  # revoked
-        checks = rules.checks_of(ours, at, zone)
+        checks = rules.checks_of(limits, at, zone)
         reach = rules.lookback(checks, zone)
         seen = [] if reach is None else [event for event in counted if reach[0] <= event < reach[1]]
         exceeded = rules.first_exceeded(checks, len(counted), seen, zone, None)
-        expected = limit_model.first_full(theirs, counted, at, starts_at, zone)
-        found = exceeded and (exceeded.reference, exceeded.limit, exceeded.used)
-        assert found == expected
+        expected = limit_model.first_full(model, counted, at, starts_at, zone)
+        actual = exceeded and (exceeded.reference, exceeded.limit, exceeded.used)
+        assert actual == expected
         if exceeded is None:
             insort(counted, at)
-            assert limit_model.overrun(theirs, counted, starts_at, zone) == []
+            assert limit_model.overrun(model, counted, starts_at, zone) == []
 
 
 @law
 @given(st.data(), rolling() | fixed_windows() | fixed_values, st.sampled_from(ZONES), st.sampled_from(STARTS))
-def test_there_is_room_again_when_we_say_so_and_not_before(
+def test_limit_is_available_at_available_from_and_not_earlier(
     data: st.DataObject, constraint: dict[str, Any], zone: ZoneInfo, starts_at: datetime
 ) -> None:
-    """For events that come in order, so that nothing is counted after the one that is refused."""
-    ours = rules.limits_of(
+    """For events in ascending order, so that no event after the failed one is counted."""
+    limits = rules.limits_of(
         "customerConstraints", msgspec.convert([constraint], list[Constraint]), starts_at, zone
     )
-    theirs = limit_model.limits("customerConstraints", [constraint])
+    model = limit_model.limits("customerConstraints", [constraint])
     counted: list[datetime] = []
     for at in sorted(data.draw(st.lists(events(starts_at, zone), min_size=2, max_size=14))):
-        checks = rules.checks_of(ours, at, zone)
+        checks = rules.checks_of(limits, at, zone)
         exceeded = rules.first_exceeded(checks, len(counted), counted, zone, None)
         if exceeded is None:
             counted.append(at)
             continue
-        place = [limit.reference for limit in ours].index(exceeded.reference)
-        limit, again = ours[place], exceeded.available_from
+        index = [limit.reference for limit in limits].index(exceeded.reference)
+        limit, available_from = limits[index], exceeded.available_from
         if isinstance(limit, FixedValue):
-            assert again is None
+            assert available_from is None
             continue
-        assert again is not None
-        assert again > at
-        one = [theirs[place]]
-        assert limit_model.first_full(one, counted, again, starts_at, zone) is None
+        assert available_from is not None
+        assert available_from > at
+        one = [model[index]]
+        assert limit_model.first_full(one, counted, available_from, starts_at, zone) is None
         if isinstance(limit, FixedWindow) or limit_model_is_regular(limit):
-            assert limit_model.first_full(one, counted, again - MICROSECOND, starts_at, zone) is not None
+            assert (
+                limit_model.first_full(one, counted, available_from - MICROSECOND, starts_at, zone)
+                is not None
+            )
 
 
 def limit_model_is_regular(limit: RollingWindow) -> bool:
-    """Calendar months are not: where clocks change and months end, windows let go of an event by jumps."""
+    """Calendar months are irregular: at clock changes and ends of months, events leave the window in jumps."""
     return limit.unit != "MONTHS"
 
 
@@ -165,7 +168,7 @@ def test_cycles_follow_each_other_without_gaps(
     instants_between("2020-01-01", "2020-03-01"),
     st.timedeltas(MICROSECOND, timedelta(days=3)),
 )
-def test_pieces_of_a_window_are_the_window(opens: datetime, length: timedelta) -> None:
+def test_ranges_of_a_window_cover_the_window(opens: datetime, length: timedelta) -> None:
     closes = opens + length
     pieces = rules.ranges_of(opens, closes)
     assert pieces[0].opens == opens

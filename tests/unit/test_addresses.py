@@ -1,4 +1,4 @@
-"""Where a request comes from, through whichever proxies."""
+"""The client IP address, with and without trusted proxies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROXIES = "10.0.0.0/8, fd00::/8"
 XFF, FORWARDED = "x-forwarded-for", "forwarded"
 
 
-def found(peer: str | None, proxies: str, header: str, *values: tuple[str, str]) -> str:
+def client_ip(peer: str | None, proxies: str, header: str, *values: tuple[str, str]) -> str:
     settings = Config(trusted_proxies=proxies, proxy_header=header)  # pyright: ignore[reportArgumentType]
     headers = [(name.encode(), value.encode()) for name, value in values]
     client = None if peer is None else (peer, 4711)
@@ -46,13 +46,13 @@ def found(peer: str | None, proxies: str, header: str, *values: tuple[str, str])
         (None, PROXIES, XFF, [(XFF, "192.0.2.9")], "unknown"),
     ],
 )  # fmt: skip
-def test_an_address_is_believed_only_from_a_listed_proxy(
+def test_forwarded_address_is_used_only_from_a_trusted_proxy(
     peer: str | None, proxies: str, header: str, values: list[tuple[str, str]], expected: str
 ) -> None:
-    assert found(peer, proxies, header, *values) == expected
+    assert client_ip(peer, proxies, header, *values) == expected
 
 
 @pytest.mark.parametrize("proxies", ["proxy.example.org", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.1;10.0.0.2"])
-def test_a_network_that_is_none_is_refused(proxies: str) -> None:
+def test_invalid_proxy_network_is_rejected(proxies: str) -> None:
     with pytest.raises(SetupError, match="COCKADE_TRUSTED_PROXIES"):
         TrustedProxies.from_config(Config(trusted_proxies=proxies))

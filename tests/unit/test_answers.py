@@ -1,4 +1,4 @@
-"""The answer of an earnBulk is written out as text: it is the documented shape all the same."""
+"""The earnBulk response, which is encoded as text, has the documented shape."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REFUSED = [
 ]
 
 
-def answered(
+def entries_of(
     kind: RequestKind, *, valid_from: datetime, refusals: list[CustomerFailure]
 ) -> list[IssuedBadge]:
     outcome = RequestOutcome(
@@ -75,22 +75,22 @@ def answered(
         (NOW - timedelta(days=1), IssuedStatus.EXPIRED),
     ],
 )
-def test_whoever_earned_has_an_id_and_a_status(valid_from: datetime, status: IssuedStatus) -> None:
-    entries = answered(RequestKind.EARN_BULK, valid_from=valid_from, refusals=[])
+def test_issued_entry_has_id_and_status(valid_from: datetime, status: IssuedStatus) -> None:
+    entries = entries_of(RequestKind.EARN_BULK, valid_from=valid_from, refusals=[])
     assert entries == [
         IssuedBadge(customer, ids.earned_badge_id(KEY, line), status)
         for line, customer in enumerate((2**63 - 1, 2, 3, 4, 5))
     ]
 
 
-def test_whoever_was_refused_has_the_reason() -> None:
-    entries = answered(RequestKind.EARN_BULK, valid_from=NOW, refusals=REFUSED)
+def test_failed_entry_has_its_reason() -> None:
+    entries = entries_of(RequestKind.EARN_BULK, valid_from=NOW, refusals=REFUSED)
     details = LimitDetails(2, 3, NOW.timestamp(), "2026-02-03T04:05:06Z")
 
     def error(
-        reason: FailureReason, reference: str | None = None, told: LimitDetails | None = None
+        reason: FailureReason, reference: str | None = None, limit_details: LimitDetails | None = None
     ) -> ErrorDetail:
-        return ErrorDetail(reason, REFUSALS[reason], reference, told or UNSET)
+        return ErrorDetail(reason, REFUSALS[reason], reference, limit_details or UNSET)
 
     assert [entry.error for entry in entries] == [
         UNSET,
@@ -106,7 +106,7 @@ def test_whoever_was_refused_has_the_reason() -> None:
     ]
 
 
-def test_an_enrolment_is_active() -> None:
+def test_enrolment_entry_is_active() -> None:
     refused = [CustomerFailure(1, FailureReason.ALREADY_HELD, STANDING)]
-    entries = answered(RequestKind.ISSUE_BULK, valid_from=NOW - timedelta(days=3), refusals=refused)
+    entries = entries_of(RequestKind.ISSUE_BULK, valid_from=NOW - timedelta(days=3), refusals=refused)
     assert {entry.status for entry in entries} == {IssuedStatus.ACTIVE}

@@ -1,4 +1,4 @@
-"""Badge rules: when a validity ends, what status is, who may hold several, what stands against creation."""
+"""Badge rules: validity, status, overlap policy, validation of new badges."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def months(value: int) -> Expiry:
         (BadgeExpiry(), EVENT, BADGE_ENDS),
         (NeverExpiry(), EVENT, utc(2126, 1, 31, 12)),
         (NeverExpiry(), utc(2024, 2, 29), utc(2124, 2, 29)),
-        # 2100 is no leap year.
+        # 2100 is not a leap year.
         (NeverExpiry(), utc(2000, 2, 29), utc(2100, 2, 28)),
     ],
 )
-def test_a_validity_ends_as_the_expiry_says(expiry: Expiry, event_at: datetime, expected: datetime) -> None:
+def test_validity_ends_as_the_expiry_defines(expiry: Expiry, event_at: datetime, expected: datetime) -> None:
     until = rules.valid_until(expiry, event_at, BADGE_ENDS, BERLIN)
     assert until == expected
     assert until.utcoffset() == timedelta(0)
@@ -78,7 +78,7 @@ def test_a_validity_ends_as_the_expiry_says(expiry: Expiry, event_at: datetime, 
 @pytest.mark.parametrize(
     ("expiry", "event", "expected"),
     [
-        # Summer time began on 29 March 2026 at 02:00 and ended on 25 October at 03:00.
+        # Daylight saving time began on 29 March 2026 at 02:00 and ended on 25 October at 03:00.
         (days(1), "2026-03-28T12:00+01:00", "2026-03-29T13:00+02:00"),
         (days(1), "2026-10-24T12:00+02:00", "2026-10-25T11:00+01:00"),
         (weeks(1), "2026-03-28T12:00+01:00", "2026-04-04T13:00+02:00"),
@@ -86,12 +86,12 @@ def test_a_validity_ends_as_the_expiry_says(expiry: Expiry, event_at: datetime, 
         (months(1), "2026-03-28T12:00+01:00", "2026-04-28T12:00+02:00"),
         (months(1), "2026-10-24T12:00+02:00", "2026-11-24T12:00+01:00"),
         (months(7), "2026-03-28T12:00+01:00", "2026-10-28T12:00+01:00"),
-        # 02:30 does not exist on that night: an hour of it was skipped.
+        # 02:30 does not exist that night: the clocks skip an hour.
         (months(1), "2026-02-28T02:30+01:00", "2026-03-28T02:30+01:00"),
         (months(3), "2025-12-29T02:30+01:00", "2026-03-29T03:30+02:00"),
-        # 02:30 exists twice on that night: the first of the two.
+        # 02:30 exists twice that night: the first one counts.
         (months(1), "2026-09-25T02:30+02:00", "2026-10-25T02:30+02:00"),
-        # In UTC it is another day, month and year than in the org's time zone, whose calendar counts.
+        # Day, month and year are those of the org's time zone, not of UTC.
         (months(1), "2026-01-31T23:30+01:00", "2026-02-28T23:30+01:00"),
         (months(1), "2026-01-31T00:30+01:00", "2026-02-28T00:30+01:00"),
         (months(1), "2026-12-31T23:59:59.999999+01:00", "2027-01-31T23:59:59.999999+01:00"),
@@ -112,9 +112,7 @@ def test_months_keep_the_wall_time_and_days_have_24_hours(expiry: Expiry, event:
         ("America/New_York", utc(2026, 1, 31, 2), utc(2026, 3, 1, 2)),
     ],
 )
-def test_the_day_of_the_month_is_that_of_the_time_zone(
-    zone: str, event_at: datetime, expected: datetime
-) -> None:
+def test_day_of_month_is_that_of_the_time_zone(zone: str, event_at: datetime, expected: datetime) -> None:
     assert rules.valid_until(months(1), event_at, BADGE_ENDS, ZoneInfo(zone)) == expected
 
 
@@ -128,7 +126,7 @@ def test_the_day_of_the_month_is_that_of_the_time_zone(
         ((2026, 1, 15), -25, (2023, 12, 15)),
     ],
 )
-def test_months_can_be_counted_back(
+def test_months_can_be_subtracted(
     start: tuple[int, int, int], count: int, expected: tuple[int, int, int]
 ) -> None:
     assert rules.add_months(utc(*start), count, ZoneInfo("UTC")) == utc(*expected)
@@ -143,7 +141,7 @@ def test_months_can_be_counted_back(
         (utc(2026, 2, 1), BadgeStatus.EXPIRED),
     ],
 )
-def test_the_window_of_a_badge_is_half_open(now: datetime, expected: BadgeStatus) -> None:
+def test_badge_window_is_half_open(now: datetime, expected: BadgeStatus) -> None:
     assert rules.status_at(utc(2026, 1, 1), utc(2026, 2, 1), now) is expected
 
 
@@ -175,7 +173,7 @@ BADGE_ONCE = Constraint(constraint_type=ConstraintType.BADGE_FIXED_VALUE, max_ea
         (OverlapPolicy.REJECT, [TWICE], False),
     ],
 )
-def test_the_policy_decides_who_may_hold_several_else_the_constraints(
+def test_overlap_policy_overrides_constraints(
     policy: OverlapPolicy | None, customer_constraints: list[Constraint], expected: bool
 ) -> None:
     assert rules.holds_several(policy, customer_constraints) is expected
@@ -227,7 +225,7 @@ EARLIER = MIDNIGHT - timedelta(days=9)
         ),
     ],
 )
-def test_all_that_stands_against_a_badge_is_told(
+def test_all_errors_of_a_badge_are_reported(
     changes: dict[str, object], expected: list[tuple[int, str]]
 ) -> None:
     draft = msgspec.structs.replace(SOUND, **changes)
@@ -243,9 +241,7 @@ def test_all_that_stands_against_a_badge_is_told(
         ({"starts_at": EARLIER, "earn_type": EarnType.ISSUE_EARN}, [400]),
     ],
 )
-def test_a_migrated_badge_may_lie_in_the_past_and_nothing_else(
-    changes: dict[str, object], expected: list[int]
-) -> None:
+def test_migration_only_allows_dates_in_the_past(changes: dict[str, object], expected: list[int]) -> None:
     draft = msgspec.structs.replace(SOUND, **changes)
     assert [
         field_error.code for field_error in rules.creation_errors(draft, NOW, BERLIN, is_migration=True)

@@ -1,4 +1,4 @@
-"""Bodies: what is read, and every fault of what is not, with its code and the path of its field."""
+"""Decoding of bodies: commands, and all errors with code and path."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def read_badge(raw: bytes) -> BadgeDraft:
     return body.read(raw, BadgeBody, to_draft)
 
 
-def encoded(sound: dict[str, Any], changes: dict[str, Any]) -> bytes:
-    """The sound body with changes; ABSENT takes a field away."""
+def encoded(valid: dict[str, Any], changes: dict[str, Any]) -> bytes:
+    """Return the valid body with changes. ABSENT removes a field."""
     return json.dumps(
-        {name: value for name, value in {**sound, **changes}.items() if value is not ABSENT}
+        {name: value for name, value in {**valid, **changes}.items() if value is not ABSENT}
     ).encode()
 
 
-def faults_of(read: Callable[[bytes], object], raw: bytes) -> list[FieldError]:
+def errors_of(read: Callable[[bytes], object], raw: bytes) -> list[FieldError]:
     with pytest.raises(InvalidInput) as caught:
         read(raw)
     return caught.value.field_errors()
 
 
-def told(field_errors: list[FieldError]) -> list[tuple[int, str | None]]:
+def summary(field_errors: list[FieldError]) -> list[tuple[int, str | None]]:
     return [(field_error.code, field_error.reference) for field_error in field_errors]
 
 
@@ -93,16 +93,16 @@ def told(field_errors: list[FieldError]) -> list[tuple[int, str | None]]:
         b'{"badgeMetaId": ' + b"9" * 5_000 + b"}",
     ],
 )
-def test_what_is_no_json_is_one_fault_of_the_body(raw: bytes) -> None:
-    field_errors = faults_of(read_earn_bulk, raw)
-    assert told(field_errors) == [(400, None)]
+def test_invalid_json_is_one_error_of_the_body(raw: bytes) -> None:
+    field_errors = errors_of(read_earn_bulk, raw)
+    assert summary(field_errors) == [(400, None)]
     assert "JSON" in field_errors[0].message
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b"1", b'"text"', b"true", b"[{}]"])
-def test_what_is_no_object_is_told_with_all_that_it_lacks(raw: bytes) -> None:
+def test_body_that_is_not_an_object_reports_its_missing_fields(raw: bytes) -> None:
     expected = [(400, None), (715, "badgeMetaId"), (716, "triggeredBy"), (812, "customerIds")]
-    assert told(faults_of(read_earn_bulk, raw)) == expected
+    assert summary(errors_of(read_earn_bulk, raw)) == expected
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_what_is_no_object_is_told_with_all_that_it_lacks(raw: bytes) -> None:
         ({"customerIds": ["٣"]}, [(400, "customerIds[0]")]),
         ({"customerIds": [str(2**63)]}, [(400, "customerIds[0]")]),
         ({"customerIds": ["1" * 20]}, [(400, "customerIds[0]")]),
-        ({"customerIds": [1, True, 2, "x", 3, 0]}, [(400, f"customerIds[{place}]") for place in (1, 3, 5)]),
-        # The places are those of the body, also when an earlier one could not be read at all.
+        ({"customerIds": [1, True, 2, "x", 3, 0]}, [(400, f"customerIds[{index}]") for index in (1, 3, 5)]),
+        # Indexes are those of the body, even after an item that cannot be decoded.
         ({"customerIds": [True, 1, "0"]}, [(400, "customerIds[0]"), (400, "customerIds[2]")]),
         ({"customerIds": list(range(1, 152))}, [(400, "customerIds")]),
         ({"customerIds": [*range(1, 151), "x"]}, [(400, "customerIds[150]"), (400, "customerIds")]),
@@ -202,10 +202,10 @@ def test_what_is_no_object_is_told_with_all_that_it_lacks(raw: bytes) -> None:
         ),
     ],
 )
-def test_every_fault_of_an_earn_bulk_is_told(
+def test_all_errors_of_an_earn_bulk_are_reported(
     changes: dict[str, Any], expected: list[tuple[int, str]]
 ) -> None:
-    assert sorted(told(faults_of(read_earn_bulk, encoded(EARN_BULK, changes)))) == sorted(expected)
+    assert sorted(summary(errors_of(read_earn_bulk, encoded(EARN_BULK, changes)))) == sorted(expected)
 
 
 @pytest.mark.parametrize(
@@ -343,9 +343,9 @@ def test_every_fault_of_an_earn_bulk_is_told(
         ),
     ],
 )
-def test_every_fault_of_a_badge_is_told(changes: dict[str, Any], expected: list[tuple[int, str]]) -> None:
-    field_errors = told(faults_of(read_badge, encoded(BADGE, changes)))
-    # Whether a field is told once or twice is the next test's business.
+def test_all_errors_of_a_badge_are_reported(changes: dict[str, Any], expected: list[tuple[int, str]]) -> None:
+    field_errors = summary(errors_of(read_badge, encoded(BADGE, changes)))
+    # The next test checks that a field is reported once.
     assert sorted(set(field_errors), key=str) == sorted(expected, key=str)
 
 
@@ -374,8 +374,8 @@ def test_every_fault_of_a_badge_is_told(changes: dict[str, Any], expected: list[
         ({"expiresOn": True}, "expiresOn"),
     ],
 )
-def test_a_field_that_cannot_be_read_is_told_once(changes: dict[str, Any], expected: str) -> None:
-    assert told(faults_of(read_badge, encoded(BADGE, changes))) == [(400, expected)]
+def test_undecodable_field_is_reported_once(changes: dict[str, Any], expected: str) -> None:
+    assert summary(errors_of(read_badge, encoded(BADGE, changes))) == [(400, expected)]
 
 
 @pytest.mark.parametrize(
@@ -388,22 +388,22 @@ def test_a_field_that_cannot_be_read_is_told_once(changes: dict[str, Any], expec
         (TokenBody, {"key": "\0", "secret": 5}, [(400, "key"), (400, "secret")]),
     ],
 )
-def test_every_fault_of_the_smaller_bodies_is_told(
+def test_all_errors_of_the_smaller_bodies_are_reported(
     shape: type[Struct], sent: dict[str, Any], expected: list[tuple[int, str]]
 ) -> None:
-    field_errors = faults_of(
+    field_errors = errors_of(
         lambda raw: body.read(raw, shape, lambda wire, _: wire), json.dumps(sent).encode()
     )
-    assert told(field_errors) == expected
+    assert summary(field_errors) == expected
 
 
-def test_a_hundred_faults_are_told_at_most() -> None:
-    field_errors = faults_of(read_earn_bulk, encoded(EARN_BULK, {"customerIds": [0] * 140}))
-    assert told(field_errors) == [(400, f"customerIds[{place}]") for place in range(FIELD_ERRORS_MAX)]
+def test_at_most_100_errors_are_reported() -> None:
+    field_errors = errors_of(read_earn_bulk, encoded(EARN_BULK, {"customerIds": [0] * 140}))
+    assert summary(field_errors) == [(400, f"customerIds[{index}]") for index in range(FIELD_ERRORS_MAX)]
 
 
 @pytest.mark.parametrize(
-    ("read", "sound", "changes", "expected"),
+    ("read", "valid", "changes", "expected"),
     [
         (read_earn_bulk, EARN_BULK, {"badgeMetaId": ""}, "Badge id is mandatory."),
         (read_earn_bulk, EARN_BULK, {"customerIds": []}, "CustomerId information is missing."),
@@ -456,10 +456,10 @@ def test_a_hundred_faults_are_told_at_most() -> None:
         ),
     ],
 )
-def test_a_fault_is_told_in_words_that_help(
-    read: Callable[[bytes], object], sound: dict[str, Any], changes: dict[str, Any], expected: str
+def test_error_messages_are_helpful(
+    read: Callable[[bytes], object], valid: dict[str, Any], changes: dict[str, Any], expected: str
 ) -> None:
-    assert [field_error.message for field_error in faults_of(read, encoded(sound, changes))] == [expected]
+    assert [field_error.message for field_error in errors_of(read, encoded(valid, changes))] == [expected]
 
 
 @pytest.mark.parametrize("spelling", ["earnEventDate", "earnEvenrDate", "issueEventDate"])
@@ -468,7 +468,7 @@ def test_a_fault_is_told_in_words_that_help(
     "value",
     ["2023-11-14T22:13:20Z", "2023-11-14T23:13:20.000+01:00", 1_700_000_000, "1700000000", 1_700_000_000_000],
 )
-def test_the_event_date_is_taken_in_every_spelling(spelling: str, twin: str, value: object) -> None:
+def test_event_date_is_accepted_in_every_format(spelling: str, twin: str, value: object) -> None:
     command = read_earn_bulk(encoded(EARN_BULK, {spelling + twin: value}))
     assert command.event_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
@@ -484,7 +484,7 @@ def test_the_event_date_is_taken_in_every_spelling(spelling: str, twin: str, val
         ({"earnEventDate": 1, "earnEventDateISO": "1970-01-01T00:00:02Z", "issueEventDate": 2}, 2),
     ],
 )
-def test_the_iso_twin_wins(changes: dict[str, Any], expected: int | None) -> None:
+def test_iso_twin_has_precedence(changes: dict[str, Any], expected: int | None) -> None:
     event_at = read_earn_bulk(encoded(EARN_BULK, changes)).event_at
     assert event_at == (None if expected is None else datetime.fromtimestamp(expected, UTC))
 
@@ -502,26 +502,26 @@ def test_the_iso_twin_wins(changes: dict[str, Any], expected: int | None) -> Non
         ({}, "header", "header"),
     ],
 )
-def test_the_request_id_is_that_of_the_body_else_of_the_header(
+def test_request_id_is_from_the_body_else_from_the_header(
     changes: dict[str, Any], header: str | None, expected: str
 ) -> None:
     assert read_earn_bulk(encoded(EARN_BULK, changes), header=header).request_id == expected
 
 
-def test_a_request_id_is_generated_where_there_is_none() -> None:
-    made = {read_earn_bulk(encoded(EARN_BULK, {})).request_id for _ in range(20)}
-    assert len(made) == 20
-    assert all(made)
+def test_request_id_is_generated_if_missing() -> None:
+    request_ids = {read_earn_bulk(encoded(EARN_BULK, {})).request_id for _ in range(20)}
+    assert len(request_ids) == 20
+    assert all(request_ids)
 
 
-def test_a_header_that_cannot_be_a_request_id_is_told_only_where_it_counts() -> None:
+def test_invalid_request_id_header_is_reported_only_if_it_is_used() -> None:
     raw = encoded(EARN_BULK, {})
-    field_errors = faults_of(lambda given: read_earn_bulk(given, header="x" * 256), raw)
-    assert told(field_errors) == [(400, "X-CAP-REQUEST-ID")]
+    field_errors = errors_of(lambda body: read_earn_bulk(body, header="x" * 256), raw)
+    assert summary(field_errors) == [(400, "X-CAP-REQUEST-ID")]
     assert read_earn_bulk(encoded(EARN_BULK, {"requestId": "1"}), header="x" * 256).request_id == "1"
 
 
-def test_customers_are_distinct_in_the_order_of_their_first_mention() -> None:
+def test_customers_are_distinct_in_the_order_of_first_occurrence() -> None:
     sent = [5, "5", 3, "007", 7, 2**63 - 1, str(2**63 - 1), 3]
     assert read_earn_bulk(encoded(EARN_BULK, {"customerIds": sent})).customers == [5, 3, 7, 2**63 - 1]
 
@@ -531,17 +531,17 @@ def test_unknown_fields_are_ignored() -> None:
     assert read_earn_bulk(encoded(EARN_BULK, changes)).badge_id == BADGE_ID
 
 
-def test_what_cannot_be_a_badge_id_is_not_a_fault_but_no_badge() -> None:
+def test_malformed_badge_id_means_unknown_badge() -> None:
     assert read_earn_bulk(encoded(EARN_BULK, {"badgeMetaId": "not-hex"})).badge_id is None
     assert read_earn_bulk(encoded(EARN_BULK, {"badgeMetaId": BADGE_ID.upper()})).badge_id == BADGE_ID
 
 
-def test_owners_count_once() -> None:
+def test_duplicate_owners_are_removed() -> None:
     owners = {"restrictedToOwners": ["Loyalty", "Journeys", "Loyalty"]}
     assert read_badge(encoded(BADGE, {"ownership": owners})).owners == ["Loyalty", "Journeys"]
 
 
-def test_every_code_for_a_missing_field_is_that_of_the_contract() -> None:
+def test_codes_of_missing_fields_are_those_of_the_contract() -> None:
     assert {name: code for name, (code, _) in MISSING.items()} == {
         "id": 715,
         "badgeMetaId": 715,
@@ -555,14 +555,14 @@ def test_every_code_for_a_missing_field_is_that_of_the_contract() -> None:
     }
 
 
-async def test_others_have_their_turn_while_many_rows_are_read() -> None:
-    """Each bad row is walked, for all that is wrong with it: a hundred thousand take seconds."""
-    stretches = 5
-    raw = json.dumps([{"customerId": "x"}] * stretches * body.ITEMS_PER_BATCH).encode()
+async def test_other_requests_run_while_many_rows_are_decoded() -> None:
+    """Each invalid row is validated field by field: a hundred thousand take seconds."""
+    batches = 5
+    raw = json.dumps([{"customerId": "x"}] * batches * body.ITEMS_PER_BATCH).encode()
     reading = asyncio.create_task(JsonArrayBody(raw, ImportBody).read(to_row, 100_000))
-    turns = 0
+    steps = 0
     while not reading.done():
         await asyncio.sleep(0)
-        turns += 1
-    assert len(reading.result()) == stretches * body.ITEMS_PER_BATCH
-    assert turns > stretches
+        steps += 1
+    assert len(reading.result()) == batches * body.ITEMS_PER_BATCH
+    assert steps > batches

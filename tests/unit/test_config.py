@@ -1,4 +1,4 @@
-"""The configuration: its defaults, what it reads, and what it refuses by name."""
+"""Configuration: defaults, environment variables, and rejection of invalid values."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DEFAULTS = {
 }
 
 
-def test_without_any_variable_the_defaults_hold() -> None:
+def test_defaults_apply_without_variables() -> None:
     read = msgspec.structs.asdict(from_environment({"PATH": "/bin", "COCKADE_UNKNOWN": "1"}))
     assert isinstance(read.pop("data_dir"), Path)
     assert read == DEFAULTS
@@ -93,7 +93,7 @@ def test_every_field_has_a_default_and_a_row() -> None:
 
 
 @pytest.mark.parametrize("field", sorted({*DEFAULTS, "data_dir"}))
-def test_an_empty_variable_counts_as_unset(field: str) -> None:
+def test_empty_variable_counts_as_unset(field: str) -> None:
     assert getattr(from_environment({f"COCKADE_{field.upper()}": ""}), field) == getattr(Config(), field)
 
 
@@ -113,7 +113,7 @@ def test_an_empty_variable_counts_as_unset(field: str) -> None:
         ("COCKADE_LOG_FORMAT", "xml"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_refused_with_its_variable(variable: str, text: str) -> None:
+def test_invalid_value_is_rejected_with_its_variable(variable: str, text: str) -> None:
     with pytest.raises(SetupError) as caught:
         from_environment({variable: text})
     assert variable in caught.value.text
@@ -121,14 +121,14 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_variable(variable: str,
 
 
 @pytest.mark.parametrize("setting", ["trusted_proxies", "webhook_allowed_networks"])
-def test_networks_are_read_from_a_list_or_refused_with_their_setting(setting: str) -> None:
+def test_networks_are_parsed_or_rejected_with_their_setting(setting: str) -> None:
     assert read_networks(setting, " , ") == ()
     assert read_networks(setting, "10.0.0.0/8, ::1") == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     with pytest.raises(SetupError, match=f"COCKADE_{setting.upper()}"):
         read_networks(setting, "10.0.0.0/8,127.0.0.1/8")
 
 
-def test_a_session_has_the_limits_of_the_configuration() -> None:
+def test_session_has_the_limits_of_the_configuration() -> None:
     settings = session_settings(Config(statement_timeout_s=7, lock_timeout_s=3))
     assert settings["statement_timeout"] == "7s"
     assert settings["lock_timeout"] == "3s"

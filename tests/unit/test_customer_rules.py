@@ -1,4 +1,4 @@
-"""Customers: the normal form of an identifier, and what a customer id looks like."""
+"""Normalization of identifiers, and parsing of customer ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EMAIL, MOBILE, EXTERNAL_ID, CARD_NUMBER = IdentifierKind
         (EXTERNAL_ID, " \u00a0 ", ""),
     ],
 )
-def test_blanks_around_it_are_cut_and_emails_are_lower_case(
+def test_identifier_is_trimmed_and_emails_are_lower_case(
     kind: IdentifierKind, text: str, expected: str
 ) -> None:
     assert identifier(kind, text).value == expected
@@ -55,5 +55,5 @@ def test_blanks_around_it_are_cut_and_emails_are_lower_case(
         ("1" * 5000, None),
     ],
 )
-def test_a_customer_id_is_a_number_of_63_bits_or_its_digits(sent: int | str, expected: int | None) -> None:
+def test_customer_id_is_a_positive_63_bit_number_or_its_digits(sent: int | str, expected: int | None) -> None:
     assert ids.customer_id(sent) == expected

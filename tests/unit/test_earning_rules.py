@@ -1,4 +1,4 @@
-"""Rules 4 to 8 of earnBulk, as tables: what refuses a request, what refuses a customer, and which comes first."""
+"""Rules 4 to 8 of earnBulk: which ones reject a request, which ones fail a customer, and in which order."""
 
 from __future__ import annotations
 
@@ -72,8 +72,9 @@ def asked(given: EarnTerms, event_at: datetime | None, now: datetime = NOW) -> t
     )
 
 
-# From the first to the last: each row has the faults of all rows below it as well, so a rule that came too late would
-# be told by another code. The badge is not live now either way, so that the window is at fault with and without a date.
+# In order of precedence. Each row also violates the rules of all rows below it, so a rule that is checked too
+# late would result in another code. The badge is not live now, so that the window is violated with and
+# without an event date.
 INACTIVE, UNOWNED, UNCLAIMED = {"is_active": False}, {"owners": [OwnerType.JOURNEYS]}, {"is_claimed": False}
 OVER = {"expires_at": NOW - DAY}
 ENDED: dict[str, object] = {"earned_expiry": FixedExpiry(STARTS)}
@@ -90,7 +91,7 @@ PRECEDENCE = [
 
 
 @pytest.mark.parametrize(("changes", "event_at", "expected"), PRECEDENCE)
-def test_the_first_rule_that_refuses_is_told(
+def test_first_violated_rule_rejects_the_request(
     changes: dict[str, object], event_at: datetime | None, expected: type[CockadeError]
 ) -> None:
     with pytest.raises(expected) as caught:
@@ -114,7 +115,7 @@ def test_the_first_rule_that_refuses_is_told(
         (ENDED, None, (816, "earnEventDate")),
     ],
 )
-def test_each_rule_refuses_on_its_own(
+def test_each_rule_alone_rejects_the_request(
     changes: dict[str, object], event_at: datetime | None, expected: tuple[int, str | None]
 ) -> None:
     with pytest.raises(CockadeError) as caught:
@@ -132,7 +133,7 @@ def test_each_rule_refuses_on_its_own(
         (EXPIRES + MICROSECOND, 816),
     ],
 )
-def test_the_window_of_a_badge_is_half_open_for_events(event_at: datetime, expected: int | None) -> None:
+def test_badge_window_is_half_open_for_events(event_at: datetime, expected: int | None) -> None:
     assert refusal_code(SOUND, event_at, EXPIRES) == expected
 
 
@@ -140,14 +141,14 @@ def test_the_window_of_a_badge_is_half_open_for_events(event_at: datetime, expec
     ("now", "expected"),
     [(STARTS - MICROSECOND, 815), (STARTS, None), (EXPIRES - MICROSECOND, None), (EXPIRES, 815)],
 )
-def test_without_a_date_the_badge_has_to_be_live_now(now: datetime, expected: int | None) -> None:
+def test_without_event_date_the_badge_must_be_live_now(now: datetime, expected: int | None) -> None:
     assert refusal_code(SOUND, None, now) == expected
 
 
 @pytest.mark.parametrize(
     ("ahead", "expected"), [(DAY - MICROSECOND, None), (DAY, None), (DAY + MICROSECOND, 750)]
 )
-def test_an_event_lies_24_hours_ahead_at_most(ahead: timedelta, expected: int | None) -> None:
+def test_event_is_at_most_24_hours_in_the_future(ahead: timedelta, expected: int | None) -> None:
     assert refusal_code(SOUND, NOW + ahead, NOW) == expected
 
 
@@ -159,7 +160,7 @@ def test_an_event_lies_24_hours_ahead_at_most(ahead: timedelta, expected: int | 
         (FixedExpiry(NOW + MICROSECOND), None),
     ],
 )
-def test_an_expiry_has_to_be_after_the_event(expiry: Expiry, expected: int | None) -> None:
+def test_expiry_must_be_after_the_event(expiry: Expiry, expected: int | None) -> None:
     assert refusal_code(terms(earned_expiry=expiry), NOW, NOW) == expected
     assert refusal_code(terms(earned_expiry=expiry, earn_type=EarnType.ISSUE_EARN), NOW, NOW) == expected
 
@@ -174,9 +175,7 @@ def test_an_expiry_has_to_be_after_the_event(expiry: Expiry, expected: int | Non
         (EXPIRES + 200 * DAY + DAY + MICROSECOND, 750),
     ],
 )
-def test_the_window_is_not_asked_of_issue_earn_badges(
-    event_at: datetime | None, expected: int | None
-) -> None:
+def test_window_is_not_checked_for_issue_earn_badges(event_at: datetime | None, expected: int | None) -> None:
     assert refusal_code(terms(earn_type=EarnType.ISSUE_EARN), event_at, EXPIRES + 200 * DAY) == expected
 
 
@@ -200,7 +199,7 @@ def refusal_code(given: EarnTerms, event_at: datetime | None, now: datetime) -> 
         (NeverExpiry(), NOW, (NOW, datetime(2126, 6, 15, 9, tzinfo=UTC))),
     ],
 )
-def test_a_validity_runs_from_the_event(
+def test_validity_starts_with_the_event(
     expiry: Expiry, event_at: datetime | None, expected: tuple[datetime, datetime]
 ) -> None:
     assert asked(terms(earned_expiry=expiry), event_at) == expected
@@ -215,7 +214,7 @@ def test_a_validity_runs_from_the_event(
         (EXPIRES, EarnedStatus.EXPIRED),
     ],
 )
-def test_the_validity_of_what_is_earned_is_half_open(now: datetime, expected: EarnedStatus) -> None:
+def test_validity_of_an_earned_badge_is_half_open(now: datetime, expected: EarnedStatus) -> None:
     assert rules.earned_status(STARTS, EXPIRES, now) is expected
 
 
@@ -237,15 +236,15 @@ SEVERAL = terms(holds_several=True)
         (SEVERAL, Holder(last_ordinal=4, standing=HELD), Entry(ALICE, 5, 0)),
         (ENROL_FIRST, None, FailureReason.NOT_ENROLLED),
         (ENROL_FIRST, Holder(last_ordinal=4, standing=None), FailureReason.NOT_ENROLLED),
-        # Both refuse: the first by precedence is told.
+        # Two rules fail: the first one in precedence is reported.
         (ENROL_FIRST, Holder(last_ordinal=4, standing=HELD), FailureReason.NOT_ENROLLED),
         (SOUND, Holder(last_ordinal=4, standing=HELD), FailureReason.ALREADY_HELD),
     ],
 )
-def test_a_customer_earns_or_is_refused(
+def test_customer_earns_or_fails(
     given: EarnTerms, holder: Holder | None, expected: Entry | FailureReason
 ) -> None:
-    decision = judged([ALICE], {} if holder is None else {ALICE: holder}, given, NOW)
+    decision = decide([ALICE], {} if holder is None else {ALICE: holder}, given, NOW)
     if isinstance(expected, Entry):
         assert (entries_of(decision), decision.failures) == ([expected], [])
     else:
@@ -253,29 +252,29 @@ def test_a_customer_earns_or_is_refused(
         assert [(refusal.line, refusal.reason) for refusal in decision.failures] == [(0, expected)]
 
 
-def judged(
+def decide(
     audience: list[CustomerId],
     holders: dict[CustomerId, Holder],
     given: EarnTerms,
     now: datetime,
-    **found: Any,
+    **facts: Any,
 ) -> Decision:
-    """Rule 8 as of an event at `now`, of customers without enrolments."""
+    """Decide rule 8 for an event at `now` of customers without enrolments."""
     rule = rules.eligibility_rules(given, now, now, BERLIN)
-    given_found: dict[str, Any] = {"enrolled": {} if rule.needs_enrolment else None, **found}
-    return rules.decide(audience, EligibilityFacts(holders=holders_of(holders), **given_found), rule)
+    all_facts: dict[str, Any] = {"enrolled": {} if rule.needs_enrolment else None, **facts}
+    return rules.decide(audience, EligibilityFacts(holders=holders_of(holders), **all_facts), rule)
 
 
-REASONS_TOLD = [
+REASONS_AND_FAILURES = [
     (ENROL_FIRST, CustomerFailure(0, FailureReason.NOT_ENROLLED, None, None)),
     (SOUND, CustomerFailure(0, FailureReason.ALREADY_HELD, HELD_ID, EarnedStatus.LIVE)),
 ]
 
 
-@pytest.mark.parametrize(("given", "expected"), REASONS_TOLD)
-def test_each_reason_is_told_with_what_belongs_to_it(given: EarnTerms, expected: CustomerFailure) -> None:
+@pytest.mark.parametrize(("given", "expected"), REASONS_AND_FAILURES)
+def test_each_failure_has_its_details(given: EarnTerms, expected: CustomerFailure) -> None:
     holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
-    assert judged([ALICE], holders, given, NOW).failures == [expected]
+    assert decide([ALICE], holders, given, NOW).failures == [expected]
 
 
 @pytest.mark.parametrize(
@@ -286,14 +285,14 @@ def test_each_reason_is_told_with_what_belongs_to_it(given: EarnTerms, expected:
         (EXPIRES, EarnedStatus.EXPIRED),
     ],
 )
-def test_the_one_that_stands_in_the_way_is_told_as_it_is_now(now: datetime, expected: EarnedStatus) -> None:
+def test_conflicting_badge_has_its_current_status(now: datetime, expected: EarnedStatus) -> None:
     holders = {ALICE: Holder(last_ordinal=1, standing=HELD)}
-    assert judged([ALICE], holders, SOUND, now).failures[0].conflicting_status is expected
+    assert decide([ALICE], holders, SOUND, now).failures[0].conflicting_status is expected
 
 
-def test_entries_ascend_by_customer_and_keep_their_line() -> None:
+def test_entries_are_sorted_by_customer_and_keep_their_line() -> None:
     audience = [CustomerId(customer) for customer in (30, 10, 40, 20)]
-    fresh = judged(audience, {}, SOUND, NOW)
+    fresh = decide(audience, {}, SOUND, NOW)
     assert [(entry.customer_id, entry.line) for entry in entries_of(fresh)] == [
         (10, 1),
         (20, 3),
@@ -304,7 +303,7 @@ def test_entries_ascend_by_customer_and_keep_their_line() -> None:
         CustomerId(40): Holder(last_ordinal=2, standing=HELD),
         CustomerId(20): Holder(last_ordinal=2, standing=None),
     }
-    mixed = judged(audience, holders, SOUND, NOW)
+    mixed = decide(audience, holders, SOUND, NOW)
     assert [(entry.customer_id, entry.ordinal, entry.line) for entry in entries_of(mixed)] == [
         (10, 1, 1),
         (20, 3, 3),
@@ -318,23 +317,23 @@ TWICE = Constraint(constraint_type=ConstraintType.CUSTOMER_BADGE_FIXED_VALUE, ma
 LIMITED = terms(holds_several=True, customer_constraints=[TWICE])
 
 
-def test_a_limit_per_customer_is_told_with_how_much_is_used() -> None:
+def test_customer_limit_failure_has_the_usage() -> None:
     holders = {ALICE: Holder(last_ordinal=3, total=2)}
     exceeded = ExceededLimit("customerConstraints[0]", 2, 2, None)
-    assert judged([ALICE], holders, LIMITED, NOW, usages=[FULL]).failures == [
+    assert decide([ALICE], holders, LIMITED, NOW, usages=[FULL]).failures == [
         CustomerFailure(0, FailureReason.CUSTOMER_LIMIT, exceeded=exceeded)
     ]
-    room = {ALICE: Holder(last_ordinal=3, total=1)}
-    assert entries_of(judged([ALICE], room, LIMITED, NOW)) == [Entry(ALICE, 4, 0)]
+    below_limit = {ALICE: Holder(last_ordinal=3, total=1)}
+    assert entries_of(decide([ALICE], below_limit, LIMITED, NOW)) == [Entry(ALICE, 4, 0)]
 
 
-def test_the_first_customers_in_the_order_sent_get_what_is_left_of_the_badge() -> None:
+def test_remaining_badge_limit_goes_to_the_first_customers_in_request_order() -> None:
     audience = [CustomerId(customer) for customer in (50, 10, 40, 20, 30)]
     left = LimitUsage(
         limit=FixedValue(reference="badgeConstraints[1]", limit=5), used=3, available_from=EXPIRES
     )
     standing = {CustomerId(10): Holder(last_ordinal=1, standing=HELD)}
-    decision = judged(audience, standing, SOUND, NOW, usages=[left])
+    decision = decide(audience, standing, SOUND, NOW, usages=[left])
     assert [(entry.customer_id, entry.line) for entry in entries_of(decision)] == [(40, 2), (50, 0)]
     exceeded = ExceededLimit("badgeConstraints[1]", 5, 5, EXPIRES)
     assert [(refusal.line, refusal.reason, refusal.exceeded) for refusal in decision.failures] == [
@@ -344,17 +343,17 @@ def test_the_first_customers_in_the_order_sent_get_what_is_left_of_the_badge() -
     ]
 
 
-def test_limits_are_met_in_the_order_in_which_the_badge_lists_them() -> None:
+def test_limits_are_checked_in_the_order_of_the_badge() -> None:
     wide = LimitUsage(limit=FixedValue(reference="badgeConstraints[0]", limit=9), used=3, available_from=None)
     narrow = LimitUsage(
         limit=FixedValue(reference="badgeConstraints[1]", limit=4), used=4, available_from=None
     )
-    [refusal] = judged([ALICE], {}, SOUND, NOW, usages=[wide, narrow, FULL]).failures
+    [refusal] = decide([ALICE], {}, SOUND, NOW, usages=[wide, narrow, FULL]).failures
     assert refusal.exceeded is not None
     assert refusal.exceeded.reference == "badgeConstraints[1]"
 
 
-def test_what_is_refused_first_is_told_first() -> None:
+def test_first_failed_rule_is_reported() -> None:
     """811, then 1040, then 817, then 818."""
     held = {ALICE: Holder(last_ordinal=1, standing=HELD, total=2)}
     enrolled = {ALICE: Enrolled(request_key=KEY, line=0, valid_until=EXPIRES)}
@@ -362,14 +361,14 @@ def test_what_is_refused_first_is_told_first() -> None:
     rejects = terms(earn_type=EarnType.ISSUE_EARN, holds_several=False, customer_constraints=both)
     allows = terms(earn_type=EarnType.ISSUE_EARN, holds_several=True, customer_constraints=both)
     fresh = {ALICE: Holder(last_ordinal=1)}
-    told = [
-        judged([ALICE], held, rejects, NOW, usages=[FULL]),
-        judged([ALICE], held, rejects, NOW, usages=[FULL], enrolled=enrolled),
-        judged([ALICE], held, allows, NOW, usages=[FULL], enrolled=enrolled),
-        judged([ALICE], fresh, allows, NOW, usages=[FULL], enrolled=enrolled),
+    decisions = [
+        decide([ALICE], held, rejects, NOW, usages=[FULL]),
+        decide([ALICE], held, rejects, NOW, usages=[FULL], enrolled=enrolled),
+        decide([ALICE], held, allows, NOW, usages=[FULL], enrolled=enrolled),
+        decide([ALICE], fresh, allows, NOW, usages=[FULL], enrolled=enrolled),
     ]
-    assert [decision.failures[0].reason for decision in told] == [811, 1040, 817, 818]
-    assert entries_of(judged([ALICE], fresh, allows, NOW, enrolled=enrolled)) == [Entry(ALICE, 2, 0)]
+    assert [decision.failures[0].reason for decision in decisions] == [811, 1040, 817, 818]
+    assert entries_of(decide([ALICE], fresh, allows, NOW, enrolled=enrolled)) == [Entry(ALICE, 2, 0)]
 
 
 def test_every_reason_has_a_message() -> None:
@@ -385,5 +384,7 @@ def test_every_reason_has_a_message() -> None:
         (FailureReason.BADGE_LIMIT, (818, "Badge earn limit reached.")),
     ],
 )
-def test_the_message_of_a_reason_is_the_contracts(reason: FailureReason, expected: tuple[int, str]) -> None:
+def test_messages_of_reasons_are_those_of_the_contract(
+    reason: FailureReason, expected: tuple[int, str]
+) -> None:
     assert (int(reason), REFUSALS[reason]) == expected

@@ -1,4 +1,4 @@
-"""Nothing is unmapped: every error has its HTTP status, and its code and words are the contract's."""
+"""Every error has an HTTP status, and its code and message are those of the contract."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cockade.errors import FIELD_ERRORS_MAX, CockadeError, FieldError, InvalidIn
 from cockade.http.errors import HEADERS, STATUS
 
 NEVER_ANSWERED = {CockadeError, RequestRejected, errors.LimitReached, errors.RetryLater, errors.SetupError}
-"""The roots are never raised, and set-up errors end a command, not a request."""
+"""Base classes are never raised, and setup errors end a command instead of a request."""
 
 
 def family(root: type[CockadeError]) -> Iterator[type[CockadeError]]:
@@ -175,7 +175,7 @@ CONTRACT = [
 
 
 @pytest.mark.parametrize(("kind", "code", "status", "message"), CONTRACT)
-def test_codes_statuses_and_messages_are_the_contracts(
+def test_codes_statuses_and_messages_are_those_of_the_contract(
     kind: type[CockadeError], code: int, status: int, message: str
 ) -> None:
     assert (kind.code, STATUS[kind], kind.message) == (code, status, message)
@@ -185,7 +185,7 @@ def test_every_error_with_a_status_has_a_row() -> None:
     assert {row[0] for row in CONTRACT} == set(STATUS)
 
 
-def test_an_error_is_told_as_one_fault() -> None:
+def test_error_is_reported_as_one_field_error() -> None:
     assert errors.NameTaken(reference="name").field_errors() == [
         FieldError(725, "Badge name cannot be duplicate.", "name")
     ]
@@ -194,14 +194,14 @@ def test_an_error_is_told_as_one_fault() -> None:
     ]
 
 
-def test_invalid_input_tells_the_first_hundred_faults() -> None:
+def test_invalid_input_reports_the_first_hundred_errors() -> None:
     field_errors = [FieldError(400, f"Fault {number}") for number in range(FIELD_ERRORS_MAX + 1)]
     assert InvalidInput(field_errors).field_errors() == field_errors[:FIELD_ERRORS_MAX]
     assert str(InvalidInput(field_errors)) == "Fault 0"
     assert InvalidInput([]).field_errors() == []
 
 
-def test_who_may_come_again_is_told_when_and_who_has_to_prove_himself_how() -> None:
+def test_503_has_retry_after_and_401_has_both_schemes() -> None:
     assert int(HEADERS[503]["Retry-After"]) > 0
     assert {
         scheme.split()[0] for scheme in HEADERS[401]["WWW-Authenticate"].split(", ") if "realm" in scheme

@@ -1,4 +1,4 @@
-"""Events as tables: places in the feed, what is told of which request, and what is loaded for it."""
+"""Event rules: cursors, which events a request publishes, and what is loaded for a page."""
 
 from __future__ import annotations
 
@@ -99,10 +99,10 @@ TOO_LATE = ExpiryRange(
 
 
 @pytest.mark.parametrize(
-    "place", [Cursor(0, LAST_LINE), Cursor(1, 0), Cursor(2**63 - 1, LAST_LINE), Cursor(42, 7)]
+    "cursor", [Cursor(0, LAST_LINE), Cursor(1, 0), Cursor(2**63 - 1, LAST_LINE), Cursor(42, 7)]
 )
-def test_a_place_is_read_as_it_was_written(place: Cursor) -> None:
-    assert rules.decode_cursor(rules.encode_cursor(place)) == place
+def test_cursor_round_trip(cursor: Cursor) -> None:
+    assert rules.decode_cursor(rules.encode_cursor(cursor)) == cursor
 
 
 @pytest.mark.parametrize(
@@ -119,25 +119,25 @@ def test_a_place_is_read_as_it_was_written(place: Cursor) -> None:
         " " + "0" * 23,
     ],
 )
-def test_what_is_no_place_is_none(text: str) -> None:
+def test_invalid_cursor_is_none(text: str) -> None:
     assert rules.decode_cursor(text) is None
 
 
-def test_written_places_are_in_the_order_of_the_feed() -> None:
-    places = [
+def test_encoded_cursors_sort_in_feed_order() -> None:
+    cursors = [
         Cursor(1, 0),
         Cursor(1, LAST_LINE),
         Cursor(2, 0),
         Cursor(300, 5),
         Cursor(2**40, 0),
     ]
-    assert sorted(rules.encode_cursor(place) for place in places) == [
-        rules.encode_cursor(place) for place in places
+    assert sorted(rules.encode_cursor(cursor) for cursor in cursors) == [
+        rules.encode_cursor(cursor) for cursor in cursors
     ]
 
 
 @pytest.mark.parametrize(
-    ("told", "begin", "count", "wanted", "lines"),
+    ("item", "begin", "count", "wanted", "lines"),
     [
         (request([1, 2, 3]), 0, 9, ALL, [0, 1, 2]),
         (request([1, 2, 3]), 1, 9, ALL, [1, 2]),
@@ -145,7 +145,7 @@ def test_written_places_are_in_the_order_of_the_feed() -> None:
         (request([1, 2, 3]), 3, 9, ALL, []),
         (request([1, 2, 3]), LAST_LINE, 9, ALL, []),
         (request([1, 2, 3], refused=(0, 2)), 0, 9, ALL, [1]),
-        (request([1, 0, 3]), 0, 9, ALL, [0, 2]),  # who was erased
+        (request([1, 0, 3]), 0, 9, ALL, [0, 2]),  # an erased customer
         (imported([ONE, TWO, ONE]), 0, 9, ALL, [0, 1, 2]),
         (imported([ONE, TWO, ONE]), 0, 9, EventFilter(badge_ids=frozenset([ONE])), [0, 2]),
         (imported([ONE, TWO, ONE], refused=(0,)), 0, 9, EventFilter(badge_ids=frozenset([ONE])), [2]),
@@ -165,13 +165,13 @@ def test_written_places_are_in_the_order_of_the_feed() -> None:
         (PART, 1, 9, ALL, [3]),
     ],
 )
-def test_the_lines_that_there_is_an_event_of(
-    told: Any, begin: int, count: int, wanted: EventFilter, lines: list[int]
+def test_lines_that_have_an_event(
+    item: Any, begin: int, count: int, wanted: EventFilter, lines: list[int]
 ) -> None:
-    assert rules.told_lines(told, begin, count, wanted) == lines
+    assert rules.told_lines(item, begin, count, wanted) == lines
 
 
-def test_every_kind_of_request_says_what_is_told_of_it() -> None:
+def test_every_request_kind_has_event_kinds() -> None:
     assert set(rules.KINDS) == {*RequestKind, None}
 
 
@@ -215,7 +215,7 @@ def source(
         (source(RequestKind.JOB, part=WHOLE_JOB), ALL, False, True),
     ],
 )
-def test_what_nobody_wants_is_not_looked_at(
+def test_unwanted_requests_are_not_loaded(
     of: OutboxRow, wanted: EventFilter, lines: bool, whole: bool
 ) -> None:
     assert (rules.are_lines_wanted(of, wanted), rules.is_whole_wanted(of, wanted)) == (lines, whole)
@@ -232,19 +232,19 @@ def test_what_nobody_wants_is_not_looked_at(
         ([0, 0], 1, 2),
     ],
 )
-def test_so_many_requests_are_loaded_as_a_page_may_need_and_one_at_least(
+def test_loads_as_many_requests_as_a_page_needs_and_at_least_one(
     lines: list[int], lines_max: int, near: int
 ) -> None:
     sources = [source(RequestKind.EARN_BULK, lines=count) for count in lines]
     assert len(rules.nearest(sources, ALL, lines_max)) == near
 
 
-def test_what_is_not_wanted_takes_no_room() -> None:
+def test_unwanted_requests_do_not_count_towards_the_page() -> None:
     sources = [source(RequestKind.ISSUE_BULK, lines=1000), source(RequestKind.EARN, lines=1)]
     assert rules.nearest(sources, EventFilter(frozenset([EventKind.EARNED])), 1) == sources[1:]
 
 
-def test_a_request_as_a_whole_is_counted_by_error() -> None:
+def test_batch_completed_event_counts_failures_by_code() -> None:
     event = rules.whole_event(request([1, 2, 3, 4], refused=(1, 3)))
     data: Any = event.data
     assert (event.id, event.kind) == ("fffffffffffffffe7fffffff", EventKind.BATCH_COMPLETED)
@@ -253,7 +253,7 @@ def test_a_request_as_a_whole_is_counted_by_error() -> None:
     assert rules.whole_event(imported([ONE, TWO], refused=(1,))).data.badge_meta_id is None
 
 
-def test_what_was_revoked_is_told_by_its_own_id_and_the_event_has_another() -> None:
+def test_revocation_event_has_its_own_id() -> None:
     event = rules.line_event(REVOKED, 0)
     data: Any = event.data
     assert (data.issued_id, data.earned_badge_id) == ("000000000000000700000003", None)
@@ -261,7 +261,7 @@ def test_what_was_revoked_is_told_by_its_own_id_and_the_event_has_another() -> N
     assert event.timestamp == data.revoked_on_iso == "2026-11-25T20:15:00Z"
 
 
-def test_lines_of_a_job_count_through_all_of_its_parts() -> None:
+def test_lines_of_a_job_are_numbered_across_chunks() -> None:
     [where] = rules.in_ledger(PART, [3])
     event = rules.read_event(PART, 3, (AT, UNTIL))
     assert where == (1, 6, 10_003)
@@ -270,7 +270,7 @@ def test_lines_of_a_job_count_through_all_of_its_parts() -> None:
 
 
 @pytest.mark.parametrize(("of", "line"), [(request([5, 6]), 1), (imported([ONE, TWO]), 1), (PART, 3)])
-def test_an_end_is_told_as_the_earning_was_with_an_id_of_its_own_and_when_it_was(of: Any, line: int) -> None:
+def test_expiry_event_has_the_data_of_the_earning_and_its_own_id_and_time(of: Any, line: int) -> None:
     earned = rules.read_event(of, line, (AT, UNTIL))
     event = rules.ended_event(ExpiredBadges(end=IN_TIME, of=of), line, (AT, UNTIL))
     assert event.data == earned.data
@@ -279,7 +279,7 @@ def test_an_end_is_told_as_the_earning_was_with_an_id_of_its_own_and_when_it_was
 
 
 @pytest.mark.parametrize(("issued", "is_cancelled"), [(7, False), (4, True)])
-def test_a_job_as_a_whole_is_counted_by_error(issued: int, is_cancelled: bool) -> None:
+def test_job_completed_event_counts_failures_by_code(issued: int, is_cancelled: bool) -> None:
     job = FinishedJob(
         request_key=KEY,
         at=AT,
@@ -299,7 +299,7 @@ def test_a_job_as_a_whole_is_counted_by_error(issued: int, is_cancelled: bool) -
 
 
 @pytest.mark.parametrize(
-    ("told", "badges", "is_of"),
+    ("item", "badges", "is_of"),
     [
         (request([1]), None, True),
         (request([1]), {ONE}, True),
@@ -308,5 +308,5 @@ def test_a_job_as_a_whole_is_counted_by_error(issued: int, is_cancelled: bool) -
         (imported([ONE]), {TWO}, False),
     ],
 )
-def test_a_request_is_of_the_badges_that_it_names(told: Any, badges: set[str] | None, is_of: bool) -> None:
-    assert rules.is_of(told, badges) is is_of
+def test_request_belongs_to_its_badges(item: Any, badges: set[str] | None, is_of: bool) -> None:
+    assert rules.is_of(item, badges) is is_of

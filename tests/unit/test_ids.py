@@ -1,4 +1,4 @@
-"""The ids of earned badges and badges: what they are made of, and what is none."""
+"""Ids of earned badges and badges: their parts, and parsing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IN_2040 = int(datetime(2040, 6, 1, tzinfo=UTC).timestamp())
         (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, "f" * 24),
     ],
 )
-def test_an_earned_badge_id_is_seconds_sequence_and_line(
+def test_earned_badge_id_is_seconds_sequence_and_line(
     unix_seconds: int, sequence: int, line: int, expected: str
 ) -> None:
     key = ids.request_key(unix_seconds, sequence)
@@ -33,13 +33,13 @@ def test_an_earned_badge_id_is_seconds_sequence_and_line(
     assert ids.earned_badge_place(expected.upper()) == (key, line)
 
 
-def test_keys_from_2038_on_are_negative_and_still_told_apart() -> None:
+def test_keys_from_2038_on_are_negative_and_distinct() -> None:
     assert ids.request_key(0x7FFFFFFF, 0) > 0
     assert ids.request_key(0x80000000, 0) == -(2**63)
     assert ids.request_key(IN_2040, 1) < 0
 
 
-def test_the_ids_of_a_request_are_those_of_its_lines() -> None:
+def test_ids_of_a_request_are_those_of_its_lines() -> None:
     key = ids.request_key(IN_2040, 5)
     assert ids.earned_badge_ids(key, 300) == [ids.earned_badge_id(key, line) for line in range(300)]
     assert ids.earned_badge_ids(key, 0) == []
@@ -48,26 +48,26 @@ def test_the_ids_of_a_request_are_those_of_its_lines() -> None:
 @pytest.mark.parametrize(
     "text", ["", "661681a535bc684e9e72553", "661681a535bc684e9e72553ag", "g" * 24, "1" * 25]
 )
-def test_what_has_not_24_hex_digits_is_no_id(text: str) -> None:
+def test_text_without_24_hex_digits_is_not_an_id(text: str) -> None:
     assert ids.badge_id(text) is None
     assert ids.earned_badge_place(text) is None
 
 
 @pytest.mark.parametrize("text", ["a" * 24 + "\n", " " + "a" * 23, "٣" * 24])
-def test_what_only_looks_like_24_hex_digits_is_no_id(text: str) -> None:
+def test_text_that_resembles_24_hex_digits_is_not_an_id(text: str) -> None:
     assert ids.badge_id(text) is None
     assert ids.earned_badge_place(text) is None
 
 
-def test_the_upper_case_of_a_badge_id_is_folded() -> None:
+def test_upper_case_badge_id_is_folded() -> None:
     assert ids.badge_id("653DE334B3CDA7078C7C68EB") == "653de334b3cda7078c7c68eb"
 
 
-def test_a_new_id_is_the_time_and_the_chance() -> None:
+def test_new_id_is_time_and_random_bytes() -> None:
     assert ids.new_id(0x653DE334, bytes.fromhex("b3cda7078c7c68eb")) == "653de334b3cda7078c7c68eb"
     assert ids.new_id(IN_2040, bytes(8)) == f"{IN_2040:08x}{'0' * 16}"
     assert ids.badge_id(ids.new_id(2**32 + 5, bytes(8))) == "00000005" + "0" * 16
 
 
-def test_a_key_read_from_the_database_gives_the_same_id() -> None:
+def test_key_from_the_database_gives_the_same_id() -> None:
     assert ids.earned_badge_id(RequestKey(-1), 0) == "ffffffffffffffff00000000"

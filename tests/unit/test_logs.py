@@ -1,4 +1,4 @@
-"""Every log line of a request says which one it is, by what is known when the line is written."""
+"""Log lines of a request have its context, as known when the line is written."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def line(**fields: Any) -> dict[str, Any]:
-    """The line as it would be rendered."""
+    """Return the fields of the rendered line."""
     return dict(logs._add_context(None, "info", merge_contextvars(None, "info", {"event": "x", **fields})))
 
 
-async def test_a_line_has_what_is_known_of_its_request() -> None:
+async def test_line_has_the_context_of_its_request() -> None:
     async def work(request_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
         context = RequestContext("header", NOW, {}, trace_id=request_id * 2)
         logs.follow(context)
@@ -41,7 +41,7 @@ async def test_a_line_has_what_is_known_of_its_request() -> None:
         }
 
 
-async def test_what_a_line_says_itself_stands() -> None:
+async def test_fields_of_the_line_override_the_context() -> None:
     logs.follow(RequestContext("header", NOW))
     assert line(action="earning.earn_bulk") == {
         "event": "x",
@@ -51,13 +51,13 @@ async def test_what_a_line_says_itself_stands() -> None:
     }
 
 
-async def test_a_line_outside_of_requests_is_left_alone() -> None:
+async def test_line_outside_of_requests_is_unchanged() -> None:
     assert line() == {"event": "x"}
 
 
-@pytest.mark.parametrize("told", ["a\u2028b", "a\x85b", "\x1b[2J\x9b2J", "é\nü", "\ud800", "plain"])
-def test_what_callers_send_ends_no_line_and_commands_no_terminal(told: str) -> None:
-    written = logs._encode({"event": "x", "path": told})
+@pytest.mark.parametrize("value", ["a\u2028b", "a\x85b", "\x1b[2J\x9b2J", "é\nü", "\ud800", "plain"])
+def test_values_of_callers_cannot_break_lines_or_control_a_terminal(value: str) -> None:
+    written = logs._encode({"event": "x", "path": value})
     assert written.isascii()
     assert written.isprintable()
-    assert json.loads(written) == {"event": "x", "path": told}
+    assert json.loads(written) == {"event": "x", "path": value}

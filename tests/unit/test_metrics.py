@@ -1,4 +1,4 @@
-"""Where the processes of a service share their numbers: it is taken away in the end, also where the service was killed."""
+"""The directory in which processes share metrics is deleted in the end, even after the service was killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cockade.metrics import DIRECTORIES, DIRECTORY, shared_directory
 HOLD = "from cockade import metrics\nwith metrics.shared_directory(): print(flush=True), input()"
 
 
-def test_what_a_killed_service_has_left_is_taken_away_by_the_next_one_and_nothing_else(
+def test_directory_of_a_killed_service_is_deleted_by_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -29,13 +29,15 @@ def test_what_a_killed_service_has_left_is_taken_away_by_the_next_one_and_nothin
     with other:
         assert other.stdout is not None
         other.stdout.readline()
-        [its] = tmp_path.iterdir()
-        (its / "counter_1.db").write_bytes(b"1")
+        [other_directory] = tmp_path.iterdir()
+        (other_directory / "counter_1.db").write_bytes(b"1")
         with shared_directory():
-            mine = Path(os.environ[DIRECTORY])
-            assert mine.name.startswith(DIRECTORIES)
-            assert set(tmp_path.iterdir()) == {its, mine}, "that of a running service stays"
-        assert set(tmp_path.iterdir()) == {its}
+            own_directory = Path(os.environ[DIRECTORY])
+            assert own_directory.name.startswith(DIRECTORIES)
+            assert set(tmp_path.iterdir()) == {other_directory, own_directory}, (
+                "the directory of a running service must stay"
+            )
+        assert set(tmp_path.iterdir()) == {other_directory}
         other.kill()
     (tmp_path / "else").mkdir()
     with shared_directory():

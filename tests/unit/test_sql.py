@@ -1,4 +1,4 @@
-"""The loader of named SQL: one file, many statements, each under its name."""
+"""Loading named SQL statements from files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ["cockade.auth", "cockade.badge", "cockade.earning", "cockade.request
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of an importable package that is there for one test."""
+    """Return the directory of an importable package that exists for one test."""
     name = "package_with_sql"
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()
@@ -43,19 +43,19 @@ def test_statements_are_found_by_name(package: Path, text: str, expected: dict[s
     assert load(package.name) == expected
 
 
-def test_a_file_of_another_name_can_be_loaded(package: Path) -> None:
+def test_file_with_another_name_can_be_loaded(package: Path) -> None:
     (package / "other.sql").write_text("-- name: one\nselect 1;")
     assert load(package.name, "other.sql") == {"one": "select 1"}
 
 
-def test_a_name_that_stands_twice_is_refused(package: Path) -> None:
+def test_duplicate_name_is_rejected(package: Path) -> None:
     (package / "queries.sql").write_text("-- name: one\nselect 1;\n-- name: one\nselect 2;\n")
     with pytest.raises(ValueError, match="names a statement twice"):
         load(package.name)
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_every_feature_loads_its_statements(name: str) -> None:
+def test_every_package_loads_its_statements(name: str) -> None:
     store = import_module(f"{name}.store")
     assert load(name) == store.SQL
     assert all(sql and not sql.endswith(";") for sql in load(name).values())

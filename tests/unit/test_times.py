@@ -1,4 +1,4 @@
-"""Instants on the wire: everything that is read, everything that is not, and what is written."""
+"""Parsing and formatting of times in the API."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def utc(*parts: int) -> datetime:
         ("2999-12-31T23:59:59.999999Z", utc(2999, 12, 31, 23, 59, 59, 999_999)),
     ],
 )
-def test_iso_8601_with_an_offset_is_read(text: str, expected: datetime) -> None:
+def test_iso_8601_with_an_offset_is_parsed(text: str, expected: datetime) -> None:
     instant = read_instant(text)
     assert instant == expected
     assert instant.utcoffset() == timedelta(0)
@@ -61,12 +61,12 @@ def test_iso_8601_with_an_offset_is_read(text: str, expected: datetime) -> None:
         ("1717935013121", utc(2024, 6, 9, 12, 10, 13, 121_000)),
         ("1717935013121.711", utc(2024, 6, 9, 12, 10, 13, 121_711)),
         (1e12, utc(2001, 9, 9, 1, 46, 40)),
-        # The threshold itself is milliseconds; a second less would be seconds, but of the year 5138.
+        # The threshold itself is milliseconds. One second less would be seconds, in the year 5138.
         (float(MILLISECONDS_FROM), utc(1973, 3, 3, 9, 46, 40)),
         (str(MILLISECONDS_FROM), utc(1973, 3, 3, 9, 46, 40)),
     ],
 )
-def test_epoch_seconds_and_milliseconds_are_read(value: float | str, expected: datetime) -> None:
+def test_epoch_seconds_and_milliseconds_are_parsed(value: float | str, expected: datetime) -> None:
     assert read_instant(value) == expected
 
 
@@ -104,7 +104,7 @@ def test_epoch_seconds_and_milliseconds_are_read(value: float | str, expected: d
         ("9" * 19, OUT_OF_RANGE),
     ],
 )
-def test_what_is_no_instant_is_refused_with_a_sentence(value: float | str, expected: str) -> None:
+def test_invalid_time_is_rejected_with_a_message(value: float | str, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         read_instant(value)
 
@@ -118,7 +118,7 @@ def test_what_is_no_instant_is_refused_with_a_sentence(value: float | str, expec
         (datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))), (1767218400.0, "2025-12-31T22:00:00Z")),
     ],
 )
-def test_instants_are_written_as_epoch_seconds_and_as_utc_to_the_second(
+def test_times_are_formatted_as_epoch_seconds_and_as_utc_to_the_second(
     instant: datetime, expected: tuple[float, str]
 ) -> None:
     assert (epoch(instant), iso(instant)) == expected

@@ -1,4 +1,4 @@
-"""A caller's trace id is read from `traceparent` as W3C says, and what is none is as if it had not been sent."""
+"""Parsing of the W3C `traceparent` header."""
 
 from __future__ import annotations
 

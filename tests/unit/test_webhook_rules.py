@@ -1,4 +1,4 @@
-"""Webhooks as tables: where events may be sent, what an answer means, when it is tried again, and where that leaves us."""
+"""Webhook rules: allowed addresses, results of deliveries, retries, and progress of a webhook."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ LOOPBACK = read_networks("webhook_allowed_networks", "127.0.0.0/8, ::1/128")
         ("10.0.0.1", False),
         ("172.16.0.1", False),
         ("192.168.1.1", False),
-        ("100.64.0.1", False),  # a provider's own
-        ("169.254.169.254", False),  # what clouds tell their machines
+        ("100.64.0.1", False),  # carrier-grade NAT
+        ("169.254.169.254", False),  # metadata service of clouds
         ("192.0.2.1", False),
         ("224.0.0.1", False),
         ("255.255.255.255", False),
@@ -50,13 +50,13 @@ LOOPBACK = read_networks("webhook_allowed_networks", "127.0.0.0/8, ::1/128")
         ("2001:0:4136:e378:8000:63bf:80ff:fffe", False),  # Teredo of 127.0.0.1
     ],
 )
-def test_events_are_sent_to_the_public_internet_only(address: str, may: bool) -> None:
+def test_events_are_sent_only_to_public_addresses(address: str, may: bool) -> None:
     assert rules.may_connect(ip_address(address), (), is_plain=False) is may
     assert rules.may_connect(ip_address(address), (), is_plain=True) is False
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"])
-def test_or_to_networks_that_are_allowed(address: str) -> None:
+def test_events_are_sent_to_allowed_networks(address: str) -> None:
     assert rules.may_connect(ip_address(address), LOOPBACK, is_plain=True)
     assert not rules.may_connect(ip_address("10.0.0.1"), LOOPBACK, is_plain=False)
 
@@ -68,7 +68,7 @@ def test_or_to_networks_that_are_allowed(address: str) -> None:
         ("https://hooks.example.org:8443/", (), None),
         ("https://93.184.216.34/", (), None),
         ("http://hooks.example.org/", (), "https"),
-        ("http://hooks.example.org/", LOOPBACK, None),  # looked at with every delivery
+        ("http://hooks.example.org/", LOOPBACK, None),  # the address is checked at each delivery
         ("http://127.0.0.1:8000/", LOOPBACK, None),
         ("http://93.184.216.34/", LOOPBACK, "private"),
         ("https://127.0.0.1/", (), "private"),
@@ -88,9 +88,9 @@ def test_or_to_networks_that_are_allowed(address: str) -> None:
         ("https://hooks.example.org/" + "x" * 2000, (), "2000"),
     ],
 )
-def test_urls(url: str, networks: rules.Networks, field_error: str | None) -> None:
-    found = rules.url_error(url, networks)
-    assert (found is None) if field_error is None else (found is not None and field_error in found)
+def test_webhook_urls(url: str, networks: rules.Networks, field_error: str | None) -> None:
+    result = rules.url_error(url, networks)
+    assert (result is None) if field_error is None else (result is not None and field_error in result)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_urls(url: str, networks: rules.Networks, field_error: str | None) -> No
         (500, DeliveryResult.FAILED),
     ],
 )
-def test_what_an_answer_means(status: int | None, meaning: DeliveryResult) -> None:
+def test_result_of_a_response(status: int | None, meaning: DeliveryResult) -> None:
     answer = DeliveryResponse(status=status, error=None if status else "It hung up.", duration_ms=1)
     assert rules.delivery_result(answer) is meaning
     assert (rules.error_of(answer) is None) is (meaning is DeliveryResult.DELIVERED)
@@ -126,10 +126,10 @@ def test_what_an_answer_means(status: int | None, meaning: DeliveryResult) -> No
         ("Wed, 25 Nov 2026 20:16:00 GMT", 60),
         ("Wed, 25 Nov 2026 20:14:00 GMT", 0),
         ("Wed, 25 Nov 2099 20:14:00 GMT", rules.RETRY_AFTER_S_MAX),
-        ("Wed, 25 Nov 2026 20:16:00 -0000", 0),  # of no zone
+        ("Wed, 25 Nov 2026 20:16:00 -0000", 0),  # without a time zone
     ],
 )
-def test_how_long_a_receiver_asks_to_be_left_alone(header: str | None, seconds: float) -> None:
+def test_retry_after(header: str | None, seconds: float) -> None:
     assert rules.retry_after_s(header, NOW) == seconds
 
 
@@ -148,9 +148,7 @@ def test_how_long_a_receiver_asks_to_be_left_alone(header: str | None, seconds: 
         (11, 60, 0.0, 450.0),
     ],
 )
-def test_pauses_double_up_to_a_quarter_of_an_hour(
-    failures: int, asked_s: float, chance: float, seconds: float
-) -> None:
+def test_pauses_double_up_to_15_minutes(failures: int, asked_s: float, chance: float, seconds: float) -> None:
     assert rules.retry_delay_s(failures, asked_s, chance) == seconds
 
 
@@ -158,7 +156,9 @@ def test_pauses_double_up_to_a_quarter_of_an_hour(
     ("old", "until_s", "signing"),
     [(None, None, ["new"]), ("old", 1, ["new", "old"]), ("old", 0, ["new"]), ("old", -1, ["new"])],
 )
-def test_an_old_secret_signs_for_a_while(old: str | None, until_s: int | None, signing: list[str]) -> None:
+def test_old_secret_signs_during_its_overlap(
+    old: str | None, until_s: int | None, signing: list[str]
+) -> None:
     until = None if until_s is None else NOW + timedelta(seconds=until_s)
     assert (
         rules.signing_secrets(Secrets(secret="new", old_secret=old, old_secret_until=until), NOW) == signing
@@ -169,8 +169,8 @@ class Data(msgspec.Struct):
     customer_id: int
 
 
-class Told(msgspec.Struct):
-    """As an event, as far as these rules look."""
+class EventStub(msgspec.Struct):
+    """The attributes of an event that these rules use."""
 
     id: str
     kind: EventKind
@@ -179,8 +179,8 @@ class Told(msgspec.Struct):
 
 def entry(name: str, customer: int | None, position: int = 1, line: int = 0) -> FeedEntry:
     kind = EventKind.BATCH_COMPLETED if customer is None else EventKind.EARNED
-    told: Any = Told(name, kind, Data(customer or 0))
-    return FeedEntry(Cursor(position, LAST_LINE if customer is None else line), told)
+    event: Any = EventStub(name, kind, Data(customer or 0))
+    return FeedEntry(Cursor(position, LAST_LINE if customer is None else line), event)
 
 
 A, B, C = entry("a", 1, 1, 0), entry("b", 2, 1, 1), entry("c", 1, 2, 0)
@@ -188,12 +188,12 @@ WHOLE = entry("whole", None, 1)
 ENTRIES = [A, B, WHOLE, C]
 
 
-def names(lanes: list[list[FeedEntry]]) -> list[list[str]]:
-    return [[each.event.id for each in lane] for lane in lanes]
+def names(queues: list[list[FeedEntry]]) -> list[list[str]]:
+    return [[each.event.id for each in queue] for queue in queues]
 
 
 @pytest.mark.parametrize(
-    ("delivered", "lanes", "whole"),
+    ("delivered", "queues", "whole"),
     [
         (set(), [["a", "c"], ["b"]], []),
         ({"a"}, [["b"], ["c"]], []),
@@ -202,10 +202,10 @@ def names(lanes: list[list[FeedEntry]]) -> list[list[str]]:
         ({"a", "b", "c", "whole"}, [], []),
     ],
 )
-def test_each_customer_has_a_lane_and_a_request_as_a_whole_waits_for_its_customers(
-    delivered: set[str], lanes: list[list[str]], whole: list[list[str]]
+def test_each_customer_has_a_queue_and_batch_completed_waits_for_its_customers(
+    delivered: set[str], queues: list[list[str]], whole: list[list[str]]
 ) -> None:
-    assert names(rules.customer_queues(ENTRIES, delivered)) == lanes
+    assert names(rules.customer_queues(ENTRIES, delivered)) == queues
     assert names(rules.complete_queues(ENTRIES, delivered)) == whole
 
 
@@ -230,7 +230,7 @@ def progress(delivered: set[str], errors: list[str | None], **claimed: Any) -> t
         failures=claimed.get("failures", 0),
         failing_since=claimed.get("failing_since"),
     )
-    found = rules.progress(
+    result = rules.progress(
         webhook,
         FeedPage(ENTRIES, END, has_more=False),
         delivered,
@@ -240,14 +240,14 @@ def progress(delivered: set[str], errors: list[str | None], **claimed: Any) -> t
         chance=0,
         give_up=GIVE_UP,
     )
-    pause_s = found.retry_at and (found.retry_at - NOW).total_seconds()
+    pause_s = result.retry_at and (result.retry_at - NOW).total_seconds()
     return (
-        found.cursor,
-        found.delivered_ahead,
-        found.failures,
-        found.failing_since,
+        result.cursor,
+        result.delivered_ahead,
+        result.failures,
+        result.failing_since,
         pause_s,
-        found.disabled_reason,
+        result.disabled_reason,
     )
 
 
@@ -258,7 +258,7 @@ REASON = "What comes next could not be delivered for 72 hours. x"
 @pytest.mark.parametrize(
     ("delivered", "errors", "claimed", "expected"),
     [
-        # all is well; or the round was cut short
+        # Everything was delivered, or the batch was cut short.
         ({"a", "b", "c", "whole"}, [None] * 4, {}, (END, [], 0, None, None, None)),
         ({"a"}, [None], {}, (A.cursor, [], 0, None, None, None)),
         ({"b"}, [None], {}, (BEFORE, ["b"], 0, None, None, None)),
@@ -268,10 +268,10 @@ REASON = "What comes next could not be delivered for 72 hours. x"
             {"failing_since": EARLIER, "failures": 7},
             (END, [], 0, None, None, None),
         ),
-        # nothing was taken
+        # Nothing was delivered.
         (set(), ["x"], {}, (BEFORE, [], 1, NOW, 0.5, None)),
         (set(), ["x"], {"failures": 3, "failing_since": EARLIER}, (BEFORE, [], 4, EARLIER, 4.0, None)),
-        # something was; what comes next is another event than before, or still the same
+        # Something was delivered. The next event is a new one, or still the failed one.
         ({"a"}, [None, "x"], {"failures": 3, "failing_since": EARLIER}, (A.cursor, [], 0, NOW, 0.25, None)),
         (
             {"b"},
@@ -279,21 +279,21 @@ REASON = "What comes next could not be delivered for 72 hours. x"
             {"failures": 3, "failing_since": EARLIER},
             (BEFORE, ["b"], 0, EARLIER, 0.25, None),
         ),
-        # for days
+        # Failing for days.
         (set(), ["y", "x"], {"failing_since": LONG_AGO}, (BEFORE, [], 1, LONG_AGO, 0.5, REASON)),
         ({"b"}, [None, "x"], {"failing_since": LONG_AGO}, (BEFORE, ["b"], 0, LONG_AGO, 0.25, REASON)),
         ({"a"}, [None, "x"], {"failing_since": LONG_AGO}, (A.cursor, [], 0, NOW, 0.25, None)),
     ],
 )
-def test_where_a_round_leaves_a_webhook(
+def test_progress_of_a_webhook(
     delivered: set[str], errors: list[str | None], claimed: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
     assert progress(delivered, errors, **claimed) == expected
 
 
 @given(st.sets(st.sampled_from(["a", "b", "c", "whole"])))
-def test_nothing_is_passed_over_and_nothing_is_forgotten(delivered: set[str]) -> None:
-    place, ahead, *_ = progress(delivered, [])
-    passed = {each.event.id for each in ENTRIES if each.cursor <= place}
+def test_no_event_is_skipped_or_lost(delivered: set[str]) -> None:
+    cursor, ahead, *_ = progress(delivered, [])
+    passed = {each.event.id for each in ENTRIES if each.cursor <= cursor}
     assert passed <= delivered
     assert passed | set(ahead) == delivered

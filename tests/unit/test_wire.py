@@ -1,4 +1,4 @@
-"""The small pieces of the wire: Basic credentials, pages, and the envelope of a failure."""
+"""Basic credentials, pagination, and the error envelope."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def proof(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("header", "expected"),
     [
         (proof("name:secret"), ("name", "secret")),
         (proof("name:"), ("name", "")),
@@ -26,12 +26,12 @@ def proof(text: str) -> str:
         (proof("jürgen:geheimß"), ("jürgen", "geheimß")),
     ],
 )
-def test_basic_credentials_are_name_and_secret(given: str, expected: tuple[str, str]) -> None:
-    assert read_basic(given) == expected
+def test_basic_credentials_are_username_and_secret(header: str, expected: tuple[str, str]) -> None:
+    assert read_basic(header) == expected
 
 
 @pytest.mark.parametrize(
-    "given",
+    "header",
     [
         "",
         "name:secret",
@@ -44,19 +44,19 @@ def test_basic_credentials_are_name_and_secret(given: str, expected: tuple[str, 
         "é",
     ],
 )
-def test_what_is_not_base64_of_name_and_secret_is_refused(given: str) -> None:
+def test_malformed_basic_credentials_are_rejected(header: str) -> None:
     with pytest.raises(NotAuthenticated, match="not base64 of username:secret"):
-        read_basic(given)
+        read_basic(header)
 
 
 @pytest.mark.parametrize(
     ("page", "size", "total", "expected"), [(0, 10, 0, 0), (0, 10, 10, 1), (3, 10, 11, 2), (0, 1, 5, 5)]
 )
-def test_the_last_page_may_be_shorter(page: int, size: int, total: int, expected: int) -> None:
+def test_last_page_can_be_shorter(page: int, size: int, total: int, expected: int) -> None:
     assert paginate(page, size, total) == Pagination(page, size, total, expected)
 
 
-def test_a_failure_has_null_data_and_null_warnings() -> None:
+def test_failure_has_null_data_and_null_warnings() -> None:
     assert msgspec.json.decode(
         msgspec.json.encode(error_envelope([FieldError(809, "No.", "requestId"), FieldError(400, "So.")]))
     ) == {

@@ -1,1 +1,1 @@
-"""Audit trail: who changed what and when. Entries are written with each change and never modified."""
+"""Audit trail: who changed what, and when. Entries are written with each change and never modified."""

@@ -1,4 +1,4 @@
-"""Entries of the audit trail."""
+"""Types of the audit trail."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from msgspec import Struct
 from cockade.ids import BadgeId, OrgId
 
 COMMAND_LINE = "command line"
-"""The username of changes by the command line. No credential can have it."""
+"""Username of changes made on the command line. No credential can have this name."""
 
 WORKER = "cockade worker"
-"""The username of changes by the worker."""
+"""Username of changes made by the worker itself. No credential can have this name."""
 
 
 class Action(StrEnum):
-    """The recorded changes, named like their transactions."""
+    """Recorded changes, named after their transactions."""
 
     ORG_CREATE = "org.create"
     ORG_UPDATE = "org.update"
@@ -43,35 +43,35 @@ class Action(StrEnum):
     CUSTOMER_ERASE = "customer.erase"
     CUSTOMER_MERGE = "customer.merge"
     EARNING_REVOKE = "earning.revoke"
-    """An earned badge."""
+    """Revoked an earned badge."""
     ENROLMENT_REVOKE = "enrolment.revoke"
-    """Enrolments in one badge."""
+    """Revoked enrolments in one badge."""
     WEBHOOK_CREATE = "webhook.create"
     WEBHOOK_UPDATE = "webhook.update"
     WEBHOOK_DELETE = "webhook.delete"
     WEBHOOK_ROTATE_SECRET = "webhook.rotate_secret"
     WEBHOOK_DISABLE = "webhook.disable"
-    """By the worker: the receiver is gone or has failed for days."""
+    """Disabled by the worker: the receiver returned 410, or has accepted nothing for days."""
     REQUEST_REVOKE = "request.revoke"
-    """Everything that a request issued. A large request has one entry per batch."""
+    """Undid a request. A large request has one entry per batch."""
 
 
 class Changer(Protocol):
-    """Who changes something, and in which org."""
+    """A user or process that makes changes, and its org."""
 
     @property
     def org_id(self) -> OrgId | None:
-        """None if the change concerns the whole service."""
+        """None for changes of the whole service."""
         ...
 
     @property
     def username(self) -> str:
-        """The credential's username, or COMMAND_LINE."""
+        """The username of the credential, COMMAND_LINE or WORKER."""
         ...
 
 
 class Worker(Struct, frozen=True):
-    """The background worker."""
+    """The worker process."""
 
     org_id: OrgId
     username: str = WORKER
@@ -88,21 +88,21 @@ class AuditRecord(Struct, frozen=True, kw_only=True):
     """One change."""
 
     entry_id: int
-    """Ascending: of two changes of one thing, the later one has the higher id."""
+    """Ascending. Of two changes of one object, the later one has the higher id."""
     org_id: OrgId | None
     at: datetime
     username: str
     action: str
     badge_id: BadgeId | None
-    """The badge that was changed or concerned."""
+    """The badge that was changed or concerned, if any."""
     subject: str
-    """Id or username of what was changed."""
+    """The id or username of the changed object."""
     details: Mapping[str, Any]
-    """Further details, by API name."""
+    """Details with the field names of the API."""
 
 
 class EntryFilter(Struct, frozen=True, kw_only=True):
-    """Filters of entries. None disables a filter."""
+    """Filter of audit entries. Criteria that are None do not filter."""
 
     org_id: OrgId | None = None
     actions: list[Action] | None = None
@@ -110,4 +110,4 @@ class EntryFilter(Struct, frozen=True, kw_only=True):
     username: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    """Excludes this instant."""
+    """Exclusive."""

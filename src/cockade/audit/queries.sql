@@ -1,10 +1,10 @@
 -- name: record
--- Runs in the transaction of the change. No statement changes or deletes an entry.
+-- Runs in the transaction of the change. No statement modifies or deletes an entry.
 insert into audit_entry (org_id, at, username, action, badge_id, subject, details)
 values ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: list_entries
--- Entries before $7, newest first. A null parameter disables its filter; the time range is half-open.
+-- Newest first, before entry $7. Criteria that are null do not filter. $5 is inclusive and $6 exclusive.
 select entry_id, org_id, at, username, action, badge_id, subject, details
 from audit_entry
 where ($1::integer is null or org_id = $1)

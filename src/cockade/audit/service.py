@@ -1,4 +1,4 @@
-"""Read the audit trail. Entries are written by the services that change things."""
+"""Read the audit trail. Entries are written by the services that make the changes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from cockade.storage.database import Database
 
 
 class AuditService:
-    """Use cases of `audit`."""
+    """Read the audit trail."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list_entries(self, wanted: EntryFilter, before: int | None, size: int) -> list[AuditRecord]:
-        """Return up to `size` entries before the entry `before`, newest first."""
+    async def list_entries(self, filters: EntryFilter, before: int | None, size: int) -> list[AuditRecord]:
+        """Return at most `size` entries, newest first, starting before the entry id `before`."""
         return await self._database.transaction(
-            "audit.list", lambda tx: store.list_entries(tx, wanted, before, size)
+            "audit.list", lambda tx: store.list_entries(tx, filters, before, size)
         )

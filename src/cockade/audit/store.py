@@ -1,4 +1,4 @@
-"""Statements on the audit trail, one function each."""
+"""Typed functions, one per SQL statement, of the audit trail."""
 
 from __future__ import annotations
 
@@ -28,39 +28,41 @@ async def record(
     *,
     badge_id: BadgeId | None = None,
 ) -> None:
-    """Insert an entry in the transaction of the change, so that neither exists without the other.
+    """Record a change in the transaction that makes it, so that neither is committed without the other.
 
-    `details` can hold any JSON, but no secrets, and no customer data except customer ids.
+    `details` must be JSON serializable. It must not contain secrets, or anything about customers except their
+    ids.
     """
     await tx.execute(
         SQL["record"], by.org_id, now, by.username, action.value, badge_id, subject, _encode(details)
     )
 
 
-async def list_entries(tx: Tx, wanted: EntryFilter, before: int | None, size: int) -> list[AuditRecord]:
-    """Return entries before the entry `before`, newest first."""
+async def list_entries(tx: Tx, filters: EntryFilter, before: int | None, size: int) -> list[AuditRecord]:
+    """Return at most `size` entries, newest first, starting before the entry id `before`."""
     rows = await tx.rows(
         SQL["list_entries"],
-        wanted.org_id,
-        wanted.actions,
-        wanted.badge_id,
-        wanted.username,
-        wanted.since,
-        wanted.until,
+        filters.org_id,
+        filters.actions,
+        filters.badge_id,
+        filters.username,
+        filters.since,
+        filters.until,
         before,
         size,
     )
-    return [_entry(row) for row in rows]
+    return [_record(row) for row in rows]
 
 
-def _entry(row: Row) -> AuditRecord:
+def _record(row: Row) -> AuditRecord:
+    entry_id, org_id, at, username, action, badge_id, subject, details = row
     return AuditRecord(
-        entry_id=row[0],
-        org_id=None if row[1] is None else OrgId(row[1]),
-        at=row[2],
-        username=row[3],
-        action=row[4],
-        badge_id=row[5],
-        subject=row[6],
-        details=_details(row[7]),
+        entry_id=entry_id,
+        org_id=None if org_id is None else OrgId(org_id),
+        at=at,
+        username=username,
+        action=action,
+        badge_id=badge_id,
+        subject=subject,
+        details=_details(details),
     )

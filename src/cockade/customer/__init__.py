@@ -1,1 +1,1 @@
-"""Identifiers that can be used instead of a customer id."""
+"""Customer identifiers: names such as an email address that callers use instead of customer ids."""

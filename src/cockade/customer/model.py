@@ -1,4 +1,4 @@
-"""Customer identifiers."""
+"""Types of customer identifiers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class IdentifierKind(StrEnum):
-    """Types of identifiers."""
+    """Kinds of identifiers."""
 
     EMAIL = "email"
     """Case-insensitive."""
@@ -18,18 +18,18 @@ class IdentifierKind(StrEnum):
 
 
 class Identifier(Struct, frozen=True):
-    """A normalized identifier of a customer, created by `cockade.customer.rules.identifier`."""
+    """A normalized identifier of one customer. Create it with `cockade.customer.rules.identifier`."""
 
     kind: IdentifierKind
     value: str
 
 
 class IdentifierCounts(Struct, frozen=True, kw_only=True):
-    """The result of storing identifiers."""
+    """Results of storing identifiers."""
 
     created: int
-    """New identifiers."""
+    """The identifier was new."""
     updated: int
-    """Identifiers that belonged to another customer."""
+    """The identifier belonged to another customer."""
     unchanged: int
-    """Identifiers that belonged to the same customer."""
+    """The identifier already belonged to this customer."""

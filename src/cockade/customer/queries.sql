@@ -1,14 +1,14 @@
 -- name: put_identifiers
--- Assigns each of these distinct identifiers to its customer. Returns how many are new and how many belonged to another
--- customer. All transactions write in the same order to avoid deadlocks. A row without xmax was inserted, one with xmax
--- was updated.
+-- Assigns each identifier to its customer and returns how many are new and how many belonged to another customer.
+-- Identifiers must be distinct. They are written in a fixed order, so that concurrent requests cannot deadlock. xmax is
+-- 0 for rows that were inserted and not updated.
 with put as (
-    insert into customer_identifier as held (org_id, kind, identifier, customer_id)
+    insert into customer_identifier as stored (org_id, kind, identifier, customer_id)
     select $1, sent.kind, sent.identifier, sent.customer_id
     from unnest($2::text[], $3::text[], $4::bigint[]) as sent (kind, identifier, customer_id)
     order by sent.kind collate "C", sent.identifier collate "C"
     on conflict (org_id, kind, identifier) do update set customer_id = excluded.customer_id
-    where held.customer_id <> excluded.customer_id
+    where stored.customer_id <> excluded.customer_id
     returning xmax = 0 as is_new)
 select count(*) filter (where is_new), count(*) filter (where not is_new) from put;
 

@@ -1,4 +1,4 @@
-"""Pure rules for identifiers (`docs/reference/api/customers.md`)."""
+"""Pure rules of identifiers (`docs/reference/api/customers.md`)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from cockade.customer.model import Identifier, IdentifierKind
 
 
 def identifier(kind: IdentifierKind, text: str) -> Identifier:
-    """Normalize an identifier: no surrounding whitespace, emails in lower case."""
+    """Return the normalized identifier: without surrounding whitespace, emails in lower case."""
     value = text.strip()
     return Identifier(kind, value.lower() if kind is IdentifierKind.EMAIL else value)

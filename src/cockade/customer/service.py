@@ -1,4 +1,4 @@
-"""Store identifiers of customers, and find customers by them."""
+"""Store customer identifiers, and find customers by them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cockade.storage.database import Database, Tx
 
 
 class CustomerService:
-    """Use cases of `customer`. Each one is a transaction in the caller's org."""
+    """Identifiers of the customers of the caller's org. Each method is one transaction."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class CustomerService:
     async def find(self, caller: Caller, identifier: Identifier) -> CustomerId:
         """Return the customer with this identifier. Raises CustomerNotFound."""
         customer = None
-        if "\0" not in identifier.value:  # PostgreSQL's text cannot contain it
+        if "\0" not in identifier.value:  # PostgreSQL text cannot contain NUL
             customer = await self._database.transaction(
                 "customer.find", lambda tx: store.find(tx, caller.org_id, identifier)
             )

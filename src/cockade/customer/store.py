@@ -1,4 +1,4 @@
-"""Statements on identifiers, one function each."""
+"""Typed functions, one per SQL statement, of customer identifiers."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ async def put(tx: Tx, org_id: OrgId, owned: Mapping[Identifier, CustomerId]) -> 
 
 
 async def find(tx: Tx, org_id: OrgId, identifier: Identifier) -> CustomerId | None:
-    """Return the customer with this identifier in the org, or None."""
+    """Return the customer with this identifier, or None."""
     return await tx.value(SQL["find_customer"], org_id, identifier.kind.value, identifier.value)
 
 
 async def erase(tx: Tx, org_id: OrgId, customer: CustomerId) -> int:
-    """Delete the customer's identifiers. Return their number."""
+    """Delete the customer's identifiers and return their number."""
     return await tx.value(SQL["erase_identifiers"], org_id, customer)
 
 
 async def move(tx: Tx, org_id: OrgId, customer: CustomerId, into: CustomerId) -> int:
-    """Assign the customer's identifiers to another one. Return their number."""
+    """Move the customer's identifiers to another customer and return their number."""
     return await tx.value(SQL["move_identifiers"], org_id, customer, into)

@@ -1,1 +1,1 @@
-"""Read-only views: the badges of a customer, the holders of a badge, and explanations of decisions."""
+"""Read-only queries: badges of a customer, holders of a badge, explanations of decisions, window cycles."""

@@ -1,4 +1,4 @@
-"""Views of customers and their badges."""
+"""Types of the read-only queries on customers and badges."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from msgspec import Struct
 
 from cockade.badge.model import Badge, BadgeStatus, Constraint, EarnType, Expiry, OverlapPolicy
 from cockade.errors import ExceededLimit
-from cockade.ids import BadgeKey, CustomerId
+from cockade.ids import BadgeKey, CustomerId, OrgId
 from cockade.limit.model import Cycle, CycleStatus, FixedWindow
 from cockade.request.model import OwnerType
 
 
 class BadgeType(StrEnum):
-    """Selects which badges a customer's page shows."""
+    """Kinds of badges on a customer's page."""
 
     AVAILABLE = "AVAILABLE"
-    """Direct badges that the customer can earn now."""
+    """Badges of earn type EARN that the customer could earn now."""
     AVAILABLE_TO_ISSUE = "AVAILABLE_TO_ISSUE"
-    """Badges in which the customer can be enrolled now."""
+    """Badges of earn type ISSUE_EARN that the customer could be enrolled in now."""
     EARNED = "EARNED"
-    """Badges of which the customer has a valid one now."""
+    """Badges of which the customer has a valid earned badge."""
     EXPIRED = "EXPIRED"
-    """Badges of which the customer had some, all expired."""
+    """Badges of which all earned badges of the customer have expired."""
 
 
 class PageSort(StrEnum):
-    """Sort orders of a customer's page: ranks ascending, dates latest first."""
+    """Sort orders of a customer's page: ranks ascending, dates descending."""
 
     RANK = "RANK"
     LAST_EARNED_ON_DATE = "LAST_EARNED_ON_DATE"
@@ -36,7 +36,7 @@ class PageSort(StrEnum):
 
 
 class ListSort(StrEnum):
-    """Sort orders of the managed list."""
+    """Sort orders of the management list."""
 
     EXPIRES_ON = "EXPIRES_ON"
     LAST_MODIFIED_DATE = "LAST_MODIFIED_DATE"
@@ -54,7 +54,7 @@ class Order(StrEnum):
 
 
 class HeldFilter(StrEnum):
-    """Filters a list by what the customer has of a badge."""
+    """Filter of a list of badges by the earned badges and enrolments of a customer."""
 
     LIVE = "LIVE"
     ENDED = "ENDED"
@@ -63,7 +63,7 @@ class HeldFilter(StrEnum):
 
 
 class HeldBadgeStatus(StrEnum):
-    """The status of an earned badge or enrolment at an instant. For enrolments, `ACTIVE` means `LIVE`."""
+    """Status of an earned badge or enrolment at a point in time. Enrolments use ACTIVE instead of LIVE."""
 
     UPCOMING = "UPCOMING"
     LIVE = "LIVE"
@@ -73,14 +73,14 @@ class HeldBadgeStatus(StrEnum):
 
 
 class Bounds(Struct, frozen=True):
-    """A half-open range of instants. None leaves an end open."""
+    """Half-open range of time. None means unbounded."""
 
     opens: datetime | None
     closes: datetime | None
 
 
 class StateFilter(Struct, frozen=True, kw_only=True):
-    """Filters of a list. None disables a filter."""
+    """Filter of a list of badges. Criteria that are None do not filter."""
 
     earn_type: EarnType | None = None
     is_active: bool | None = None
@@ -95,7 +95,7 @@ class StateFilter(Struct, frozen=True, kw_only=True):
 
 
 class CustomerBadgeState(Struct, frozen=True, kw_only=True):
-    """A badge with a customer's issuances of it."""
+    """A badge and the state of one customer's earned badges and enrolments in it."""
 
     badge_key: BadgeKey
     earn_type: EarnType
@@ -106,13 +106,13 @@ class CustomerBadgeState(Struct, frozen=True, kw_only=True):
     customer_constraints: list[Constraint]
     badge_constraints: list[Constraint]
     earned_count: int
-    """The customer's unrevoked earned badges of this badge."""
+    """The customer's unrevoked earned badges, including expired ones."""
     live_count: int
-    """Those that are valid now."""
+    """Unrevoked earned badges that are valid now."""
     next_from: datetime | None
-    """The earliest event date in the future."""
+    """The earliest event in the future."""
     last_earned_at: datetime | None
-    """When the last one was recorded, to the second."""
+    """When the latest earned badge was recorded, with a precision of one second."""
     last_event_at: datetime | None
     """The latest event date."""
     issue_status: HeldBadgeStatus | None
@@ -120,7 +120,7 @@ class CustomerBadgeState(Struct, frozen=True, kw_only=True):
 
 
 class BadgeWithState(Struct, frozen=True):
-    """A row of a list: a badge, and the customer's issuances of it."""
+    """A list entry: the whole badge and the state of the customer in it."""
 
     badge: Badge
     state: CustomerBadgeState
@@ -133,7 +133,7 @@ class HeldBadge(Struct, frozen=True, kw_only=True):
     ordinal: int
     held_badge_id: str
     recorded_at: datetime
-    """To the second."""
+    """With a precision of one second."""
     event_at: datetime
     valid_until: datetime
     revoked_at: datetime | None
@@ -143,50 +143,62 @@ class HeldBadge(Struct, frozen=True, kw_only=True):
 
 
 class RuleResult(StrEnum):
-    """The result of a rule for one customer's event."""
+    """Result of a rule for an event of one customer."""
 
     PASSED = "PASSED"
     REFUSED = "REFUSED"
-    NOT_ASKED = "NOT_ASKED"
+    NOT_EVALUATED = "NOT_ASKED"
 
 
 class RuleEvaluation(Struct, frozen=True, kw_only=True):
-    """A rule and its result."""
+    """One rule and its result."""
 
     rule: str
-    """ACTIVE, OWNER_ALLOWED, … of `badge.rules.TermRule`, ENROLLED, NOT_HELD, CUSTOMER_LIMIT or BADGE_LIMIT.
-    """
+    """A value of `badge.rules.TermRule`, or ENROLLED, NOT_HELD, CUSTOMER_LIMIT or BADGE_LIMIT."""
     verdict: RuleResult
     message: str
-    """An explanation of the result."""
+    """The reason, as a sentence."""
     code: int | None = None
-    """The error code if the rule fails."""
+    """The error code, if the result is REFUSED."""
     limit: ExceededLimit | None = None
-    """The usage of a limit."""
+    """The usage of the limit, for the two limit rules."""
     earned_badge_id: str | None = None
-    """The earned badge that prevents another one."""
+    """The earned badge that conflicts, for NOT_HELD."""
     enrolment_id: str | None = None
-    """The enrolment whose window contains the event."""
+    """The enrolment that contains the event, for ENROLLED."""
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """Why a customer can or cannot earn a badge."""
+    """Why a customer would or would not earn a badge."""
 
     event_at: datetime
     valid_until: datetime
     evaluations: list[RuleEvaluation]
     earned: list[HeldBadge]
-    """All earned badges that the customer ever had of it, newest first."""
+    """Earned badges of the customer, including revoked and expired ones, newest first."""
     enrolments: list[HeldBadge]
 
 
+class StateQuery(Struct, frozen=True, kw_only=True):
+    """A query of an org's badges with the state of one customer at a point in time."""
+
+    org_id: OrgId
+    customer: CustomerId
+    now: datetime
+    filters: StateFilter
+    sort: PageSort | ListSort | None = None
+    """None sorts by creation date of the badge."""
+    order: Order = Order.DESC
+    """With RANK, DESC lists the lowest rank first."""
+
+
 class WindowCycle(Struct, frozen=True, kw_only=True):
-    """A cycle of one of a badge's fixed windows."""
+    """One cycle of a fixed window of a badge."""
 
     window: FixedWindow
     cycle: Cycle
     status: CycleStatus
     is_customers: bool
-    """Whether the window counts the earned badges of one customer."""
+    """Whether the window limits the earned badges of one customer, instead of those of all customers."""
     earned: int | None
-    """None unless requested."""
+    """None if counts were not requested."""

@@ -1,6 +1,6 @@
 -- name: list_states
--- The org's badges with the issuances of customer $2 as of $3: one lookup per badge in each primary key. A null
--- parameter disables its filter; ranges are half-open.
+-- The org's badges with the state of customer $2 at time $3. Uses one primary key lookup per badge and ledger. Criteria
+-- that are null do not filter. Ranges are half open.
 select b.badge_key, b.earn_type, b.starts_at, b.expires_at, b.earned_expiry, b.overlap_policy,
        b.customer_constraints, b.badge_constraints,
        h.total, h.live, h.next_from, h.last_recorded_s, h.last_event_at,
@@ -53,7 +53,7 @@ order by sorted.value * $15::integer desc nulls last, b.badge_id
 limit $16 offset $17;
 
 -- name: list_counted
--- The event dates of customer $1 that count towards windows, per badge within its own half-open range, ascending.
+-- Event dates of customer $1 that count towards windows, per badge, within a half-open range, ascending.
 select w.badge_key, array_agg(e.counted_at order by e.counted_at)
 from unnest($2::integer[], $3::timestamptz[], $4::timestamptz[]) as w (badge_key, opens, closes)
 cross join lateral (
@@ -67,7 +67,7 @@ cross join lateral (
 group by w.badge_key;
 
 -- name: list_earned
--- All earned badges that customer $2 ever had of badge $1, newest first.
+-- Earned badges of customer $2 of badge $1, including revoked ones, newest first.
 select e.customer_id, e.ordinal, e.request_key, e.line, e.valid_from, e.valid_until, e.revoked_at,
        r.request_id, r.owner_type, r.reference_id
 from earned_badge e left join request r on r.request_key = e.request_key and r.org_id = $4
@@ -75,7 +75,7 @@ where e.badge_key = $1 and e.customer_id = $2
 order by e.ordinal desc limit $3;
 
 -- name: list_enrolments
--- All enrolments of customer $2 in badge $1, newest first.
+-- Enrolments of customer $2 in badge $1, including revoked ones, newest first.
 select e.customer_id, e.ordinal, e.request_key, e.line, e.valid_from, e.valid_until, e.revoked_at,
        r.request_id, r.owner_type, r.reference_id
 from enrolment e left join request r on r.request_key = e.request_key and r.org_id = $4
@@ -83,8 +83,7 @@ where e.badge_key = $1 and e.customer_id = $2
 order by e.ordinal desc limit $3;
 
 -- name: list_holders
--- All earned badges of badge $1 in order of the primary key, after ordinal $3 of customer $2; $4 filters by status as
--- of $5.
+-- Earned badges of badge $1 in primary key order, after customer $2 and ordinal $3. $4: statuses, as of $5.
 select e.customer_id, e.ordinal, e.request_key, e.line, e.valid_from, e.valid_until, e.revoked_at,
        r.request_id, r.owner_type, r.reference_id
 from earned_badge e left join request r on r.request_key = e.request_key and r.org_id = $7
@@ -94,7 +93,7 @@ where e.badge_key = $1 and (e.customer_id, e.ordinal) > ($2, $3)
 order by e.customer_id, e.ordinal limit $6;
 
 -- name: count_states
--- The number of unrevoked issuances of badge $1 for customer $2, and of those valid as of $3; the same for enrolments.
+-- Unrevoked earned badges of badge $1 and customer $2, those that are valid at $3, and unrevoked enrolments.
 select (select count(*) from earned_badge e where e.badge_key = $1 and e.customer_id = $2 and e.revoked_at is null),
        (select count(*) from earned_badge e
         where e.badge_key = $1 and e.customer_id = $2 and e.revoked_at is null

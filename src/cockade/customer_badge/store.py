@@ -1,4 +1,4 @@
-"""Statements of the views, one function each."""
+"""Typed functions, one per SQL statement, of the read-only queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from asyncpg import Range
 
 from cockade import ids
 from cockade.badge.model import Constraint, EarnType, Expiry, OverlapPolicy
-from cockade.customer_badge.model import Bounds, CustomerBadgeState, HeldBadge, HeldBadgeStatus, StateFilter
+from cockade.customer_badge.model import (
+    Bounds,
+    CustomerBadgeState,
+    HeldBadge,
+    HeldBadgeStatus,
+    Order,
+    StateQuery,
+)
 from cockade.ids import BadgeKey, CustomerId, OrgId, RequestKey
 from cockade.request.model import OwnerType
 from cockade.storage.database import Row, Tx
@@ -23,48 +30,42 @@ _constraints = msgspec.json.Decoder(list[Constraint]).decode
 
 
 async def list_states(
-    tx: Tx,
-    org_id: OrgId,
-    customer: CustomerId,
-    now: datetime,
-    wanted: StateFilter,
-    *,
-    sort: str | None,
-    sign: int,
-    limit: int | None,
-    offset: int = 0,
+    tx: Tx, query: StateQuery, *, limit: int | None, offset: int = 0
 ) -> tuple[list[CustomerBadgeState], int]:
-    """Return the matching badges, sorted (descending, or ascending if `sign` is -1), and their total number.
+    """Return matching badges and the number of all matches. Without a limit, returns all.
 
-    A page after the last one is empty; the total is then reported as 0.
+    For a page after the last one, both the list and the number are empty (0).
     """
+    filters = query.filters
     rows = await tx.rows(
         SQL["list_states"],
-        org_id,
-        customer,
-        now,
-        wanted.earn_type,
-        wanted.is_active,
-        wanted.statuses,
-        wanted.owner,
-        wanted.claimed_by,
-        wanted.name,
-        wanted.group_id,
-        _range(wanted.starts),
-        _range(wanted.expires),
-        wanted.held,
-        sort,
-        sign,
+        query.org_id,
+        query.customer,
+        query.now,
+        filters.earn_type,
+        filters.is_active,
+        filters.statuses,
+        filters.owner,
+        filters.claimed_by,
+        filters.name,
+        filters.group_id,
+        _range(filters.starts),
+        _range(filters.expires),
+        filters.held,
+        query.sort,
+        1 if query.order is Order.DESC else -1,
         limit,
         offset,
     )
-    return [_state(row) for row in rows], rows[0][-1] if rows else 0
+    return [_state(row) for row in rows], int(rows[0][-1]) if rows else 0
 
 
 async def list_counted(
     tx: Tx, customer: CustomerId, reaches: Sequence[tuple[BadgeKey, datetime, datetime]]
 ) -> dict[BadgeKey, list[datetime]]:
-    """Return the customer's event dates that count towards windows, per badge within its range, ascending."""
+    """Return the customer's event dates that count towards windows, by badge, ascending. `reaches` are half
+    open.
+    """
     rows = await tx.rows(
         SQL["list_counted"],
         customer,
@@ -72,22 +73,22 @@ async def list_counted(
         [opens for _, opens, _ in reaches],
         [closes for _, _, closes in reaches],
     )
-    return {BadgeKey(row[0]): row[1] for row in rows}
+    return {BadgeKey(badge_key): dates for badge_key, dates in rows}
 
 
 async def list_earned(
     tx: Tx, org_id: OrgId, badge_key: BadgeKey, customer: CustomerId, limit: int
 ) -> list[HeldBadge]:
-    """Return all earned badges that the customer ever had of the badge, including revoked ones, newest first."""
-    return [_holding(row) for row in await tx.rows(SQL["list_earned"], badge_key, customer, limit, org_id)]
+    """Return the customer's earned badges, including revoked ones, newest first."""
+    return [_held_badge(row) for row in await tx.rows(SQL["list_earned"], badge_key, customer, limit, org_id)]
 
 
 async def list_enrolments(
     tx: Tx, org_id: OrgId, badge_key: BadgeKey, customer: CustomerId, limit: int
 ) -> list[HeldBadge]:
-    """Return all enrolments of the customer in the badge, including revoked ones, newest first."""
+    """Return the customer's enrolments, including revoked ones, newest first."""
     return [
-        _holding(row) for row in await tx.rows(SQL["list_enrolments"], badge_key, customer, limit, org_id)
+        _held_badge(row) for row in await tx.rows(SQL["list_enrolments"], badge_key, customer, limit, org_id)
     ]
 
 
@@ -100,15 +101,15 @@ async def list_holders(
     now: datetime,
     limit: int,
 ) -> list[HeldBadge]:
-    """Return all earned badges of the badge after this position, by customer and ordinal."""
+    """Return earned badges of all customers after the position `after`, by customer and ordinal."""
     rows = await tx.rows(SQL["list_holders"], badge_key, *after, statuses, now, limit, org_id)
-    return [_holding(row) for row in rows]
+    return [_held_badge(row) for row in rows]
 
 
 async def count_states(
     tx: Tx, badge_key: BadgeKey, customer: CustomerId, now: datetime
 ) -> tuple[int, int, int]:
-    """Return the customer's number of unrevoked earned badges, of valid ones, and of unrevoked enrolments."""
+    """Return the number of unrevoked earned badges, of those that are valid now, and of unrevoked enrolments."""
     row = await tx.row(SQL["count_states"], badge_key, customer, now)
     assert row is not None
     return row[0], row[1], row[2]
@@ -119,21 +120,38 @@ def _range(bounds: Bounds | None) -> Range[datetime] | None:
 
 
 def _state(row: Row) -> CustomerBadgeState:
+    (
+        badge_key,
+        earn_type,
+        starts_at,
+        expires_at,
+        earned_expiry,
+        overlap_policy,
+        customer_constraints,
+        badge_constraints,
+        earned_count,
+        live_count,
+        next_from,
+        last_earned_s,
+        last_event_at,
+        *enrolment_flags,
+        _,
+    ) = row
     return CustomerBadgeState(
-        badge_key=BadgeKey(row[0]),
-        earn_type=EarnType(row[1]),
-        starts_at=row[2],
-        expires_at=row[3],
-        earned_expiry=_expiry(row[4]),
-        overlap_policy=None if row[5] is None else OverlapPolicy(row[5]),
-        customer_constraints=_constraints(row[6]),
-        badge_constraints=_constraints(row[7]),
-        earned_count=row[8],
-        live_count=row[9],
-        next_from=row[10],
-        last_earned_at=None if row[11] is None else datetime.fromtimestamp(row[11], UTC),
-        last_event_at=row[12],
-        issue_status=_issue_status(*row[13:17]),
+        badge_key=BadgeKey(badge_key),
+        earn_type=EarnType(earn_type),
+        starts_at=starts_at,
+        expires_at=expires_at,
+        earned_expiry=_expiry(earned_expiry),
+        overlap_policy=None if overlap_policy is None else OverlapPolicy(overlap_policy),
+        customer_constraints=_constraints(customer_constraints),
+        badge_constraints=_constraints(badge_constraints),
+        earned_count=earned_count,
+        live_count=live_count,
+        next_from=next_from,
+        last_earned_at=None if last_earned_s is None else datetime.fromtimestamp(last_earned_s, UTC),
+        last_event_at=last_event_at,
+        issue_status=_issue_status(*enrolment_flags),
     )
 
 
@@ -149,17 +167,28 @@ def _issue_status(
     return HeldBadgeStatus.REVOKED if was_revoked else None
 
 
-def _holding(row: Row) -> HeldBadge:
-    request_key = RequestKey(row[2])
+def _held_badge(row: Row) -> HeldBadge:
+    (
+        customer,
+        ordinal,
+        request_key,
+        line,
+        event_at,
+        valid_until,
+        revoked_at,
+        request_id,
+        owner_type,
+        reference_id,
+    ) = row
     return HeldBadge(
-        customer=CustomerId(row[0]),
-        ordinal=row[1],
-        held_badge_id=ids.earned_badge_id(request_key, row[3]),
-        recorded_at=datetime.fromtimestamp(ids.seconds_of(request_key), UTC),
-        event_at=row[4],
-        valid_until=row[5],
-        revoked_at=row[6],
-        request_id=row[7],
-        owner_type=None if row[8] is None else OwnerType(row[8]),
-        reference_id=row[9],
+        customer=CustomerId(customer),
+        ordinal=ordinal,
+        held_badge_id=ids.earned_badge_id(RequestKey(request_key), line),
+        recorded_at=datetime.fromtimestamp(ids.seconds_of(RequestKey(request_key)), UTC),
+        event_at=event_at,
+        valid_until=valid_until,
+        revoked_at=revoked_at,
+        request_id=request_id,
+        owner_type=None if owner_type is None else OwnerType(owner_type),
+        reference_id=reference_id,
     )

@@ -1,1 +1,1 @@
-"""Erase and merge customers: the only operations that change past decisions."""
+"""Erasing and merging customers: the only operations that change past results of requests."""

@@ -1,4 +1,4 @@
-"""Results of erasing and merging."""
+"""Types of erasing and merging customers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from msgspec import Struct
 from cockade.ids import CustomerId
 
 ERASED_CUSTOMER = CustomerId(0)
-"""Replaces an erased customer in an audience, so that all others keep their lines."""
+"""Replaces an erased customer in the customer lists of requests, so that all other customers keep their
+lines.
+"""
 
 
 class CustomerDataResult(Struct, frozen=True, kw_only=True):
-    """The number of rows erased or moved to another customer."""
+    """Numbers of what was erased, or moved to another customer."""
 
     earned_badges: int
     """Including revoked ones."""
@@ -19,4 +21,4 @@ class CustomerDataResult(Struct, frozen=True, kw_only=True):
     """Including revoked ones."""
     identifiers: int
     requests: int
-    """Requests whose audience contained the customer."""
+    """Requests that contained the customer."""

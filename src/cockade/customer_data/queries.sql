@@ -1,5 +1,5 @@
 -- name: list_badges_of
--- The org's badges of which customer $2 ever had an issuance: one lookup per badge in each primary key.
+-- The org's badges of which customer $2 ever had anything. Uses one primary key lookup per badge and ledger.
 select b.badge_key
 from badge b
 where b.org_id = $1

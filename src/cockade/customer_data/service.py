@@ -1,7 +1,7 @@
 """Erase a customer, and merge two customers.
 
-Both lock every badge that the customer ever had, exclusively. A concurrent issuance to the customer is either
-committed before and included, or decided afterwards for a customer who has nothing.
+Both lock every badge of the customer exclusively, as changes of a badge do. A badge that is issued at the same
+time is either issued before, and then erased or moved too, or issued afterwards to a customer without badges.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from cockade.request import store as request_store
 from cockade.storage.database import Database, Tx
 
 ATTEMPTS_MAX = 20
-"""Maximum number of retries, each because of a concurrent issuance of a new badge."""
+"""Maximum number of attempts if new badges are issued to the customer during the transaction."""
 
 Work = Callable[[Tx, Sequence[BadgeKey], int], Awaitable[CustomerDataResult]]
-"""Changes the customer's issuances of these badges, after the audiences of this number of requests."""
+"""Changes the customer's rows of the locked badges. The last argument is the number of changed requests."""
 
 
-class _Gained(Exception):
-    """The customer got an issuance of a badge that is not locked. Retried with this badge locked as well.
+class _BadgesAdded(Exception):
+    """The customer got a badge that is not locked. Roll back and retry, with the badge locked from the start.
 
-    The set of badges grows with each attempt, so it ends.
+    Each attempt locks at least one badge more.
     """
 
     def __init__(self, badge_keys: Set[BadgeKey]) -> None:
@@ -50,33 +50,32 @@ class _Gained(Exception):
 
 
 class CustomerDataService:
-    """Use cases of `customer_data`. Each one is a transaction in the caller's org."""
+    """Erase and merge customers of the caller's org, in one transaction each."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def erase(self, caller: Caller, customer: CustomerId) -> CustomerDataResult:
-        """Erase the customer from the org. Repeating it has no effect. Erased issuances count towards no
-        limit.
+        """Delete everything that names the customer and reduce the counters. Idempotent.
 
-        Raises Busy if concurrent issuances to the customer continue.
+        Raises ServiceBusy if badges are issued to the customer in every attempt.
         """
 
-        async def work(tx: Tx, held: Sequence[BadgeKey], requests: int) -> CustomerDataResult:
-            terms = await badge_store.import_terms(tx, held)
-            earned = await earning_store.erase(tx, held, customer)
-            enrolled = await enrolment_store.erase(tx, held, customer)
-            standing = [row for row in earned if row.is_unrevoked]
-            capped = Counter(
-                (row.badge_key, row.event_at) for row in standing if terms[row.badge_key].has_badge_limit
+        async def work(tx: Tx, locked: Sequence[BadgeKey], requests: int) -> CustomerDataResult:
+            terms = await badge_store.import_terms(tx, locked)
+            earned = await earning_store.erase(tx, locked, customer)
+            enrolled = await enrolment_store.erase(tx, locked, customer)
+            unrevoked = [row for row in earned if row.is_unrevoked]
+            limit_counts = Counter(
+                (row.badge_key, row.event_at) for row in unrevoked if terms[row.badge_key].has_badge_limit
             )
-            if capped:
-                await limit_store.add_counts(tx, {place: -count for place, count in capped.items()})
+            if limit_counts:
+                await limit_store.add_counts(tx, {event: -count for event, count in limit_counts.items()})
             identifiers = await customer_store.erase(tx, caller.org_id, customer)
-            await _discount(
+            await _reduce_counts(
                 tx,
-                earned=Counter(row.badge_key for row in standing),
+                earned=Counter(row.badge_key for row in unrevoked),
                 issued=Counter(badge_key for badge_key, is_unrevoked in enrolled if is_unrevoked),
             )
             return CustomerDataResult(
@@ -86,65 +85,65 @@ class CustomerDataService:
                 requests=requests,
             )
 
-        return await self._rewrite(caller, Action.CUSTOMER_ERASE, customer, ERASED_CUSTOMER, work)
+        return await self._run(caller, Action.CUSTOMER_ERASE, customer, ERASED_CUSTOMER, work)
 
     async def merge(self, caller: Caller, customer: CustomerId, into: CustomerId) -> CustomerDataResult:
-        """Move everything of one customer to another, after what that customer has. Repeating it has no
-        effect.
+        """Move everything from one customer to another, ordered after what the other already has. Idempotent.
 
-        History is kept: of a badge that both hold, the other customer then holds both, whatever the badge's
-        rules. Raises Busy if concurrent issuances to the first customer continue.
+        Rules of badges are not checked: they only apply to new events.
+
+        Raises ServiceBusy if badges are issued to `customer` in every attempt.
         """
 
-        async def work(tx: Tx, held: Sequence[BadgeKey], requests: int) -> CustomerDataResult:
+        async def work(tx: Tx, locked: Sequence[BadgeKey], requests: int) -> CustomerDataResult:
             return CustomerDataResult(
-                earned_badges=await earning_store.move(tx, held, customer, into),
-                enrolments=await enrolment_store.move(tx, held, customer, into),
+                earned_badges=await earning_store.move(tx, locked, customer, into),
+                enrolments=await enrolment_store.move(tx, locked, customer, into),
                 identifiers=await customer_store.move(tx, caller.org_id, customer, into),
                 requests=requests,
             )
 
-        return await self._rewrite(caller, Action.CUSTOMER_MERGE, customer, into, work)
+        return await self._run(caller, Action.CUSTOMER_MERGE, customer, into, work)
 
-    async def _rewrite(
+    async def _run(
         self, caller: Caller, action: Action, customer: CustomerId, into: CustomerId, work: Work
     ) -> CustomerDataResult:
-        async def body(tx: Tx, also: Set[BadgeKey]) -> CustomerDataResult:
-            held = await store.list_badges_of(tx, caller.org_id, customer) | also
-            await badge_store.lock_keys(tx, sorted(held))
-            # The order matters. A request that commits between the two statements keeps its audience, and the
-            # second statement finds its issuances. In the reverse order, its audience would change and its
-            # issuances would be missed.
+        async def body(tx: Tx, known: Set[BadgeKey]) -> CustomerDataResult:
+            locked = await store.list_badges_of(tx, caller.org_id, customer) | known
+            await badge_store.lock_keys(tx, sorted(locked))
+            # Order matters: a request that commits between the two statements keeps its customer list, but
+            # the second statement finds what it issued. In the other order its list would be changed and its
+            # badges missed.
             requests = await request_store.replace_customer(tx, caller.org_id, customer, into)
             await outbox_store.replace_customer(tx, caller.org_id, customer, into)
             requests += await job_store.replace_customer(tx, caller.org_id, customer, into)
-            gained = await store.list_badges_of(tx, caller.org_id, customer) - held
-            if gained:
-                raise _Gained(held | gained)
-            rewritten = await work(tx, sorted(held), requests)
-            if any(msgspec.structs.astuple(rewritten)):
-                details = _told(rewritten) | ({} if into is ERASED_CUSTOMER else {"into": into})
+            added = await store.list_badges_of(tx, caller.org_id, customer) - locked
+            if added:
+                raise _BadgesAdded(locked | added)
+            result = await work(tx, sorted(locked), requests)
+            if any(msgspec.structs.astuple(result)):
+                details = _audit_details(result) | ({} if into is ERASED_CUSTOMER else {"into": into})
                 await record(tx, caller, self._clock(), action, str(customer), details)
-            return rewritten
+            return result
 
-        also: Set[BadgeKey] = frozenset()
+        known: Set[BadgeKey] = frozenset()
         for _ in range(ATTEMPTS_MAX):
             try:
-                return await self._database.transaction(action.value, partial(body, also=also))
-            except _Gained as error:
-                also = error.badge_keys
+                return await self._database.transaction(action.value, partial(body, known=known))
+            except _BadgesAdded as error:
+                known = error.badge_keys
         raise ServiceBusy
 
 
-def _told(rewritten: CustomerDataResult) -> dict[str, int]:
+def _audit_details(result: CustomerDataResult) -> dict[str, int]:
     return {
-        "earnedBadgeCount": rewritten.earned_badges,
-        "enrolmentCount": rewritten.enrolments,
-        "identifierCount": rewritten.identifiers,
-        "requestCount": rewritten.requests,
+        "earnedBadgeCount": result.earned_badges,
+        "enrolmentCount": result.enrolments,
+        "identifierCount": result.identifiers,
+        "requestCount": result.requests,
     }
 
 
-async def _discount(tx: Tx, *, earned: Counter[BadgeKey], issued: Counter[BadgeKey]) -> None:
-    if less := {key: BadgeCounts(-issued[key], -earned[key]) for key in sorted(earned | issued)}:
-        await badge_store.add_counts(tx, less)
+async def _reduce_counts(tx: Tx, *, earned: Counter[BadgeKey], issued: Counter[BadgeKey]) -> None:
+    if changes := {key: BadgeCounts(-issued[key], -earned[key]) for key in sorted(earned | issued)}:
+        await badge_store.add_counts(tx, changes)

@@ -1,1 +1,1 @@
-"""HTTP plumbing that knows no resource: request context, decoding, envelope, errors, limits, proxies."""
+"""HTTP plumbing of the ASGI app: request context, decoding of bodies, envelope, errors and headers."""

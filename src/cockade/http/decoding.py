@@ -1,7 +1,7 @@
-"""Decode JSON bodies to schemas, or collect all their errors.
+"""Decode JSON bodies into typed structs, or report all errors in them.
 
-The typed decoder is fast and stops at the first error. Only if it fails, the body is decoded again without
-types and checked field by field, so that one response lists all errors.
+The typed decoder is fast, but stops at the first error. Only if it fails, the body is decoded again without
+types and validated field by field, so that one response reports all errors.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ TYPE_NAMES = {
     "array": "a list",
     "object": "an object",
 }
-"""JSON types: the decoder's name and the name in error messages."""
+"""JSON type names of the decoder, and their names in error messages."""
 ERROR_MESSAGE = "wrong"
-"""A type can define in `Meta(extra={ERROR_MESSAGE: …})` the message for invalid values."""
+"""Key in a type's `Meta(extra={ERROR_MESSAGE: …})`: the error message for values of another type."""
 
 MISSING = {
     "id": (715, "Badge id is mandatory."),
@@ -47,35 +47,34 @@ MISSING = {
     "ownership": (727, "Owner info is mandatory."),
     "restrictedToOwners": (728, "At least one owner is required."),
 }
-"""The contract's codes for mandatory fields that are missing or empty; others are 400."""
+"""The contract's codes and messages for missing or empty mandatory fields. Others have code 400."""
 
 
 NOT_JSON = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
 ITEMS_PER_BATCH = 1000
-"""Items of a list that are decoded at a time."""
+"""Number of list items that are decoded at once."""
 
 
 class FieldErrors(list[FieldError]):
-    """The errors found so far."""
+    """Errors found so far, at most FIELD_ERRORS_MAX."""
 
     def add(self, reference: str | None, message: str, code: int = MALFORMED) -> None:
-        """Add an error, unless there is one for this field already, or the maximum is reached."""
+        """Add an error, unless this field already has one or the maximum is reached."""
         if len(self) < FIELD_ERRORS_MAX and not (reference and self.has_error_for(reference)):
             self.append(FieldError(code, message, reference))
 
     def has_error_for(self, reference: str) -> bool:
-        """Whether there is an error for this field."""
+        """Whether there is an error about this field."""
         return any(field_error.reference == reference for field_error in self)
 
 
 def read(body: bytes, shape: type[S], convert: Callable[[S, FieldErrors], C]) -> C:
-    """Decode the body to a command.
+    """Decode a body and convert it to a command. Raises InvalidInput with all errors.
 
-    `convert` creates it from the schema and adds errors that types cannot express. After a type error it is
-    called once more, only for its errors, with None in place of unreadable values. Raises InvalidInput with
-    all errors.
+    `convert` creates the command from the struct, and adds errors that types cannot express. After a type
+    error it is also called, only for its errors, with None in place of the values that could not be decoded.
     """
     field_errors = FieldErrors()
     command = _read(body, msgspec.json.Decoder(shape), field_errors, convert)
@@ -85,9 +84,9 @@ def read(body: bytes, shape: type[S], convert: Callable[[S, FieldErrors], C]) ->
 
 
 def split_rows(body: bytes, rows_max: int) -> list[msgspec.Raw]:
-    """Return the items of a body that is a list, not yet decoded.
+    """Return the undecoded items of a body that must be a list.
 
-    Raises InvalidInput if the body is not a list, is empty, or has more than `rows_max` items.
+    Raises InvalidInput if the body is not a list, or does not have 1 to `rows_max` items.
     """
     try:
         entries = msgspec.json.decode(body, type=list[msgspec.Raw])
@@ -96,7 +95,10 @@ def split_rows(body: bytes, rows_max: int) -> list[msgspec.Raw]:
     except NOT_JSON as error:
         raise _not_json(error) from None
     if not 1 <= len(entries) <= rows_max:
-        message = f"The body has {len(entries)} rows; it must have 1 to {rows_max} (COCKADE_MAX_CUSTOMERS_PER_REQUEST)."
+        message = (
+            f"The body has {len(entries)} rows; it must have 1 to {rows_max} "
+            "(COCKADE_MAX_CUSTOMERS_PER_REQUEST)."
+        )
         raise InvalidInput([FieldError(MALFORMED, message)])
     return entries
 
@@ -104,10 +106,7 @@ def split_rows(body: bytes, rows_max: int) -> list[msgspec.Raw]:
 def read_rows(
     entries: list[msgspec.Raw], shape: type[S], convert: Callable[[S, FieldErrors], C]
 ) -> list[C | list[FieldError]]:
-    """Decode the items to commands, or to their errors.
-
-    Raises InvalidInput if an item is not valid JSON.
-    """
+    """Return the command of each entry, or its errors. Raises InvalidInput if an entry is not JSON."""
     decoder = msgspec.json.Decoder(shape)
     rows: list[C | list[FieldError]] = []
     for entry in entries:
@@ -123,7 +122,7 @@ def _read(
     field_errors: FieldErrors,
     convert: Callable[[S, FieldErrors], C],
 ) -> C | None:
-    """Return the command, or None with errors."""
+    """Return the command, or None if errors were added."""
     try:
         wire = decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -137,14 +136,14 @@ def _read(
 
 
 def unchanged(body: S, _: FieldErrors) -> S:
-    """A `convert` for bodies without further checks."""
+    """A `convert` for bodies that need no validation beyond their types."""
     return body
 
 
 def mandatory_time(
     name: str, plain: float | str | None, iso: float | str | None, field_errors: FieldErrors
 ) -> datetime:
-    """Return the time of a field or of its ISO twin, which wins. Adds an error if both are missing."""
+    """Return the time in a field or its ISO twin, which has precedence. Adds an error if both are missing."""
     reference, value = (name, plain) if iso is None else (f"{name}ISO", iso)
     try:
         if value is not None:
@@ -181,9 +180,9 @@ def _walk(
     field_errors: FieldErrors,
     convert: Callable[[S, FieldErrors], Any] | None,
 ) -> S:
-    """Decode the struct as far as possible, with None for unreadable values, and add all errors.
+    """Return the struct with None in place of values that cannot be decoded. Adds all errors.
 
-    If a missing value and null differ, a missing value stays UNSET.
+    Missing fields stay UNSET if absence differs from null.
     """
     if not isinstance(value, dict):
         field_errors.add(path.rstrip(".") or None, "Must be a JSON object.")
@@ -205,39 +204,43 @@ def _fields(shape: type[Struct]) -> list[tuple[FieldInfo, Any]]:
 
 
 def _read_field(
-    value: dict[str, object], field: FieldInfo, hint: Any, path: str, field_errors: FieldErrors
+    fields: dict[str, object], field: FieldInfo, hint: Any, path: str, field_errors: FieldErrors
 ) -> Any:
     name, reference = field.encode_name, path + field.encode_name
-    given = value.get(name)
-    if given is None or (field.required and given in ("", [], {})):
+    value = fields.get(name)
+    if value is None or (field.required and value in ("", [], {})):
         if field.required:
             code, message = MISSING.get(name, (MALFORMED, f"{name} is mandatory."))
             field_errors.add(reference, message, code)
-        return UNSET if field.default is UNSET and name not in value else None
+        return UNSET if field.default is UNSET and name not in fields else None
     inner = _plain(hint)
     if isinstance(inner, type) and issubclass(inner, Struct):
-        return _walk(given, inner, reference + ".", field_errors, None)
-    if get_origin(inner) is list and isinstance(given, list):
-        before, sent = len(field_errors), cast("list[object]", given)
-        items = _read_items(sent, get_args(inner)[0], reference, field_errors)
-        return items if len(field_errors) > before else _read_value(sent, hint, reference, field_errors)
-    return _read_value(given, hint, reference, field_errors)
+        return _walk(value, inner, reference + ".", field_errors, None)
+    if get_origin(inner) is list and isinstance(value, list):
+        errors_before, untyped = len(field_errors), cast("list[object]", value)
+        items = _read_items(untyped, get_args(inner)[0], reference, field_errors)
+        return (
+            items
+            if len(field_errors) > errors_before
+            else _read_value(untyped, hint, reference, field_errors)
+        )
+    return _read_value(value, hint, reference, field_errors)
 
 
 def _read_items(items: list[object], hint: Any, path: str, field_errors: FieldErrors) -> list[Any]:
-    """Return the items, with None and an error for each invalid one.
+    """Return the items, with None and an error for each that cannot be decoded.
 
-    A list can have millions of items and one error, so items are decoded in batches, and only failing batches
-    item by item.
+    Lists can have millions of items and one error. Batches are decoded at once; only batches with an error
+    are decoded item by item.
     """
     read_items: list[Any] = []
     for start in range(0, len(items), ITEMS_PER_BATCH):
-        stretch = items[start : start + ITEMS_PER_BATCH]
+        batch = items[start : start + ITEMS_PER_BATCH]
         try:
-            read_items += msgspec.convert(stretch, list[hint])
+            read_items += msgspec.convert(batch, list[hint])
         except msgspec.ValidationError:
-            for place, item in enumerate(stretch, start):
-                read_items.append(_read_item(item, hint, f"{path}[{place}]", field_errors))
+            for index, item in enumerate(batch, start):
+                read_items.append(_read_item(item, hint, f"{path}[{index}]", field_errors))
         if len(field_errors) >= FIELD_ERRORS_MAX:
             break
     return read_items
@@ -269,12 +272,12 @@ def _sentence(error: msgspec.ValidationError, hint: Any) -> str:
 
 
 def must_be_one_of(kind: type[Enum]) -> str:
-    """Return the message for a value that is not a member of the enum."""
+    """Return the error message for a value that is not a member of the enumeration."""
     return f"Must be one of {', '.join(str(member.value) for member in kind)}."
 
 
 def describe_types(message: str) -> str:
-    """Replace the decoder's type names in its message: "Expected text or null, got a number"."""
+    """Replace the decoder's type names in its message, as in "Expected text or null, got a number"."""
     if "matching regex" in message:
         return "The text contains characters that are not allowed"
     return re.sub(
@@ -283,10 +286,10 @@ def describe_types(message: str) -> str:
 
 
 def _plain(hint: Any) -> Any:
-    """Remove Annotated, None and Unset from the type hint. A union of several types stays one."""
+    """Return the hint without Annotated, None and Unset. A union of several types stays a union."""
     if get_origin(hint) is Annotated:
         return _plain(get_args(hint)[0])
     if get_origin(hint) in (Union, UnionType):
-        real = [arm for arm in get_args(hint) if arm not in (type(None), UnsetType)]
-        return _plain(real[0]) if len(real) == 1 else hint
+        types = [arm for arm in get_args(hint) if arm not in (type(None), UnsetType)]
+        return _plain(types[0]) if len(types) == 1 else hint
     return hint

@@ -1,4 +1,4 @@
-"""The envelope of responses, and its errors, warnings and pagination."""
+"""The envelope of responses, errors and pagination, with the names of the contract."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ T = TypeVar("T")
 class LimitDetails(Struct, frozen=True, rename="camel"):
     """The limit that was reached."""
 
-    limit: Annotated[int, Meta(description="Maximum number.")]
-    used: Annotated[int, Meta(description="Number that counts towards the limit now.")]
+    limit: Annotated[int, Meta(description="The limit.")]
+    used: Annotated[int, Meta(description="How many earned badges already count towards the limit.")]
     available_from: Annotated[
-        float | None, Meta(description="Earliest event date that the limit would allow; null: never again.")
+        float | None,
+        Meta(description="The earliest event date at which the limit is available again; null: never."),
     ]
     available_from_iso: str | None = msgspec.field(name="availableFromISO")
 
@@ -28,30 +29,34 @@ class LimitDetails(Struct, frozen=True, rename="camel"):
 class ErrorDetail(Struct, frozen=True):
     """An error or a warning."""
 
-    code: Annotated[int, Meta(description="Error code.", examples=[809])]
-    message: Annotated[str, Meta(description="Message in English.")]
-    reference: Annotated[str | None, Meta(description="Path of the field.", examples=["customerIds[3]"])] = (
-        None
+    code: Annotated[int, Meta(description="The error code.", examples=[809])]
+    message: Annotated[str, Meta(description="The error message.")]
+    reference: Annotated[
+        str | None, Meta(description="The path of the field.", examples=["customerIds[3]"])
+    ] = None
+    details: Annotated[LimitDetails | UnsetType, Meta(description="The limit, for codes 817 and 818.")] = (
+        UNSET
     )
-    details: Annotated[
-        LimitDetails | UnsetType, Meta(description="For 817 and 818: the limit that was reached.")
-    ] = UNSET
 
 
-DRY_RUN = ErrorDetail(200, "Dry run: this is what would happen now. Nothing was changed.", "dryRun")
+DRY_RUN = ErrorDetail(
+    200, "This was a dry run: the response is what would happen now, and nothing was changed.", "dryRun"
+)
 """The warning in the response of a dry run."""
 
 
 class Envelope(Struct, Generic[T], frozen=True):
-    """A successful response: data, no errors, and possibly warnings."""
+    """A successful response."""
 
     data: T
-    errors: Annotated[list[ErrorDetail], Meta(description="Always empty on success.")] = []
-    warnings: Annotated[list[ErrorDetail], Meta(description="Warnings.")] = []
+    errors: Annotated[list[ErrorDetail], Meta(description="Empty on success.")] = []
+    warnings: Annotated[
+        list[ErrorDetail], Meta(description="Warnings, for example about ignored parameters.")
+    ] = []
 
 
 class ErrorEnvelope(Struct, frozen=True):
-    """A failed response: no data, one or more errors."""
+    """A failed response: one or more errors and no data."""
 
     data: None
     errors: list[ErrorDetail]
@@ -59,11 +64,11 @@ class ErrorEnvelope(Struct, frozen=True):
 
 
 class Pagination(Struct, frozen=True, rename="camel"):
-    """The position of a page."""
+    """Position of a page."""
 
     page: Annotated[int, Meta(description="Page number, from 0.")]
-    size: Annotated[int, Meta(description="Rows per page.")]
-    total: Annotated[int, Meta(description="Total number of rows.")]
+    size: Annotated[int, Meta(description="Items per page.")]
+    total: Annotated[int, Meta(description="Items on all pages.")]
     total_pages: int
 
 
@@ -73,12 +78,12 @@ def paginate(page: int, size: int, total: int) -> Pagination:
 
 
 def time_fields(name: str, instant: datetime) -> dict[str, Any]:
-    """Return an instant as response fields: epoch seconds and the ISO twin."""
+    """Return the two response fields of a time: epoch seconds and the ISO twin."""
     return {name: times.epoch(instant), f"{name}_iso": times.iso(instant)}
 
 
 def details(field_errors: list[FieldError]) -> list[ErrorDetail]:
-    """Return errors of the domain in the envelope's format."""
+    """Convert domain errors to the envelope's format."""
     return [
         ErrorDetail(
             field_error.code, field_error.message, field_error.reference, limit_details(field_error.exceeded)
@@ -88,7 +93,7 @@ def details(field_errors: list[FieldError]) -> list[ErrorDetail]:
 
 
 def limit_details(exceeded: ExceededLimit | None) -> LimitDetails | UnsetType:
-    """Return the limit of an error 817 or 818; other errors have none."""
+    """Return the details of errors 817 and 818. Other errors have none."""
     if exceeded is None:
         return UNSET
     at = exceeded.available_from
@@ -96,5 +101,5 @@ def limit_details(exceeded: ExceededLimit | None) -> LimitDetails | UnsetType:
 
 
 def error_envelope(field_errors: list[FieldError]) -> ErrorEnvelope:
-    """Return the envelope of a failure."""
+    """Return the envelope of a failed response."""
     return ErrorEnvelope(None, details(field_errors))

@@ -1,4 +1,4 @@
-"""Map domain errors to HTTP statuses and responses."""
+"""Map domain errors to HTTP status codes and error responses."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ STATUS: dict[type[CockadeError], int] = {
     errors.OutcomeUnknown: 503,
     errors.PartiallyCompleted: 503,
 }
-"""Every error that can reach HTTP. A test checks that none is missing."""
+"""All errors that can reach HTTP. A test checks that none is missing."""
 
 HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": 'Basic realm="cockade", charset="UTF-8", Bearer realm="cockade"'},
-    # Otherwise, the rest of the body would be parsed as the next request.
+    # The unread rest of the body would be read as the next request.
     408: {"Connection": "close"},
     415: {"Accept-Encoding": "identity"},
     503: {"Retry-After": str(RETRY_AFTER_S)},
@@ -100,7 +100,7 @@ BODY_ERRORS: tuple[type[CockadeError], ...] = (
 def failure_response(
     status: int, field_errors: list[FieldError], headers: dict[str, str] | None = None
 ) -> Response[bytes]:
-    """Return the encoded envelope of a failure."""
+    """Return the error envelope as a response."""
     return Response(
         msgspec.json.encode(error_envelope(field_errors)),
         status_code=status,
@@ -110,7 +110,7 @@ def failure_response(
 
 
 def on_domain_error(request: AnyRequest, error: CockadeError) -> Response[bytes]:
-    """Return the response for a domain error."""
+    """Return the response of a domain error."""
     get_context(request.scope).codes = [field_error.code for field_error in error.field_errors()]
     if isinstance(error, errors.Unavailable):
         get_context(request.scope).cause = repr(error.__cause__)
@@ -119,9 +119,7 @@ def on_domain_error(request: AnyRequest, error: CockadeError) -> Response[bytes]
 
 
 def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """Return the response for an error of the framework: unknown path, wrong method, body too large, bad
-    parameter.
-    """
+    """Return the response of an error of the framework, such as a wrong method or an invalid parameter."""
     if isinstance(error, ValidationException):
         return on_domain_error(request, errors.InvalidInput(_parameter_errors(request, error)))
     if error.status_code == STATUS[errors.BodyTooLarge]:
@@ -138,24 +136,24 @@ def on_not_found(request: AnyRequest, _: Exception) -> Response[bytes]:
 
 
 def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """Return the response for a bug: no details for the caller, all details in the log."""
+    """Return 500 without details, and log the exception."""
     log.error("unexpected error", exc_info=error)
     return on_domain_error(request, errors.Unexpected())
 
 
 def _parameter_errors(request: AnyRequest, error: ValidationException) -> list[FieldError]:
-    """Return one error per parameter, or the error of a missing body."""
-    noted: list[object] = error.extra if isinstance(error.extra, list) else []
+    """Return one error per parameter, or a single error if the body is missing."""
+    items: list[object] = error.extra if isinstance(error.extra, list) else []
     field_errors: list[FieldError] = []
-    for item in noted:
+    for item in items:
         if isinstance(item, dict):
-            found = cast("dict[str, object]", item)
-            field_errors.append(_parameter_error(request, str(found.get("key")), str(found.get("message"))))
+            detail = cast("dict[str, object]", item)
+            field_errors.append(_parameter_error(request, str(detail.get("key")), str(detail.get("message"))))
     return field_errors or [FieldError(errors.MALFORMED, error.detail)]
 
 
 def _parameter_error(request: AnyRequest, key: str, message: str) -> FieldError:
-    """Return an error with the parameter's public name."""
+    """Return the error of one parameter, with its public name as reference."""
     if key == "data":
         return FieldError(errors.MALFORMED, "The body is empty; it must be a JSON object.")
     for field in request.route_handler.parsed_fn_signature.parameters.values():
@@ -179,7 +177,7 @@ COMMON_ERRORS: list[type[CockadeError]] = [
 
 
 def error_responses(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
-    """Return the OpenAPI responses for these errors and for those that every operation can have."""
+    """Return the OpenAPI responses for these errors and for the common errors of all operations."""
     by_status: dict[int, list[type[CockadeError]]] = {}
     for kind in (*kinds, *COMMON_ERRORS):
         by_status.setdefault(STATUS[kind], []).append(kind)
@@ -187,16 +185,16 @@ def error_responses(*kinds: type[CockadeError]) -> dict[int, ResponseSpec]:
         status: ResponseSpec(
             ErrorEnvelope,
             generate_examples=False,
-            description="; ".join(f"{kind.code}: {kind.message}" for kind in found),
-            examples=[_example(kind) for kind in found],
+            description="; ".join(f"{kind.code}: {kind.message}" for kind in kinds_of_status),
+            examples=[_example(kind) for kind in kinds_of_status],
         )
-        for status, found in by_status.items()
+        for status, kinds_of_status in by_status.items()
     }
 
 
 def _example(kind: type[CockadeError]) -> Example:
     field_error = FieldError(kind.code, kind.message)
-    # Passes the struct, because the framework would omit null values of a dict.
+    # Pass the struct: the framework omits nulls from a dict.
     return Example(summary=kind.__name__, value=error_envelope([field_error]))
 
 

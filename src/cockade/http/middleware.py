@@ -1,6 +1,6 @@
-"""The outermost middleware: request ids, response headers and the log.
+"""Outermost ASGI middleware: request id, security headers, time budget, log and metrics.
 
-Every response has the request id in the header `X-CAP-REQUEST-ID`. One line is logged per request.
+Every response returns the request id in the header `X-CAP-REQUEST-ID`. One line is logged per request.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import structlog
 from cockade import logs, metrics
 from cockade.clock import Clock
 from cockade.http.body_limiter import BodyMemoryLimiter
+from cockade.http.context import REQUEST_ID_HEADER, RequestContext, get_header
 from cockade.http.security_headers import response_headers
 from cockade.http.urls import full_path
 from cockade.storage.database import Database
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from cockade.http.context import REQUEST_ID_HEADER, RequestContext, get_header
 
 TRACE_HEADER = b"traceparent"
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}(?P<more>-.*)?"
 )
 QUIET = {"healthz", "readyz", "metrics"}
-"""Requested every few seconds by load balancers and monitoring; logged only if they fail."""
+"""Operations that load balancers and monitors call every few seconds. Logged only if they fail."""
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 log = structlog.get_logger()
 
@@ -36,19 +36,21 @@ log = structlog.get_logger()
 class RequestContextMiddleware:
     """ASGI middleware around the whole app."""
 
-    def __init__(self, app: ASGIApp, clock: Clock, database: Database, room: BodyMemoryLimiter) -> None:
+    def __init__(
+        self, app: ASGIApp, clock: Clock, database: Database, body_limiter: BodyMemoryLimiter
+    ) -> None:
         self._app = app
         self._clock = clock
         self._database = database
-        self._room = room
+        self._body_limiter = body_limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add a RequestContext to the scope, return the request id, and log the end of the request."""
+        """Create the request context, return the request id, and log the request when it ends."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         if b"%2f" in scope["raw_path"].lower():
-            # An encoded slash is part of a path segment and must not separate two.
+            # An encoded slash is part of a path segment and not a separator.
             scope["path"] = scope["raw_path"].decode("latin-1")
         path = scope["path"]
         scope["path"] = full_path(path)
@@ -71,19 +73,19 @@ class RequestContextMiddleware:
             with self._database.request_time_budget():
                 await self._app(scope, receive, send_with_id)
         finally:
-            self._room.release(context.body_bytes)
-            # Breaks a reference cycle; otherwise the body would stay in memory until the next garbage
-            # collection.
+            self._body_limiter.release(context.body_bytes)
+            # The scope and the context reference each other: without this, the body stays in memory until the
+            # next garbage collection.
             context.body = None
-            took_s = time.perf_counter() - started
-            metrics.count_request(context.operation, status, took_s, context.codes)
-            write = log.debug if context.operation in QUIET and status == 200 else log.info
-            write(
+            duration_s = time.perf_counter() - started
+            metrics.count_request(context.operation, status, duration_s, context.codes)
+            log_request = log.debug if context.operation in QUIET and status == 200 else log.info
+            log_request(
                 "request",
                 method=scope["method"],
                 path=path,
                 status=status,
-                ms=round(took_s * 1000, 1),
+                ms=round(duration_s * 1000, 1),
                 username=context.caller.username if context.caller else None,
                 codes=context.codes,
                 cause=context.cause,
@@ -91,11 +93,11 @@ class RequestContextMiddleware:
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
-    """Return the trace id of a W3C `traceparent` header, or None if the header is invalid.
+    """Return the trace id of a W3C `traceparent` header, or None if it is missing or invalid.
 
-    Unknown versions may have more fields at the end.
+    Unknown versions may have more fields after those of version 00.
     """
-    found = _TRACEPARENT.fullmatch(traceparent or "")
-    if found is None or found["version"] == "ff" or (found["version"] == "00" and found["more"]):
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    if match is None or match["version"] == "ff" or (match["version"] == "00" and match["more"]):
         return None
-    return None if set(found["trace"]) == {"0"} or set(found["parent"]) == {"0"} else found["trace"]
+    return None if set(match["trace"]) == {"0"} or set(match["parent"]) == {"0"} else match["trace"]

@@ -1,4 +1,4 @@
-"""The request class of the app, and the types of JSON bodies for handlers."""
+"""The request class of the app, and types of JSON bodies."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from cockade.errors import (
 )
 from cockade.http import decoding
 from cockade.http.body_limiter import SMALL_BYTES, BodyMemoryLimiter
+from cockade.http.context import RequestContext, get_context, get_header
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
     from litestar.typing import FieldDefinition
-from cockade.http.context import RequestContext, get_context, get_header
 
 REPLAYED_REQUEST_ID = "cockade.replayed_request_id"
 """The key in the ASGI scope."""
@@ -37,21 +37,19 @@ C = TypeVar("C")
 
 
 class JsonBody(Generic[S]):
-    """A JSON body that is decoded by its handler. Handlers take it as `data: JsonBody[Shape]`; OpenAPI
-    documents the shape.
-    """
+    """An undecoded JSON body. Handlers declare `data: JsonBody[Shape]`; OpenAPI documents the shape."""
 
     def __init__(self, raw: bytes, shape: type[S]) -> None:
         self._raw = raw
         self._shape = shape
 
     def read(self, convert: Callable[[S, decoding.FieldErrors], C]) -> C:
-        """See `cockade.http.decoding.read`."""
+        """Decode the body. See `cockade.http.decoding.read`."""
         return decoding.read(self._raw, self._shape, convert)
 
 
 class JsonArrayBody(Generic[S]):
-    """Like JsonBody, for a list of items of the shape."""
+    """A JsonBody that is a list of items of the shape."""
 
     def __init__(self, raw: bytes, shape: type[S]) -> None:
         self._raw = raw
@@ -60,7 +58,7 @@ class JsonArrayBody(Generic[S]):
     async def read(
         self, convert: Callable[[S, decoding.FieldErrors], C], rows_max: int
     ) -> list[C | list[FieldError]]:
-        """See `cockade.http.decoding.read_rows`. Yields to other requests between batches of rows."""
+        """Decode the body in batches, and let other requests run in between. See `decoding.read_rows`."""
         entries = decoding.split_rows(self._raw, rows_max)
         rows: list[C | list[FieldError]] = []
         for start in range(0, len(entries), decoding.ITEMS_PER_BATCH):
@@ -72,7 +70,7 @@ class JsonArrayBody(Generic[S]):
 
 
 class JsonBodySchema(OpenAPISchemaPlugin):
-    """Documents `JsonBody[Shape]` as Shape, and `JsonArrayBody[Shape]` as a list of it."""
+    """OpenAPI schemas: `JsonBody[Shape]` is the shape, and `JsonArrayBody[Shape]` a list of it."""
 
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
@@ -87,13 +85,13 @@ class JsonBodySchema(OpenAPISchemaPlugin):
 
 
 class ApiRequest(Request[Caller, None, State]):
-    """A request whose JSON body is decoded only by its handler."""
+    """A request whose JSON body is decoded by its handler, and not by the framework first."""
 
     async def body(self) -> bytes:
-        """Return the whole body. It can be called several times.
+        """Return the whole body. Can be called several times.
 
-        Raises BodyEncoded, BodyTooLarge, BodyTooSlow; Busy if there was no memory for it in time; and
-        InvalidInput if the client disconnected or sent invalid HTTP.
+        Raises UnsupportedContentEncoding, BodyTooLarge, BodyTimeout, ServiceBusy if no memory was free in
+        time, and InvalidInput if the body is incomplete.
         """
         if self.context.body is None:
             self.context.body = await self._receive()
@@ -109,34 +107,35 @@ class ApiRequest(Request[Caller, None, State]):
             raise BodyTimeout from None
 
     async def _chunks(self) -> list[bytes]:
-        """Receive the body. For a large one, memory is acquired from the limiter first.
+        """Receive the body. Memory for a large body is reserved before it is read.
 
-        A body without Content-Length counts as the largest possible as soon as it is no longer small.
+        Without a content length, memory for the largest allowed body is reserved as soon as it exceeds
+        SMALL_BYTES.
         """
-        largest = self.route_handler.resolve_request_max_body_size() or 0
+        bytes_max = self.route_handler.resolve_request_max_body_size() or 0
         announced = int(get_header(self.scope, b"content-length") or 0)
-        if announced > largest:
+        if announced > bytes_max:
             raise BodyTooLarge
         if announced > SMALL_BYTES:
-            await self._enter(announced)
+            await self._reserve(announced)
         chunks, received, is_more = list[bytes](), 0, True
         while is_more:
             message = await self.receive()
             if message["type"] != "http.request":
-                field_error = FieldError(MALFORMED, "The body is incomplete.")
+                field_error = FieldError(MALFORMED, "The request body is incomplete.")
                 raise InvalidInput([field_error])
             chunks.append(chunk := message.get("body", b""))
             received += len(chunk)
-            if received > largest:
+            if received > bytes_max:
                 raise BodyTooLarge
             if received > SMALL_BYTES and not self.context.body_bytes:
-                await self._enter(largest)
+                await self._reserve(bytes_max)
             is_more = message.get("more_body", False)
         return chunks
 
-    async def _enter(self, size: int) -> None:
-        room: BodyMemoryLimiter = self.app.state.body_limiter
-        await room.acquire(size)
+    async def _reserve(self, size: int) -> None:
+        body_limiter: BodyMemoryLimiter = self.app.state.body_limiter
+        await body_limiter.acquire(size)
         self.context.body_bytes = size
 
     async def json(self) -> Any:
@@ -147,8 +146,9 @@ class ApiRequest(Request[Caller, None, State]):
 
     @property
     def config(self) -> Config:
-        """The configuration. Not a dependency, because the framework creates a task per dependency if there
-        are two.
+        """The service's configuration.
+
+        Not a dependency, because the framework creates a task for each of several dependencies.
         """
         return self.app.state.config
 
@@ -159,5 +159,5 @@ class ApiRequest(Request[Caller, None, State]):
 
     @property
     def context(self) -> RequestContext:
-        """See `RequestContext`."""
+        """The context of this request."""
         return get_context(self.scope)

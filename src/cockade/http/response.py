@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 class JsonResponse(Response[Any]):
-    """A response whose body is encoded JSON."""
+    """A response whose body is JSON already, sent unchanged."""
 
     def __init__(self, body: bytes) -> None:
         self.content = body
 
     def to_asgi_response(self, *_: Any, status_code: int | None = None, **__: Any) -> ASGIApp:  # pyright: ignore
-        """Called by the framework. Its own implementation would encode, look up and copy for the same result."""
+        """Called by the framework. Replaces its own method, which would encode and copy the body."""
         return partial(send_json, self.content, status_code or 200)
 
 
 async def send_json(body: bytes, status: int, _: Scope, __: Receive, send: Send) -> None:
-    """Send a complete response."""
+    """Send a complete JSON response."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

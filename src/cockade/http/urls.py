@@ -1,13 +1,15 @@
-"""The paths of the API."""
+"""Base paths of the API."""
 
 from __future__ import annotations
 
 BASE_PATH = "/api_gateway/v1/badges"
 SHORT_PATH = "/v1/badges"
-"""The same API for callers behind a gateway."""
+"""Alternative base path, for callers behind a gateway."""
 
 
 def full_path(path: str) -> str:
-    """Replace the short path by the base path, the only one that the app knows."""
+    """Return the path with the short base path replaced by BASE_PATH, the only one that the app's routes
+    have.
+    """
     is_short = path.startswith(SHORT_PATH) and path[len(SHORT_PATH) :][:1] in ("", "/")
     return BASE_PATH + path[len(SHORT_PATH) :] if is_short else path

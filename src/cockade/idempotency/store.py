@@ -1,4 +1,4 @@
-"""Statements on stored responses, one function each."""
+"""Typed functions, one per SQL statement, of stored responses."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SQL = load(__package__)
 
 
 async def try_lock(tx: Tx, org_id: OrgId, key: str) -> bool:
-    """Try to lock the key until the transaction ends. Return whether it succeeded."""
+    """Try to lock the key until the end of the transaction. Returns whether it was acquired."""
     return await tx.value(SQL["try_lock_key"], _lock_number(org_id, key))
 
 
 async def lock(tx: Tx, org_id: OrgId, key: str) -> None:
-    """Wait for the lock on the key."""
+    """Lock the key until the end of the transaction. Waits for a concurrent holder."""
     await tx.execute(SQL["lock_key"], _lock_number(org_id, key))
 
 
@@ -28,25 +28,30 @@ def _lock_number(org_id: OrgId, key: str) -> int:
 
 
 async def find(tx: Tx, org_id: OrgId, key: str, since: datetime) -> tuple[bytes, StoredResponse] | None:
-    """Return the fingerprint and the response stored under the key since then, or None."""
+    """Return the fingerprint and response stored under this key at or after `since`, or None."""
     row = await tx.row(SQL["find_response"], org_id, key, since)
-    return None if row is None else (row[0], StoredResponse(status=row[1], body=row[2], request_id=row[3]))
+    if row is None:
+        return None
+    fingerprint, status, body, request_id = row
+    return fingerprint, StoredResponse(status=status, body=body, request_id=request_id)
 
 
-async def insert(tx: Tx, org_id: OrgId, call: IdempotentCall, answer: StoredResponse, now: datetime) -> None:
+async def insert(
+    tx: Tx, org_id: OrgId, call: IdempotentCall, response: StoredResponse, now: datetime
+) -> None:
     """Store the response."""
     await tx.execute(
         SQL["insert_response"],
         org_id,
         call.key,
         call.fingerprint,
-        answer.status,
-        answer.body,
-        answer.request_id,
+        response.status,
+        response.body,
+        response.request_id,
         now,
     )
 
 
 async def delete_expired(tx: Tx, before: datetime, count_max: int) -> int:
-    """Delete up to `count_max` responses of any org stored before then. Return the number deleted."""
+    """Delete at most `count_max` responses of any org stored before this time, and return how many."""
     return await tx.value(SQL["delete_expired"], before, count_max)

@@ -1,4 +1,4 @@
-"""Groups, custom fields and the org meta."""
+"""Types of groups, custom fields and the org meta."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from cockade.ids import CustomFieldId, GroupId, OrgId
 
 
 class DataType(StrEnum):
-    """Data types of custom fields and tags."""
+    """Data type of the values of a custom field or tag."""
 
     INTEGER = "INTEGER"
-    """An integer of at most 64 bits, or its digits as text."""
+    """A 64-bit integer, as a number or a string of digits."""
     BOOLEAN = "BOOLEAN"
-    """true or false, or these words as text."""
+    """True or false, as a boolean or a string."""
     DATE = "DATE"
-    """A time in any format of the API."""
+    """A time in any format that the contract allows."""
     STRING = "STRING"
     """Text without null characters."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """Common fields: id, who created it and who changed it last."""
+    """The org, and when and by which user the record was created and last changed."""
 
     org_id: OrgId
     created_at: datetime
@@ -40,12 +40,12 @@ class Group(Record, frozen=True, kw_only=True):
     group_id: GroupId
     name: str
     rank: int | None
-    """Its position among the groups, ascending; groups without a rank come last."""
+    """Sort position among the groups, lowest first. Groups without a rank come last."""
     is_active: bool
 
 
 class GroupChange(Struct, frozen=True, kw_only=True):
-    """A change of a group. Fields that are not set stay."""
+    """A change of a group. Fields that are not set stay unchanged."""
 
     name: str | None = None
     rank: int | UnsetType | None = UNSET
@@ -54,16 +54,16 @@ class GroupChange(Struct, frozen=True, kw_only=True):
 
 
 class FieldDraft(Struct, frozen=True, kw_only=True):
-    """The desired state of a custom field."""
+    """The changeable part of a custom field."""
 
     name: str
     data_type: DataType
     is_mandatory: bool
-    """Whether every new badge gets a value."""
+    """Whether each new badge gets a value."""
     default_value: Any
-    """The value of new badges that have none, as sent. None: no default."""
+    """The value of new badges that have none, as it was sent. None means no default."""
     is_active: bool = True
-    """An inactive field is neither filled in nor checked."""
+    """Inactive fields are not filled in and not validated."""
 
 
 class CustomField(Record, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ class CustomField(Record, frozen=True, kw_only=True):
 
 
 class FieldChange(Struct, frozen=True, kw_only=True):
-    """A change of a custom field. Fields that are not set stay; the data type cannot change."""
+    """A change of a custom field. Fields that are not set stay unchanged. The data type cannot change."""
 
     name: str | None = None
     is_mandatory: bool | None = None
@@ -84,7 +84,7 @@ class FieldChange(Struct, frozen=True, kw_only=True):
 
 
 class TagDefinition(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A tag that badges of the org may have. It is informative: badges are not checked against it."""
+    """Definition of a tag of the org's badges. Informational: badges are not validated against it."""
 
     key: str
     data_type: DataType

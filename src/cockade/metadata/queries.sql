@@ -5,7 +5,7 @@ values ($1, $2, $3, $4, true, $5, $6, $5, $6)
 returning org_id, created_at, created_by, updated_at, updated_by, group_id, name, rank, is_active;
 
 -- name: update_group
--- Null keeps a value. The rank is replaced only if $5 is true.
+-- Null keeps the current value. $4 replaces the rank if $5 is true.
 update badge_group
 set name = coalesce($3, name), rank = case when $5 then $4 else rank end, is_active = coalesce($6, is_active),
     updated_at = $7, updated_by = $8
@@ -17,7 +17,7 @@ select org_id, created_at, created_by, updated_at, updated_by, group_id, name, r
 from badge_group where org_id = $1 and group_id = $2;
 
 -- name: lock_group
--- Like lock_field.
+-- Locks the row until the end of the transaction.
 select org_id, created_at, created_by, updated_at, updated_by, group_id, name, rank, is_active
 from badge_group where org_id = $1 and group_id = $2
 for no key update;
@@ -35,7 +35,7 @@ select count(*) from badge_group where org_id = $1;
 select group_id, name from badge_group where org_id = $1 and group_id = any($2::text[]);
 
 -- name: insert_field
--- A duplicate name is reported by its constraint's name.
+-- A duplicate name violates the constraint custom_field_name_unique.
 insert into custom_field (
     org_id, field_id, name, data_type, is_mandatory, default_value, is_active,
     created_at, created_by, updated_at, updated_by)
@@ -56,14 +56,14 @@ select org_id, created_at, created_by, updated_at, updated_by,
 from custom_field where org_id = $1 and field_id = $2;
 
 -- name: lock_field
--- Waits for concurrent changes; locked until the transaction ends.
+-- Locks the row until the end of the transaction, after waiting for a concurrent change.
 select org_id, created_at, created_by, updated_at, updated_by,
        field_id, name, data_type, is_mandatory, default_value, is_active
 from custom_field where org_id = $1 and field_id = $2
 for no key update;
 
 -- name: list_fields
--- Newest first. All of them if $2 is null.
+-- Newest first. No limit if $2 is null.
 select org_id, created_at, created_by, updated_at, updated_by,
        field_id, name, data_type, is_mandatory, default_value, is_active
 from custom_field where org_id = $1
@@ -74,7 +74,7 @@ limit $2 offset $3;
 select count(*) from custom_field where org_id = $1;
 
 -- name: insert_org_meta
--- No row: the org has one already.
+-- Returns no row if the org already has an org meta.
 insert into org_meta (org_id, meta_id, tags, created_at, created_by, updated_at, updated_by)
 values ($1, $2, $3, $4, $5, $4, $5)
 on conflict (org_id) do nothing
@@ -90,7 +90,7 @@ select org_id, created_at, created_by, updated_at, updated_by, meta_id, tags
 from org_meta where org_id = $1;
 
 -- name: lock_org_meta
--- Like lock_field.
+-- Locks the row until the end of the transaction.
 select org_id, created_at, created_by, updated_at, updated_by, meta_id, tags
 from org_meta where org_id = $1
 for no key update;

@@ -1,4 +1,4 @@
-"""Pure rules for custom fields (`docs/reference/api/custom-fields.md`)."""
+"""Pure rules of custom fields (`docs/reference/api/custom-fields.md`)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 TYPE_NAMES = {
-    DataType.INTEGER: f"Must be an integer from {INTEGER_MIN} to {INTEGER_MAX}, or its digits as text.",
-    DataType.BOOLEAN: 'Must be true or false, or "true" or "false".',
-    DataType.DATE: "Must be an ISO 8601 time with an offset, or epoch seconds or milliseconds.",
-    DataType.STRING: f"Must be text of at most {STRING_CHARS_MAX} characters without null characters.",
+    DataType.INTEGER: f"An INTEGER must be an integer from {INTEGER_MIN} to {INTEGER_MAX}, or a string of its digits.",
+    DataType.BOOLEAN: 'A BOOLEAN must be true or false, or "true" or "false".',
+    DataType.DATE: "A DATE must be ISO 8601 with an offset, or epoch seconds or milliseconds.",
+    DataType.STRING: f"A STRING must have at most {STRING_CHARS_MAX} characters and no NUL.",
 }
-"""Error messages for values of another type."""
+"""Error messages for values of the wrong type."""
 
 
 def is_of(data_type: DataType, value: object) -> bool:
-    """Whether a JSON value has this type."""
+    """Whether a decoded JSON value has this type."""
     match data_type:
         case DataType.INTEGER:
             return _is_integer(value)
@@ -58,7 +58,7 @@ def _is_date(value: object) -> bool:
 
 
 def custom_field_errors(draft: FieldDraft) -> list[FieldError]:
-    """Return the errors of a custom field: a mandatory one needs a default, and a default needs the right
+    """Return the errors of a custom field: a mandatory one needs a default, and a default must have the data
     type.
     """
     if draft.default_value is None:
@@ -70,7 +70,7 @@ def custom_field_errors(draft: FieldDraft) -> list[FieldError]:
 
 
 def changed(draft: FieldDraft, change: FieldChange) -> FieldDraft:
-    """Return the custom field after the change."""
+    """Return the custom field with the change applied."""
     return msgspec.structs.replace(
         draft,
         name=draft.name if change.name is None else change.name,
@@ -81,7 +81,7 @@ def changed(draft: FieldDraft, change: FieldChange) -> FieldDraft:
 
 
 def value_errors(values: Mapping[str, Any], fields: Iterable[CustomField]) -> list[FieldError]:
-    """Return the errors of a badge's values that do not match the types of active fields. Null matches every
+    """Return the errors of a badge's values that do not have the type of their active field. Null has every
     type.
     """
     return [
@@ -93,7 +93,7 @@ def value_errors(values: Mapping[str, Any], fields: Iterable[CustomField]) -> li
 
 
 def complete(values: Mapping[str, Any], fields: Iterable[CustomField]) -> dict[str, Any]:
-    """Return a badge's values with defaults for active mandatory fields that are missing or null."""
+    """Return the values of a badge, with defaults for active mandatory fields that are missing or null."""
     drafts = [field.draft for field in fields]
     return {
         **values,
@@ -106,18 +106,18 @@ def complete(values: Mapping[str, Any], fields: Iterable[CustomField]) -> dict[s
 
 
 def undefined(values: Iterable[str], fields: Iterable[CustomField]) -> list[str]:
-    """Return the names in `values` that no field of the org has, active or not."""
+    """Return the names in `values` that no custom field of the org has, active or not."""
     defined = {field.draft.name for field in fields}
     return [name for name in values if name not in defined]
 
 
 def group_audit_details(group: Group) -> dict[str, object]:
-    """Return the group's fields by their API names."""
+    """Return the fields of a group with their API names."""
     return {"name": group.name, "rank": group.rank, "isActive": group.is_active}
 
 
 def field_audit_details(draft: FieldDraft) -> dict[str, object]:
-    """Return the custom field's fields by their API names."""
+    """Return the fields of a custom field with their API names."""
     return {
         "name": draft.name,
         "dataType": draft.data_type,

@@ -1,4 +1,4 @@
-"""Create, find and change groups, custom fields and the org meta."""
+"""Create, read and change groups, custom fields and the org meta."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cockade.storage.database import Database, Tx
 
 
 class MetadataService:
-    """Use cases of `metadata`. Each one is a transaction in the caller's org."""
+    """Metadata of the caller's org. Each method is one transaction."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -59,7 +59,7 @@ class MetadataService:
         return await self._database.transaction("group.update", body)
 
     async def get_group(self, caller: Caller, group_id: GroupId) -> Group:
-        """Return one group. Raises GroupNotFound."""
+        """Return a group. Raises GroupNotFound."""
         group = await self._database.transaction(
             "group.get", lambda tx: store.find_group(tx, caller.org_id, group_id)
         )
@@ -68,13 +68,13 @@ class MetadataService:
         return group
 
     async def list_groups(self, caller: Caller, *, page: int, size: int) -> tuple[list[Group], int]:
-        """Return one page (from 0) of the org's groups, by rank and name, and their total number."""
+        """Return a page (from 0) of the org's groups by rank and name, and the number on all pages."""
         return await self._database.transaction(
             "group.list", lambda tx: store.list_groups(tx, caller.org_id, page, size)
         )
 
     async def create_field(self, caller: Caller, draft: FieldDraft) -> CustomField:
-        """Create a custom field. Raises InvalidInput and CustomFieldNameTaken."""
+        """Create a custom field. Raises InvalidInput or CustomFieldNameTaken."""
         if field_errors := rules.custom_field_errors(draft):
             raise InvalidInput(field_errors)
         now, field_id = self._clock(), CustomFieldId(self._new_id())
@@ -88,27 +88,28 @@ class MetadataService:
         return await self._database.transaction("custom_field.create", body)
 
     async def update_field(self, caller: Caller, field_id: CustomFieldId, change: FieldChange) -> CustomField:
-        """Change a custom field. Values of badges stay. Raises CustomFieldNotFound, InvalidInput and
-        CustomFieldNameTaken.
+        """Change a custom field. Badges keep their values.
+
+        Raises CustomFieldNotFound, InvalidInput or CustomFieldNameTaken.
         """
 
         async def body(tx: Tx) -> CustomField:
-            found = await store.lock_field(tx, caller.org_id, field_id)
-            if found is None:
+            before = await store.lock_field(tx, caller.org_id, field_id)
+            if before is None:
                 raise CustomFieldNotFound
-            draft = rules.changed(found.draft, change)
+            draft = rules.changed(before.draft, change)
             if field_errors := rules.custom_field_errors(draft):
                 raise InvalidInput(field_errors)
             now = self._clock()
             field = await store.update_field(tx, caller.org_id, field_id, draft, now, caller.username)
-            changed = changes(rules.field_audit_details(found.draft), rules.field_audit_details(draft))
+            changed = changes(rules.field_audit_details(before.draft), rules.field_audit_details(draft))
             await record(tx, caller, now, Action.UPDATE_FIELD, field_id, {"changed": changed})
             return field
 
         return await self._database.transaction("custom_field.update", body)
 
     async def get_field(self, caller: Caller, field_id: CustomFieldId) -> CustomField:
-        """Return one custom field. Raises CustomFieldNotFound."""
+        """Return a custom field. Raises CustomFieldNotFound."""
         field = await self._database.transaction(
             "custom_field.get", lambda tx: store.find_field(tx, caller.org_id, field_id)
         )
@@ -117,13 +118,13 @@ class MetadataService:
         return field
 
     async def list_fields(self, caller: Caller, *, page: int, size: int) -> tuple[list[CustomField], int]:
-        """Return one page (from 0) of the org's custom fields, newest first, and their total number."""
+        """Return a page (from 0) of the org's custom fields, newest first, and the number on all pages."""
         return await self._database.transaction(
             "custom_field.list", lambda tx: store.list_fields(tx, caller.org_id, page, size)
         )
 
     async def all_fields(self, caller: Caller) -> list[CustomField]:
-        """Return every custom field of the org, to check the values of a badge."""
+        """Return all custom fields of the org, to validate the values of a badge."""
         return await self._database.transaction(
             "custom_field.list_all", lambda tx: store.all_fields(tx, caller.org_id)
         )

@@ -1,4 +1,4 @@
-"""Statements on groups, custom fields and the org meta, one function each."""
+"""Typed functions, one per SQL statement, of groups, custom fields and the org meta."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _tags = msgspec.json.Decoder(list[TagDefinition]).decode
 async def insert_group(
     tx: Tx, org_id: OrgId, group_id: GroupId, name: str, rank: int | None, now: datetime, username: str
 ) -> Group:
-    """Insert an active group."""
+    """Store an active group."""
     row = await tx.row(SQL["insert_group"], org_id, group_id, name, rank, now, username)
     assert row is not None
     return _group(row)
@@ -44,7 +44,7 @@ async def insert_group(
 async def update_group(
     tx: Tx, org_id: OrgId, group_id: GroupId, change: GroupChange, now: datetime, username: str
 ) -> Group | None:
-    """Update and return the group, or return None if the org does not have it."""
+    """Change a group and return it, or None if the org does not have it."""
     row = await tx.row(
         SQL["update_group"],
         org_id,
@@ -60,27 +60,29 @@ async def update_group(
 
 
 async def lock_group(tx: Tx, org_id: OrgId, group_id: GroupId) -> Group | None:
-    """Return the group, locked until the transaction ends, or None."""
+    """Return the group and lock its row until the end of the transaction, or None."""
     row = await tx.row(SQL["lock_group"], org_id, group_id)
     return None if row is None else _group(row)
 
 
 async def find_group(tx: Tx, org_id: OrgId, group_id: GroupId) -> Group | None:
-    """Return the group, or None."""
+    """Return the group, or None if the org does not have it."""
     row = await tx.row(SQL["find_group"], org_id, group_id)
     return None if row is None else _group(row)
 
 
 async def list_groups(tx: Tx, org_id: OrgId, page: int, size: int) -> tuple[list[Group], int]:
-    """Return one page of the org's groups, by rank and name, and their total number."""
+    """Return a page of the org's groups by rank and name, and the number on all pages."""
     rows = await tx.rows(SQL["list_groups"], org_id, size, page * size)
     return [_group(row) for row in rows], await tx.value(SQL["count_groups"], org_id)
 
 
 async def group_names(tx: Tx, org_id: OrgId, group_ids: Iterable[str]) -> dict[str, str]:
-    """Return the names of those of the groups that the org has."""
-    wanted = sorted(set(group_ids))
-    return {row[0]: row[1] for row in await tx.rows(SQL["group_names"], org_id, wanted)} if wanted else {}
+    """Return the names of the groups that exist in the org, by id."""
+    distinct_ids = sorted(set(group_ids))
+    if not distinct_ids:
+        return {}
+    return {row[0]: row[1] for row in await tx.rows(SQL["group_names"], org_id, distinct_ids)}
 
 
 async def insert_field(
@@ -107,7 +109,7 @@ async def insert_field(
 async def update_field(
     tx: Tx, org_id: OrgId, field_id: CustomFieldId, draft: FieldDraft, now: datetime, username: str
 ) -> CustomField:
-    """Update a custom field. Raises CustomFieldNameTaken."""
+    """Store a change of an existing custom field. Raises CustomFieldNameTaken."""
     with _unique_names():
         row = await tx.row(
             SQL["update_field"],
@@ -125,32 +127,32 @@ async def update_field(
 
 
 async def find_field(tx: Tx, org_id: OrgId, field_id: CustomFieldId) -> CustomField | None:
-    """Return the custom field, or None."""
+    """Return the custom field, or None if the org does not have it."""
     row = await tx.row(SQL["find_field"], org_id, field_id)
     return None if row is None else _field(row)
 
 
 async def lock_field(tx: Tx, org_id: OrgId, field_id: CustomFieldId) -> CustomField | None:
-    """Return the custom field, locked until the transaction ends, or None."""
+    """Return the custom field and lock its row until the end of the transaction, or None."""
     row = await tx.row(SQL["lock_field"], org_id, field_id)
     return None if row is None else _field(row)
 
 
 async def list_fields(tx: Tx, org_id: OrgId, page: int, size: int) -> tuple[list[CustomField], int]:
-    """Return one page of the org's custom fields, newest first, and their total number."""
+    """Return a page of the org's custom fields, newest first, and the number on all pages."""
     rows = await tx.rows(SQL["list_fields"], org_id, size, page * size)
     return [_field(row) for row in rows], await tx.value(SQL["count_fields"], org_id)
 
 
 async def all_fields(tx: Tx, org_id: OrgId) -> list[CustomField]:
-    """Return every custom field of the org, newest first."""
+    """Return all custom fields of the org, newest first."""
     return [_field(row) for row in await tx.rows(SQL["list_fields"], org_id, None, 0)]
 
 
 async def insert_org_meta(
     tx: Tx, org_id: OrgId, meta_id: str, tags: list[TagDefinition], now: datetime, username: str
 ) -> OrgMeta | None:
-    """Insert the org meta. Return None if the org has one."""
+    """Store the org meta. Returns None if the org already has one."""
     row = await tx.row(SQL["insert_org_meta"], org_id, meta_id, _encode(tags), now, username)
     return None if row is None else _org_meta(row)
 
@@ -158,7 +160,7 @@ async def insert_org_meta(
 async def update_org_meta(
     tx: Tx, org_id: OrgId, tags: list[TagDefinition], now: datetime, username: str
 ) -> OrgMeta | None:
-    """Replace the tags of the org meta. Return None if the org has none."""
+    """Replace the tags of the org meta. Returns None if the org has none."""
     row = await tx.row(SQL["update_org_meta"], org_id, _encode(tags), now, username)
     return None if row is None else _org_meta(row)
 
@@ -170,7 +172,7 @@ async def find_org_meta(tx: Tx, org_id: OrgId) -> OrgMeta | None:
 
 
 async def lock_org_meta(tx: Tx, org_id: OrgId) -> OrgMeta | None:
-    """Return the org meta, locked until the transaction ends, or None."""
+    """Return the org meta and lock its row until the end of the transaction, or None."""
     row = await tx.row(SQL["lock_org_meta"], org_id)
     return None if row is None else _org_meta(row)
 
@@ -189,34 +191,39 @@ def _encode_default(draft: FieldDraft) -> bytes | None:
     return None if draft.default_value is None else _encode(draft.default_value)
 
 
-def _record(row: Row) -> dict[str, Any]:
-    """Return the columns that are common to all rows here."""
+def _record(
+    org_id: int, created_at: datetime, created_by: str, updated_at: datetime, updated_by: str
+) -> dict[str, Any]:
+    """Return the fields of the first five columns, which all tables of this module have."""
     return {
-        "org_id": OrgId(row[0]),
-        "created_at": row[1],
-        "created_by": row[2],
-        "updated_at": row[3],
-        "updated_by": row[4],
+        "org_id": OrgId(org_id),
+        "created_at": created_at,
+        "created_by": created_by,
+        "updated_at": updated_at,
+        "updated_by": updated_by,
     }
 
 
 def _group(row: Row) -> Group:
-    return Group(**_record(row), group_id=GroupId(row[5]), name=row[6], rank=row[7], is_active=row[8])
+    *common, group_id, name, rank, is_active = row
+    return Group(**_record(*common), group_id=GroupId(group_id), name=name, rank=rank, is_active=is_active)
 
 
 def _field(row: Row) -> CustomField:
+    *common, field_id, name, data_type, is_mandatory, default_value, is_active = row
     return CustomField(
-        **_record(row),
-        field_id=CustomFieldId(row[5]),
+        **_record(*common),
+        field_id=CustomFieldId(field_id),
         draft=FieldDraft(
-            name=row[6],
-            data_type=DataType(row[7]),
-            is_mandatory=row[8],
-            default_value=None if row[9] is None else _decode(row[9]),
-            is_active=row[10],
+            name=name,
+            data_type=DataType(data_type),
+            is_mandatory=is_mandatory,
+            default_value=None if default_value is None else _decode(default_value),
+            is_active=is_active,
         ),
     )
 
 
 def _org_meta(row: Row) -> OrgMeta:
-    return OrgMeta(**_record(row), meta_id=row[5], tags=_tags(row[6]))
+    *common, meta_id, tags = row
+    return OrgMeta(**_record(*common), meta_id=meta_id, tags=_tags(tags))

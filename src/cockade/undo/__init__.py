@@ -1,1 +1,1 @@
-"""Undo: revoke everything that one request issued."""
+"""Undo of a request or job: revokes everything that it issued."""

@@ -11,26 +11,27 @@ from cockade.ids import BadgeKey, CustomerId, OrgId, RequestKey
 
 
 class Lines(Struct, frozen=True, kw_only=True):
-    """Lines of one request that are revoked in one transaction. The three lists are parallel.
+    """Lines of one request that are revoked in one transaction, as three parallel lists.
 
-    A line that issued nothing, because it failed or its customer was erased, has nothing to revoke.
+    Lines that issued nothing, because they failed or the customer was erased, may be included. They are
+    ignored.
     """
 
     request_key: RequestKey
     is_enrolling: bool
-    """Whether the request enrolled customers, instead of issuing earned badges."""
+    """Whether the request issued enrolments instead of earned badges."""
     badge_keys: Sequence[BadgeKey]
     customers: Sequence[CustomerId]
-    """The current customers, which differ from the request's if customers were merged."""
+    """The current customers, which differ from those in the request after a merge."""
     lines: Sequence[int]
 
 
 class UndoResult(Struct, frozen=True, kw_only=True):
-    """The result: earned badges, or enrolments if the request enrolled."""
+    """Number of earned badges or enrolments that were revoked."""
 
     revoked: int = 0
     already_revoked: int = 0
-    """Number that was revoked before, in any way."""
+    """Revoked earlier, by any operation."""
 
     def __add__(self, other: UndoResult) -> UndoResult:
         return UndoResult(
@@ -39,23 +40,21 @@ class UndoResult(Struct, frozen=True, kw_only=True):
 
 
 class UndoState(StrEnum):
-    """The state of an undo in the background."""
+    """State of an undo in the background."""
 
     QUEUED = "queued"
-    """Waiting for a worker, at the start or after a failure."""
+    """Waiting for a worker."""
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
-    """Failed by an error in the service. The next undo request continues it."""
+    """Failed with an internal error. A new request to undo continues it."""
 
 
 class UndoTask(Struct, frozen=True, kw_only=True):
-    """The undo of a request that is too large for one transaction. For the audit trail, it is the requesting
-    user.
-    """
+    """Undo of a request with too many lines for a single API request. Acts as the `Changer` in audit entries."""
 
     request_key: RequestKey
-    """The request to undo."""
+    """Key of the request to undo."""
     org_id: OrgId
     username: str
     """The user who requested the undo."""
@@ -63,8 +62,8 @@ class UndoTask(Struct, frozen=True, kw_only=True):
     state: UndoState
     batches: int
     next_batch: int
-    """The first batch that is not revoked."""
+    """The first batch that is not revoked yet."""
     revoked: int
     already_revoked: int
     error: str | None
-    """Why it failed. It is reported once, to the next undo request."""
+    """Why it failed. The next request to undo returns it once more and clears it."""

@@ -1,7 +1,8 @@
 -- name: insert_undo
--- No row: the task exists.
-insert into undo (request_key, org_id, request_id, state, created_at, created_by, updated_at, batches, next_batch, revoked,
-                     already_revoked)
+-- Returns no row if the request already has an undo.
+insert into undo (
+    request_key, org_id, request_id, state, created_at, created_by, updated_at, batches, next_batch, revoked,
+    already_revoked)
 values ($1, $2, $3, 'queued', $4, $5, $4, $6, 0, 0, 0)
 on conflict (request_key) do nothing
 returning request_key;
@@ -11,12 +12,12 @@ select request_key, org_id, request_id, state, created_by, batches, next_batch, 
 from undo where request_key = $1;
 
 -- name: lock_undo
--- Like find_undo, locked until the transaction ends.
+-- As find_undo, and locks the row: concurrent workers wait until the transaction ends.
 select request_key, org_id, request_id, state, created_by, batches, next_batch, revoked, already_revoked, error
 from undo where request_key = $1 for update;
 
 -- name: requeue
--- No row: the task has not failed, or another request was faster.
+-- Returns no row if the undo has not failed, or was queued by a concurrent request.
 update undo set state = 'queued', updated_at = $2, error = null where request_key = $1 and state = 'failed'
 returning request_key;
 
@@ -30,7 +31,7 @@ update undo set state = 'failed', updated_at = $2, error = $3
 where request_key = $1 and state in ('queued', 'running');
 
 -- name: list_stalled
--- Unfinished tasks without progress since $1 that are not in the queue.
+-- Unfinished undos without progress since $1 that are not in the queue.
 select u.request_key from undo u
 where u.state in ('queued', 'running') and u.updated_at < $1
   and not exists (select from pgqueuer q

@@ -1,9 +1,11 @@
-"""Undo a request: revoke everything that it issued in batches, each in its own transaction.
+"""Undo a request: revoke everything that it issued, in batches, one transaction each.
 
-An undo can be interrupted between two batches and repeated: revoked issuances are skipped, and the rest
-follows. What one request could not have issued in one call is undone in the background. The row in `undo` has
-the number of the next batch, which advances in the transaction that revokes the batch. So two workers wait
-for each other, and a crash loses nothing.
+An undo that was interrupted between two batches can be sent again. It skips what is already revoked and
+continues.
+
+Larger requests are undone in the background. The row in table `undo` has the next batch; the transaction that
+revokes a batch also advances the row. Concurrent workers therefore wait for each other, and a crash loses
+nothing.
 """
 
 from __future__ import annotations
@@ -43,22 +45,22 @@ from cockade.worker import FairScheduler, with_periodic_cleanup
 
 TASK = "undo"
 """Name of the task in the queue."""
-FORGOTTEN_S = 60.0
-"""A task without progress for this time that is not in the queue is added again."""
+STALLED_S = 60.0
+"""Seconds without progress after which a task that is not in the queue is queued again."""
 LINES_MAX = 10_000
-"""Maximum number of lines revoked per transaction."""
+"""Maximum number of lines that are revoked in one transaction."""
 
 
 class RevocationSource(Protocol):
-    """What a request issued, in batches of one transaction each."""
+    """Earned badges or enrolments of a request, in batches that are revoked in one transaction each."""
 
     request_key: RequestKey
     request_id: str
     kind: RequestKind
     badge_id: BadgeId | None
-    """None if there are several badges."""
+    """None if the request has several badges."""
     size: int
-    """Number of lines, whatever their outcome."""
+    """Number of lines, issued or not."""
     batches: int
 
     def badges(self, batch: int) -> list[BadgeId]:
@@ -66,12 +68,12 @@ class RevocationSource(Protocol):
         ...
 
     async def lines(self, tx: Tx, batch: int) -> Lines:
-        """Return the lines of a batch with their current customers."""
+        """Return the lines of a batch, with the current customers."""
         ...
 
 
 class RequestSource:
-    """What a request other than a job issued."""
+    """Revocation source of any request except jobs."""
 
     def __init__(self, org_id: OrgId, outcome: Outcome) -> None:
         self._org_id = org_id
@@ -85,29 +87,29 @@ class RequestSource:
         self.batches = -(-self.size // LINES_MAX)
 
     def badges(self, batch: int) -> list[BadgeId]:
-        """See `RevocationSource`."""
+        """Implements `RevocationSource`."""
         if isinstance(self._outcome, ImportOutcome):
-            part = _slice(batch)
-            return list(set(self._outcome.badge_ids[part.start : part.stop]))
+            indexes = _slice(batch)
+            return list(set(self._outcome.badge_ids[indexes.start : indexes.stop]))
         return [self._outcome.badge_id]
 
     async def lines(self, tx: Tx, batch: int) -> Lines:
-        """See `RevocationSource`."""
-        outcome, part = self._outcome, _slice(batch)
-        customers = await request_store.list_customers(tx, self._org_id, outcome.request_id, part)
+        """Implements `RevocationSource`."""
+        outcome, indexes = self._outcome, _slice(batch)
+        customers = await request_store.list_customers(tx, self._org_id, outcome.request_id, indexes)
         return Lines(
             request_key=outcome.request_key,
             is_enrolling=self.kind is RequestKind.ISSUE_BULK,
-            badge_keys=outcome.badge_keys[part.start : part.stop]
+            badge_keys=outcome.badge_keys[indexes.start : indexes.stop]
             if isinstance(outcome, ImportOutcome)
             else [outcome.badge_key] * len(customers),
             customers=customers,
-            lines=part[: len(customers)],
+            lines=indexes[: len(customers)],
         )
 
 
 class JobSource:
-    """What a job issued, chunk by chunk."""
+    """Revocation source of a job. A batch is a chunk."""
 
     kind = RequestKind.JOB
 
@@ -121,19 +123,19 @@ class JobSource:
         self.batches = job.next_chunk
 
     def badges(self, batch: int) -> list[BadgeId]:
-        """See `RevocationSource`."""
+        """Implements `RevocationSource`."""
         return [self._job.badge_id]
 
     async def lines(self, tx: Tx, batch: int) -> Lines:
-        """See `RevocationSource`."""
+        """Implements `RevocationSource`."""
         [chunk] = await job_store.list_chunks(tx, self._job.job_key, batch, 1)
-        places = job_rules.issued_lines(chunk)
+        indexes = job_rules.issued_lines(chunk)
         return Lines(
             request_key=self._job.job_key,
             is_enrolling=False,
-            badge_keys=[self._badge_key] * len(places),
-            customers=chunk.numbers[places].tolist(),
-            lines=(chunk.first_line + places).tolist(),
+            badge_keys=[self._badge_key] * len(indexes),
+            customers=chunk.numbers[indexes].tolist(),
+            lines=(chunk.first_line + indexes).tolist(),
         )
 
 
@@ -142,7 +144,7 @@ def _slice(batch: int) -> range:
 
 
 class UndoService:
-    """Use cases of `undo`, in the caller's org."""
+    """Undo requests and jobs of the caller's org."""
 
     def __init__(self, database: Database, clock: Clock, config: Config, scheduler: FairScheduler) -> None:
         self._database = database
@@ -151,11 +153,11 @@ class UndoService:
         self._scheduler = scheduler
 
     async def undo(self, caller: Caller, request_id: str) -> UndoResult | UndoTask:
-        """Revoke everything that the request issued, including what has expired. Repeating it has no effect.
+        """Revoke everything that the request issued, including expired earned badges. Idempotent.
 
-        A request with more lines than one call may have is undone in the background: from the first call
-        until it is done, the task with its progress is returned. Raises RequestNotFound, NotEnded,
-        Unavailable (nothing was changed) or Unfinished (some of it is revoked).
+        If the request has more lines than one API request may have, start or continue an undo in the
+        background and return its progress. Raises RequestNotFound, JobNotEnded, Unavailable (nothing was
+        changed) or PartiallyCompleted (some batches are revoked).
         """
         source = await self._find(caller, request_id)
         if source.size > self._lines_max:
@@ -179,23 +181,23 @@ class UndoService:
         return result
 
     async def dry_run(self, caller: Caller, request_id: str) -> UndoResult:
-        """Return what an undo would revoke now. Nothing is changed. Raises RequestNotFound or NotEnded.
+        """Return what `undo` would revoke now, without changes. Raises RequestNotFound or JobNotEnded.
 
-        Requests of a normal size are read in one snapshot, larger ones batch by batch, each with its own time
-        budget, so that it works for any size.
+        Requests of at most the size of one API request are counted in one snapshot. Larger ones are counted
+        batch by batch, and each batch has its own request timeout, so that any size can be counted.
         """
         source = await self._find(caller, request_id)
-        together = 1 if source.size > self._lines_max else max(1, source.batches)
+        batches_at_once = 1 if source.size > self._lines_max else max(1, source.batches)
 
         async def body(tx: Tx, first: int) -> UndoResult:
             result = UndoResult()
-            for batch in range(first, min(first + together, source.batches)):
-                found, unrevoked = await _count(tx, await source.lines(tx, batch))
-                result += UndoResult(revoked=unrevoked, already_revoked=found - unrevoked)
+            for batch in range(first, min(first + batches_at_once, source.batches)):
+                total, unrevoked = await _count(tx, await source.lines(tx, batch))
+                result += UndoResult(revoked=unrevoked, already_revoked=total - unrevoked)
             return result
 
         result = UndoResult()
-        for first in range(0, source.batches, together):
+        for first in range(0, source.batches, batches_at_once):
             with self._database.request_time_budget():
                 result += await self._database.transaction(
                     "request.revoke_dry_run", lambda tx, first=first: body(tx, first), read_only=True
@@ -210,21 +212,21 @@ class UndoService:
     async def _undo_batch(
         self, tx: Tx, by: Caller | UndoTask, source: RevocationSource, batch: int, *, exclusive: bool
     ) -> UndoResult:
-        capped = await lock_badges(tx, by.org_id, source.badges(batch), exclusive=exclusive)
-        # The lines' customers are read under the badge locks, which merging and erasing take exclusively.
+        with_limit = await lock_badges(tx, by.org_id, source.badges(batch), exclusive=exclusive)
+        # Read the customers after locking the badges: merging and erasing lock them exclusively.
         lines = await source.lines(tx, batch)
         now = self._clock()
-        result = await revoke_rows(tx, by.org_id, lines, capped, now)
+        result = await revoke_rows(tx, by.org_id, lines, with_limit, now)
         if result.revoked:
             details = {"kind": source.kind, "revokedCount": result.revoked}
             subject, badge_id = source.request_id, source.badge_id
             await record(tx, by, now, Action.REQUEST_REVOKE, subject, details, badge_id=badge_id)
         return result
 
-    # In the background
+    # Background
 
     async def _enqueue(self, tx: Tx, caller: Caller, source: RevocationSource) -> UndoResult | UndoTask:
-        """Return the task. It is queued if it is new or has failed."""
+        """Queue the undo if it is new or has failed, and return its progress."""
         key, now = source.request_key, self._clock()
         is_new = await store.insert(tx, caller, key, source.request_id, source.batches, now)
         task = await store.find(tx, key)
@@ -237,30 +239,28 @@ class UndoService:
         return task
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run the undo tasks of all orgs until `stop` is set. Raises Unavailable if the database connection
-        is lost.
-        """
+        """Run background undos of all orgs until `stop` is set. Raises Unavailable if the database is lost."""
         await with_periodic_cleanup(self.cleanup, self._database.run_tasks({TASK: self._work_through}, stop))
 
     async def cleanup(self) -> None:
-        """Re-queue stalled tasks."""
-        forgotten = self._clock() - timedelta(seconds=FORGOTTEN_S)
+        """Queue stalled tasks again."""
+        stalled_since = self._clock() - timedelta(seconds=STALLED_S)
 
         async def requeue(tx: Tx) -> None:
-            for key in await store.list_stalled(tx, forgotten):
+            for key in await store.list_stalled(tx, stalled_since):
                 await tx.enqueue(TASK, key)
 
         await self._database.transaction("undo.requeue", requeue)
 
-    async def _work_through(self, number: int, ending: asyncio.Event) -> None:
-        """Revoke all remaining batches of one request. Raises Unfinished if `ending` is set."""
+    async def _work_through(self, number: int, stop: asyncio.Event) -> None:
+        """Revoke all remaining batches of one request. Raises TaskInterrupted if `stop` is set."""
         key = RequestKey(number)
         await self._scheduler.run(
-            "undo.batch", job_id(key), ending, lambda: self._advance(key), lambda: self._fail(key)
+            "undo.batch", job_id(key), stop, lambda: self._advance(key), lambda: self._fail(key)
         )
 
     async def _advance(self, key: RequestKey) -> bool:
-        """Revoke the next batch. Return False if none is left."""
+        """Revoke the next batch. Returns False if none is left."""
 
         async def body(tx: Tx, exclusive: bool) -> bool:
             task = await store.lock(tx, key)
@@ -282,52 +282,56 @@ class UndoService:
 async def lock_badges(
     tx: Tx, org_id: OrgId, badge_ids: Sequence[BadgeId], *, exclusive: bool
 ) -> set[BadgeKey]:
-    """Lock the badges and return those with a badge limit. Raises NeedsExclusiveLock if one of those is not
-    locked exclusively.
+    """Lock the badges and return those with a badge limit.
+
+    Raises NeedsExclusiveLock if one of these is not locked exclusively.
     """
-    holds = (await badge_store.lock_many(tx, org_id, badge_ids, exclusive=exclusive)).values()
-    terms = await badge_store.import_terms(tx, [each.badge_key for each in holds])
-    capped = {badge_key for badge_key, term in terms.items() if term.has_badge_limit}
-    if any(each.badge_key in capped and not each.exclusive for each in holds):
+    locks = (await badge_store.lock_many(tx, org_id, badge_ids, exclusive=exclusive)).values()
+    terms = await badge_store.import_terms(tx, [each.badge_key for each in locks])
+    with_limit = {badge_key for badge_key, term in terms.items() if term.has_badge_limit}
+    if any(each.badge_key in with_limit and not each.exclusive for each in locks):
         raise NeedsExclusiveLock
-    return capped
+    return with_limit
 
 
 async def revoke_rows(
-    tx: Tx, org_id: OrgId, lines: Lines, capped: set[BadgeKey], now: datetime
+    tx: Tx, org_id: OrgId, lines: Lines, with_limit: set[BadgeKey], now: datetime
 ) -> UndoResult:
-    """Revoke what these lines issued, under the badge locks, and update counts, counters and the outbox."""
-    found, _ = await _count(tx, lines)
-    sent = (lines.request_key, lines.badge_keys, lines.customers, lines.lines, now)
+    """Revoke what these lines issued, update the counters, and add the revocations to the outbox.
+
+    The badges must be locked; `with_limit` are those with a badge limit.
+    """
+    total, _ = await _count(tx, lines)
+    line_args = (lines.request_key, lines.badge_keys, lines.customers, lines.lines, now)
     revoked: dict[BadgeKey, list[tuple[CustomerId, int]]] = {}
     if lines.is_enrolling:
-        revoked = await enrolment_store.revoke_lines(tx, *sent)
-        less = {badge_key: BadgeCounts(issued=-len(places)) for badge_key, places in revoked.items()}
+        revoked = await enrolment_store.revoke_lines(tx, *line_args)
+        changes = {badge_key: BadgeCounts(issued=-len(rows)) for badge_key, rows in revoked.items()}
     else:
-        by_event = await earning_store.revoke_lines(tx, *sent)
-        if tallied := {place: -len(places) for place, places in by_event.items() if place[0] in capped}:
-            await limit_store.add_counts(tx, tallied)
-        for (badge_key, _), places in sorted(by_event.items()):
-            revoked.setdefault(badge_key, []).extend(places)
-        less = {badge_key: BadgeCounts(earned=-len(places)) for badge_key, places in revoked.items()}
-    if less:
-        await badge_store.add_counts(tx, less)
+        by_event = await earning_store.revoke_lines(tx, *line_args)
+        if limit_changes := {event: -len(rows) for event, rows in by_event.items() if event[0] in with_limit}:
+            await limit_store.add_counts(tx, limit_changes)
+        for (badge_key, _), rows in sorted(by_event.items()):
+            revoked.setdefault(badge_key, []).extend(rows)
+        changes = {badge_key: BadgeCounts(earned=-len(rows)) for badge_key, rows in revoked.items()}
+    if changes:
+        await badge_store.add_counts(tx, changes)
     ledger = Ledger.ENROLMENT if lines.is_enrolling else Ledger.EARNED_BADGE
-    for badge_key, places in revoked.items():
-        named = [(customer, lines.request_key, line) for customer, line in places]
-        await outbox_store.enqueue_revocations(tx, org_id, ledger, badge_key, named, now)
+    for badge_key, rows in revoked.items():
+        earned_badges = [(customer, lines.request_key, line) for customer, line in rows]
+        await outbox_store.enqueue_revocations(tx, org_id, ledger, badge_key, earned_badges, now)
     count = sum(map(len, revoked.values()))
-    return UndoResult(revoked=count, already_revoked=found - count)
+    return UndoResult(revoked=count, already_revoked=total - count)
 
 
 async def _count(tx: Tx, lines: Lines) -> tuple[int, int]:
-    """Return the number of issuances of these lines, and of those that are unrevoked."""
+    """Return the number of earned badges or enrolments of these lines, and how many of them are unrevoked."""
     store = enrolment_store if lines.is_enrolling else earning_store
     return await store.count_lines(tx, lines.request_key, lines.badge_keys, lines.customers, lines.lines)
 
 
 async def _find_source(tx: Tx, org_id: OrgId, request_id: str) -> RevocationSource:
-    """Raises RequestNotFound, and NotEnded for a job that may still issue."""
+    """Return what the request issued. Raises RequestNotFound, or JobNotEnded if a job can still issue badges."""
     outcome = await request_store.find(tx, org_id, request_id)
     if outcome is None:
         raise RequestNotFound(reference="requestId")
@@ -340,5 +344,5 @@ async def _find_source(tx: Tx, org_id: OrgId, request_id: str) -> RevocationSour
         raise JobNotEnded(
             f"The job is {job.state.value}: cancel it, or wait until it ends.", reference="requestId"
         )
-    _, look = await badge_store.lock_for_issuing(tx, org_id, job.badge_id, exclusive=False, read_only=True)
-    return JobSource(job, look.badge_key)
+    _, lock = await badge_store.lock_for_issuing(tx, org_id, job.badge_id, exclusive=False, read_only=True)
+    return JobSource(job, lock.badge_key)

@@ -1,4 +1,4 @@
-"""Statements on undo tasks, one function each."""
+"""Typed functions, one per SQL statement, of background undos."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ SQL = load(__package__)
 async def insert(
     tx: Tx, caller: Caller, request_key: RequestKey, request_id: str, batches: int, now: datetime
 ) -> bool:
-    """Insert the task. Return False if it exists."""
-    asked = (request_key, caller.org_id, request_id, now, caller.username, batches)
-    return await tx.value(SQL["insert_undo"], *asked) is not None
+    """Create an undo. Returns False if the request already has one."""
+    values = (request_key, caller.org_id, request_id, now, caller.username, batches)
+    return await tx.value(SQL["insert_undo"], *values) is not None
 
 
 async def find(tx: Tx, request_key: RequestKey) -> UndoTask | None:
-    """Return the undo task of this request, without waiting for its worker."""
-    return _undoing(await tx.row(SQL["find_undo"], request_key))
+    """Return the undo of this request without waiting for a worker that locks it."""
+    return _task(await tx.row(SQL["find_undo"], request_key))
 
 
 async def lock(tx: Tx, request_key: RequestKey) -> UndoTask | None:
-    """Like `find`, locked until the transaction ends."""
-    return _undoing(await tx.row(SQL["lock_undo"], request_key))
+    """Return the undo of this request and lock its row until the end of the transaction."""
+    return _task(await tx.row(SQL["lock_undo"], request_key))
 
 
 async def requeue(tx: Tx, request_key: RequestKey, now: datetime) -> bool:
-    """Queue the task again if it has failed. Return False if it has not."""
+    """Set a failed undo to queued. Returns False if it has not failed."""
     return await tx.value(SQL["requeue"], request_key, now) is not None
 
 
@@ -50,28 +50,31 @@ async def save_progress(tx: Tx, task: UndoTask, now: datetime) -> None:
     )
 
 
-async def fail(tx: Tx, request_key: RequestKey, failure: str, now: datetime) -> None:
-    """Stop the task until it is requested again."""
-    await tx.execute(SQL["fail"], request_key, now, failure)
+async def fail(tx: Tx, request_key: RequestKey, error: str, now: datetime) -> None:
+    """Set the undo to failed. It stays so until it is requested again."""
+    await tx.execute(SQL["fail"], request_key, now, error)
 
 
 async def list_stalled(tx: Tx, since: datetime) -> list[RequestKey]:
-    """Return unfinished tasks without progress since then that are not in the queue."""
+    """Return unfinished undos without progress since this time that are not in the queue."""
     return [RequestKey(row[0]) for row in await tx.rows(SQL["list_stalled"], since)]
 
 
-def _undoing(row: Row | None) -> UndoTask | None:
+def _task(row: Row | None) -> UndoTask | None:
     if row is None:
         return None
+    request_key, org_id, request_id, state, username, batches, next_batch, revoked, already_revoked, error = (
+        row
+    )
     return UndoTask(
-        request_key=RequestKey(row[0]),
-        org_id=OrgId(row[1]),
-        request_id=row[2],
-        state=UndoState(row[3]),
-        username=row[4],
-        batches=row[5],
-        next_batch=row[6],
-        revoked=row[7],
-        already_revoked=row[8],
-        error=row[9],
+        request_key=RequestKey(request_key),
+        org_id=OrgId(org_id),
+        request_id=request_id,
+        state=UndoState(state),
+        username=username,
+        batches=batches,
+        next_batch=next_batch,
+        revoked=revoked,
+        already_revoked=already_revoked,
+        error=error,
     )

@@ -1,4 +1,4 @@
-"""Catalogue rules: which values are of which type, what stands against a custom field, what a badge is filled up with."""
+"""Rules of custom fields: data types, validation of fields, default values."""
 
 from __future__ import annotations
 
@@ -92,17 +92,17 @@ def field(data_type: DataType = STRING, **more: Any) -> CustomField:
         ({}, set()),
     ],
 )
-def test_a_value_is_of_its_types_and_of_no_other(value: object, kinds: set[DataType]) -> None:
+def test_value_has_exactly_its_data_types(value: object, kinds: set[DataType]) -> None:
     assert {kind for kind in DataType if rules.is_of(kind, value)} == kinds
 
 
-def test_every_type_has_words_that_name_it() -> None:
+def test_every_data_type_has_an_error_message() -> None:
     assert list(rules.TYPE_NAMES) == list(DataType)
-    assert all(str(kind) in words for kind, words in rules.TYPE_NAMES.items())
+    assert all(str(kind) in message for kind, message in rules.TYPE_NAMES.items())
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("field_draft", "expected"),
     [
         (draft(), []),
         (draft(default="summer"), []),
@@ -116,10 +116,10 @@ def test_every_type_has_words_that_name_it() -> None:
         (draft(BOOLEAN, default=1, is_mandatory=True), [rules.TYPE_NAMES[BOOLEAN]]),
     ],
 )
-def test_a_mandatory_field_has_a_default_and_a_default_is_of_the_type(
-    given: FieldDraft, expected: list[str]
-) -> None:
-    assert rules.custom_field_errors(given) == [FieldError(400, words, "defaultValue") for words in expected]
+def test_custom_field_validation(field_draft: FieldDraft, expected: list[str]) -> None:
+    assert rules.custom_field_errors(field_draft) == [
+        FieldError(400, message, "defaultValue") for message in expected
+    ]
 
 
 WHOLE = draft(default="summer", is_mandatory=True)
@@ -137,7 +137,7 @@ WHOLE = draft(default="summer", is_mandatory=True)
         (FieldChange(is_active=False), draft(default="summer", is_mandatory=True, is_active=False)),
     ],
 )
-def test_a_change_leaves_alone_what_it_does_not_give(change: FieldChange, expected: FieldDraft) -> None:
+def test_change_keeps_fields_that_are_not_set(change: FieldChange, expected: FieldDraft) -> None:
     assert rules.changed(WHOLE, change) == expected
 
 
@@ -160,14 +160,14 @@ FIELDS = [
         ({"other": ["x"], "Size": "x"}, []),
     ],
 )
-def test_values_are_checked_against_active_fields(values: dict[str, Any], expected: list[str]) -> None:
-    found = rules.value_errors(values, FIELDS)
-    assert [(field_error.code, field_error.reference) for field_error in found] == [
+def test_values_are_validated_against_active_fields(values: dict[str, Any], expected: list[str]) -> None:
+    field_errors = rules.value_errors(values, FIELDS)
+    assert [(field_error.code, field_error.reference) for field_error in field_errors] == [
         (400, f"customFields.{name}") for name in expected
     ]
 
 
-def test_a_value_of_the_wrong_type_is_told_with_the_type() -> None:
+def test_error_of_a_value_names_the_data_type() -> None:
     [field_error] = rules.value_errors({"size": "x"}, FIELDS)
     assert "INTEGER" in field_error.message
 
@@ -182,12 +182,10 @@ def test_a_value_of_the_wrong_type_is_told_with_the_type() -> None:
         ({"Warm": True}, {"Warm": True, "warm": False}),
     ],
 )
-def test_defaults_stand_in_for_mandatory_values_that_are_missing(
-    values: dict[str, Any], expected: dict[str, Any]
-) -> None:
+def test_missing_mandatory_values_get_their_default(values: dict[str, Any], expected: dict[str, Any]) -> None:
     assert rules.complete(values, FIELDS) == expected
     assert rules.complete(expected, FIELDS) == expected
 
 
-def test_what_no_field_is_called_is_not_defined() -> None:
+def test_undefined_returns_unknown_names() -> None:
     assert rules.undefined(["size", "sold", "Size", "", "other"], FIELDS) == ["Size", "", "other"]

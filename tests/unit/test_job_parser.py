@@ -1,4 +1,4 @@
-"""What is read of the lines of an audience, and what is said of those that cannot be."""
+"""Parsing of audience files: lines, and errors of lines."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from cockade.job.parser import (
 )
 
 CSV, NDJSON = AudienceLayout(format=AudienceFormat.CSV), AudienceLayout(format=AudienceFormat.NDJSON)
-Flaws = list[tuple[int, str, str]]
+LineErrors = list[tuple[int, str, str]]
 
 
-def drafts(form: AudienceLayout, data: bytes, chunk_lines: int = 100) -> list[ChunkDraft]:
-    reader = AudienceParser(form, chunk_lines)
-    return [*reader.feed(data), *reader.finish()]
+def drafts(layout: AudienceLayout, data: bytes, chunk_lines: int = 100) -> list[ChunkDraft]:
+    parser = AudienceParser(layout, chunk_lines)
+    return [*parser.feed(data), *parser.finish()]
 
 
-def read(form: AudienceLayout, data: bytes, chunk_lines: int = 100) -> tuple[list[int], Flaws]:
-    """The customers, and of each flaw the row of the file, the value and the message."""
-    found = drafts(form, data, chunk_lines)
-    numbers = [number for draft in found for number in draft.chunk.numbers.tolist()]
+def read(layout: AudienceLayout, data: bytes, chunk_lines: int = 100) -> tuple[list[int], LineErrors]:
+    """Return the customers, and row, value and message of each line error."""
+    chunks = drafts(layout, data, chunk_lines)
+    numbers = [number for draft in chunks for number in draft.chunk.numbers.tolist()]
     return numbers, [
-        (flaw.row, flaw.value, flaw.message) for draft in found for flaw in draft.chunk.line_errors
+        (error.row, error.value, error.message) for draft in chunks for error in draft.chunk.line_errors
     ]
 
 
@@ -62,7 +62,7 @@ def read(form: AudienceLayout, data: bytes, chunk_lines: int = 100) -> tuple[lis
         (b"", [], []),
     ],
 )
-def test_lines_of_csv(data: bytes, numbers: list[int], line_errors: Flaws) -> None:
+def test_lines_of_csv(data: bytes, numbers: list[int], line_errors: LineErrors) -> None:
     assert read(CSV, data) == (numbers, line_errors)
 
 
@@ -83,40 +83,40 @@ def test_lines_of_csv(data: bytes, numbers: list[int], line_errors: Flaws) -> No
 def test_lines_of_ndjson(line: bytes, number: int, message: str | None) -> None:
     numbers, line_errors = read(NDJSON, b"1\n" + line + b"\n")
     assert numbers == [1, number]
-    assert [(row, said) for row, _, said in line_errors] == ([] if message is None else [(2, message)])
+    assert [(row, text) for row, _, text in line_errors] == ([] if message is None else [(2, message)])
 
 
-def test_a_column_is_chosen_by_name() -> None:
-    form = AudienceLayout(format=AudienceFormat.CSV, column="b")
-    assert read(form, b"a,b\n1,2\n") == ([2], [])
-    form = AudienceLayout(format=AudienceFormat.NDJSON, column="b")
-    assert read(form, b'{"a": 1, "b": 2}\n') == ([2], [])
+def test_column_is_chosen_by_name() -> None:
+    layout = AudienceLayout(format=AudienceFormat.CSV, column="b")
+    assert read(layout, b"a,b\n1,2\n") == ([2], [])
+    layout = AudienceLayout(format=AudienceFormat.NDJSON, column="b")
+    assert read(layout, b'{"a": 1, "b": 2}\n') == ([2], [])
 
 
-def test_identifiers_are_left_to_be_looked_up() -> None:
-    form = AudienceLayout(format=AudienceFormat.CSV, identifier=IdentifierKind.MOBILE)
-    [draft] = drafts(form, b"mobile\n+49 1\n\n4915\n")
+def test_identifiers_are_returned_for_lookup() -> None:
+    layout = AudienceLayout(format=AudienceFormat.CSV, identifier=IdentifierKind.MOBILE)
+    [draft] = drafts(layout, b"mobile\n+49 1\n\n4915\n")
     assert draft.names == [(0, 2, "+49 1"), (1, 4, "4915")]
     assert draft.chunk.numbers.tolist() == [0, 0]
     assert draft.chunk.raw_lines is not None
     assert split_raw_lines(draft.chunk.raw_lines) == ["+49 1", "4915"]
 
 
-def test_lines_are_kept_where_the_number_does_not_say_it_all() -> None:
+def test_raw_lines_are_kept_if_they_have_more_than_the_number() -> None:
     [draft] = drafts(CSV, b"id,name\n5,A\n")
     assert draft.chunk.raw_lines is not None
     assert split_raw_lines(draft.chunk.raw_lines) == ["5,A"]
     assert [draft.chunk.raw_lines for draft in drafts(CSV, b"5\nx\n")] == [None]
 
 
-def test_chunks_have_so_many_lines_and_rows_count_through() -> None:
-    found = drafts(CSV, b"id\n1\n2\n3\n4\nx\n", 2)
-    assert [draft.chunk.numbers.tolist() for draft in found] == [[1, 2], [3, 4], [0]]
-    assert [flaw.row for draft in found for flaw in draft.chunk.line_errors] == [6]
+def test_chunks_have_the_chunk_size_and_rows_are_numbered_across_chunks() -> None:
+    chunks = drafts(CSV, b"id\n1\n2\n3\n4\nx\n", 2)
+    assert [draft.chunk.numbers.tolist() for draft in chunks] == [[1, 2], [3, 4], [0]]
+    assert [error.row for draft in chunks for error in draft.chunk.line_errors] == [6]
 
 
 @pytest.mark.parametrize(
-    ("columns", "wanted", "place"),
+    ("columns", "column", "index"),
     [
         (["a"], None, 0),
         (["a", "Reason"], None, 0),
@@ -127,14 +127,14 @@ def test_chunks_have_so_many_lines_and_rows_count_through() -> None:
         (["a", "b"], "c", None),
     ],
 )
-def test_the_column_of_customers(columns: list[str], wanted: str | None, place: int | None) -> None:
-    if place is not None:
-        assert place_of(columns, wanted) == place
+def test_customer_column(columns: list[str], column: str | None, index: int | None) -> None:
+    if index is not None:
+        assert place_of(columns, column) == index
         return
     with pytest.raises(InvalidInput, match="a, b"):
-        place_of(columns, wanted)
+        place_of(columns, column)
 
 
-def test_a_line_without_end_is_refused() -> None:
+def test_too_long_line_is_rejected() -> None:
     with pytest.raises(InvalidInput, match="more than"):
         list(AudienceParser(CSV, 10).feed(b"id\n" + b"5" * (LINE_BYTES_MAX + 1)))
