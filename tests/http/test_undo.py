@@ -12,7 +12,7 @@ import pytest
 
 from cockade.ids import RequestKey
 from cockade.job.model import Job
-from cockade.undo.service import STALLED_S, LINES_MAX, UndoService
+from cockade.undo.service import LINES_MAX, STALLED_S, UndoService
 from cockade.worker import TaskInterrupted
 from tests.concurrency import ledger
 from tests.concurrency.test_rewriting import MISCOUNTED
