@@ -139,6 +139,13 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
     assert all(isinstance(resolve(document, reference), dict) for reference in references)
 
 
+async def test_components_have_plain_names(document: dict[str, Any]) -> None:
+    """No module paths: the framework adds them to generic types, and to different types with one name."""
+    for name, schema in document["components"]["schemas"].items():
+        assert re.fullmatch(r"[A-Z][A-Za-z0-9]*", name), name
+        assert schema.get("title", name) == name
+
+
 async def test_every_parameter_in_a_path_is_declared(document: dict[str, Any]) -> None:
     for _, path, operation in operations(document):
         declared = {

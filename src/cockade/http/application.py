@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin
 
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.openapi.spec import Reference, Schema
+from litestar.params import KwargDefinition, ParameterKwarg
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.typing import FieldDefinition
 
 from cockade.errors import CockadeError
 from cockade.http import errors
+from cockade.http.envelope import Envelope
 from cockade.http.request import ApiRequest, JsonBodySchema
 
 if TYPE_CHECKING:
+    from litestar._openapi.schema_generation import SchemaCreator
     from litestar.openapi import OpenAPIConfig
     from litestar.types import ControllerRouterHandler, LifespanHook
+
+
+class EnvelopeSchema(OpenAPISchemaPlugin):
+    """Names the OpenAPI component of `Envelope[JobPage]` `JobPageEnvelope`, without module paths."""
+
+    def is_plugin_supported_field(self, field_definition: FieldDefinition) -> bool:
+        """Whether this is an envelope without a component name."""
+        definition = field_definition.kwarg_definition
+        is_named = isinstance(definition, KwargDefinition) and definition.schema_component_key is not None
+        return get_origin(field_definition.annotation) is Envelope and not is_named
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
+        """Return a reference to the named component."""
+        [data] = get_args(field_definition.annotation)
+        kinds = get_args(data) if get_origin(data) in (UnionType, Union) else (data,)
+        name = "Or".join(kind.__name__ for kind in kinds) + "Envelope"
+        named = Annotated[field_definition.annotation, ParameterKwarg(schema_component_key=name)]
+        reference = schema_creator.for_field_definition(FieldDefinition.from_annotation(named))
+        if isinstance(reference, Reference):
+            schema_creator.schema_registry.from_reference(reference).schema.title = name
+        return cast("Schema", reference)
 
 
 def create_litestar(
@@ -44,7 +72,7 @@ def create_litestar(
             HTTPException: errors.on_http_error,
             Exception: errors.on_unexpected,
         },
-        plugins=[JsonBodySchema()],
+        plugins=[EnvelopeSchema(), JsonBodySchema()],
         type_decoders=[(_is_own_type, _unchanged)],
         logging_config=None,
         pdb_on_exception=False,
