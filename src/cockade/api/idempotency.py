@@ -30,6 +30,7 @@ from cockade.errors import (
     InvalidInput,
 )
 from cockade.http.context import REQUEST_ID_HEADER, RequestContext, can_be_request_id, get_context, get_header
+from cockade.http.envelope import json_name
 from cockade.http.errors import STATUS
 from cockade.http.request import REPLAYED_REQUEST_ID, ApiRequest
 from cockade.http.response import send_json
@@ -56,7 +57,7 @@ WITHOUT_KEYS = "without_idempotency_keys"
 """A key of a handler's `opt`: the operation accepts no keys, because its body is streamed and cannot be hashed first."""
 
 
-class _RequestIdBody(Struct, rename="camel"):
+class _RequestIdBody(Struct, rename=json_name):
     """The part of a body that has the request id."""
 
     request_id: str | int | None = None

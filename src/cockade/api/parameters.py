@@ -28,7 +28,10 @@ PathId = Annotated[
 Page = Annotated[
     int,
     QueryParameter(
-        ge=0, le=PAGE_MAX, description="From 0.", examples=[Example(summary="Page number, from 0.", value=0)]
+        ge=0,
+        le=PAGE_MAX,
+        description="Page number, from 0.",
+        examples=[Example(summary="The first page", value=0)],
     ),
 ]
 Size = Annotated[

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
+from cockade.http.envelope import json_name
 from cockade.ids import CUSTOMER_ID_MAX
 from cockade.request.model import OwnerType
 
@@ -22,7 +22,7 @@ CustomerNumber = (
 )
 
 
-class TriggeredBy(Struct, frozen=True, rename="camel"):
+class TriggeredBy(Struct, frozen=True, rename=json_name):
     """The module on whose behalf a badge is issued."""
 
     owner_type: Annotated[OwnerType, Meta(description="The module that issues.", examples=["Loyalty"])]
@@ -37,14 +37,14 @@ class TriggeredBy(Struct, frozen=True, rename="camel"):
     ]
 
 
-class RecordResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class RecordResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """Common fields: org, id, who created it and who changed it last."""
 
     id: Annotated[str, Meta(description="24 hex digits.")]
     org_id: int
     created_on: float
-    created_on_iso: str = msgspec.field(name="createdOnISO")
+    created_on_iso: str
     created_by: str
     last_updated_on: float
-    last_updated_on_iso: str = msgspec.field(name="lastUpdatedOnISO")
+    last_updated_on_iso: str
     last_updated_by: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cockade import times
@@ -14,7 +13,13 @@ from cockade.errors import ExceededLimit, FieldError
 T = TypeVar("T")
 
 
-class LimitDetails(Struct, frozen=True, rename="camel"):
+def json_name(field: str) -> str:
+    """Return the JSON name of a struct's field: camel case, with `ISO` for a last word `iso`."""
+    first, *words = field.removesuffix("_iso").split("_")
+    return first + "".join(map(str.capitalize, words)) + ("ISO" if field.endswith("_iso") else "")
+
+
+class LimitDetails(Struct, frozen=True, rename=json_name):
     """The limit that was reached."""
 
     limit: Annotated[int, Meta(description="The limit.")]
@@ -23,7 +28,7 @@ class LimitDetails(Struct, frozen=True, rename="camel"):
         float | None,
         Meta(description="The earliest event date at which the limit is available again; null: never."),
     ]
-    available_from_iso: str | None = msgspec.field(name="availableFromISO")
+    available_from_iso: str | None
 
 
 class ErrorDetail(Struct, frozen=True):
@@ -63,7 +68,7 @@ class ErrorEnvelope(Struct, frozen=True):
     warnings: None = None
 
 
-class Pagination(Struct, frozen=True, rename="camel"):
+class Pagination(Struct, frozen=True, rename=json_name):
     """Position of a page."""
 
     page: Annotated[int, Meta(description="Page number, from 0.")]

@@ -154,7 +154,7 @@ def line_results(job: Job, chunk: StagedChunk) -> dict[int, tuple[int | None, st
     """Return the failed lines of a chunk with their codes and messages. All other lines have earned."""
     lines: dict[int, tuple[int | None, str]] = {}
     if not chunk.is_decided:
-        message = "Not decided: the job was cancelled." if is_over(job.state) else "Not processed yet."
+        message = "Not processed: the job was cancelled." if is_over(job.state) else "Not processed yet."
         lines = dict.fromkeys(open_lines(chunk).tolist(), (None, message))
     elif chunk.code is not None:
         lines = dict.fromkeys(open_lines(chunk).tolist(), (chunk.code, MESSAGES[chunk.code]))

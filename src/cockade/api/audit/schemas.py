@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
 from cockade.audit.model import Action, AuditRecord
 from cockade.errors import MALFORMED, FieldError, InvalidInput
-from cockade.http.envelope import time_fields
+from cockade.http.envelope import json_name, time_fields
 
 ENTRY_ID_MAX = 2**63 - 1
 
 
-class AuditEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+class AuditEntry(Struct, frozen=True, kw_only=True, rename=json_name):
     """One change."""
 
     id: Annotated[int, Meta(description="Ascending id.")]
     changed_on: Annotated[float, Meta(description="Epoch seconds.")]
-    changed_on_iso: str = msgspec.field(name="changedOnISO")
+    changed_on_iso: str
     username: Annotated[str, Meta(description="Username of the credential, or `command line`.")]
     action: Annotated[str, Meta(description="The action.", examples=[Action.BADGE_CLAIM])]
     badge_meta_id: Annotated[str | None, Meta(description="The badge that was changed or concerned.")]
@@ -27,7 +26,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True, rename="camel"):
     details: Annotated[dict[str, Any], Meta(description="Further details, by action.")]
 
 
-class AuditPage(Struct, frozen=True, kw_only=True, rename="camel"):
+class AuditPage(Struct, frozen=True, kw_only=True, rename=json_name):
     """Changes, newest first."""
 
     entries: list[AuditEntry]

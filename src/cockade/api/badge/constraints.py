@@ -13,6 +13,7 @@ from cockade import times
 from cockade.api.badge.expiries import RELATIVE_MAX
 from cockade.badge.model import Badge, Constraint, ConstraintType, ExpiryUnit
 from cockade.http.decoding import FieldErrors
+from cockade.http.envelope import json_name
 from cockade.limit import rules
 from cockade.limit.model import Cycle, CycleStatus, FixedWindow
 
@@ -25,27 +26,27 @@ WEEKDAYS = (*rules.WEEKDAYS, *(str(day) for day in range(1, 8)))
 _FIELD_NAMES = {field.encode_name: field.name for field in msgspec.structs.fields(Constraint)}
 
 
-class CurrentCycle(Struct, frozen=True, kw_only=True, rename="camel"):
+class CurrentCycle(Struct, frozen=True, kw_only=True, rename=json_name):
     """The current cycle of a fixed window, or its first if the badge has not started, or its last if it has
     ended.
     """
 
     start_date: float
-    start_date_iso: str = msgspec.field(name="startDateISO")
+    start_date_iso: str
     end_date: float
-    end_date_iso: str = msgspec.field(name="endDateISO")
+    end_date_iso: str
     cycle_status: CycleStatus
     earn_count: int | None
 
 
-class ConstraintResponse(Constraint, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ConstraintResponse(Constraint, frozen=True, kw_only=True, rename=json_name, omit_defaults=True):
     """A constraint as sent. A fixed window also has its current cycle."""
 
     cycle_status: CycleStatus | None = None
     start_date: float | None = None
-    start_date_iso: str | None = msgspec.field(default=None, name="startDateISO")
+    start_date_iso: str | None = None
     end_date: float | None = None
-    end_date_iso: str | None = msgspec.field(default=None, name="endDateISO")
+    end_date_iso: str | None = None
     current_cycle: CurrentCycle | None = None
 
 

@@ -19,6 +19,7 @@ from cockade.badge.model import (
     RelativeExpiry,
 )
 from cockade.http.decoding import FieldErrors, mandatory_time
+from cockade.http.envelope import json_name
 
 RELATIVE_MAX = {ExpiryUnit.DAYS: 36_525, ExpiryUnit.WEEKS: 5_218, ExpiryUnit.MONTHS: 1_200}
 """Maximum of a relative expiry: a hundred years."""
@@ -39,7 +40,7 @@ class AbsoluteType(StrEnum):
     WITH_BADGE_META = "WITH_BADGE_META"
 
 
-class ExpiryFields(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ExpiryFields(Struct, frozen=True, kw_only=True, rename=json_name, omit_defaults=True):
     """When a validity ends. expiryType decides which fields are required."""
 
     expiry_type: Annotated[
@@ -55,7 +56,7 @@ class ExpiryFields(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
         AbsoluteType | None, Meta(description="ABSOLUTE: a fixed date, or the end of the badge.")
     ] = None
     expires_on: Annotated[Time | None, Meta(description="FIXED_DATE: the date.")] = None
-    expires_on_iso: Time | None = msgspec.field(default=None, name="expiresOnISO")
+    expires_on_iso: Time | None = None
     expire_with_badge_meta: Annotated[bool | None, Meta(description="WITH_BADGE_META: true.")] = None
 
 

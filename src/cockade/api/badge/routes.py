@@ -39,7 +39,7 @@ from cockade.badge.service import BadgeService
 from cockade.customer_badge.service import CustomerBadgeService
 from cockade.errors import BadgeChanged, FieldError, InvalidInput
 from cockade.http.decoding import FieldErrors, unchanged
-from cockade.http.envelope import Envelope, Pagination, paginate
+from cockade.http.envelope import Envelope, Pagination, json_name, paginate
 from cockade.http.errors import BODY_ERRORS, error_responses, example
 from cockade.http.request import ApiRequest, JsonBody
 from cockade.ids import BadgeId
@@ -54,7 +54,7 @@ _CLAIM_EXAMPLE = Example(summary="Loyalty", value={"ownerType": "Loyalty", "refe
 _CLAIMED = ClaimResponse("653de334b3cda7078c7c68eb", OwnerType.LOYALTY, "123457", True)
 
 
-class BadgePage(Struct, frozen=True, rename="camel"):
+class BadgePage(Struct, frozen=True, rename=json_name):
     """One page of badges, newest first."""
 
     meta_basic_details: list[BadgeBasics]

@@ -29,7 +29,7 @@ from cockade.badge.model import (
 )
 from cockade.errors import MALFORMED
 from cockade.http.decoding import MISSING, FieldErrors, mandatory_time
-from cockade.http.envelope import ErrorDetail, time_fields
+from cockade.http.envelope import ErrorDetail, json_name, time_fields
 from cockade.ids import BadgeId, BadgeKey
 from cockade.metadata.model import CustomField
 from cockade.metadata.rules import undefined
@@ -71,7 +71,7 @@ class ImageTag(StrEnum):
     EARNED = "EARNED"
 
 
-class Image(Struct, frozen=True, rename="camel"):
+class Image(Struct, frozen=True, rename=json_name):
     """An image of the badge."""
 
     name: str | None = None
@@ -91,7 +91,7 @@ Reference = Annotated[str, Meta(min_length=1)] | int
 """An id in another system."""
 
 
-class Benefit(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Benefit(Struct, frozen=True, rename=json_name, omit_defaults=True):
     """A benefit that another system grants with the badge."""
 
     benefit_type: BenefitType
@@ -112,36 +112,34 @@ class Tag(Struct, frozen=True):
     value: Any = None
 
 
-class OwnershipBody(Struct, frozen=True, rename="camel"):
+class OwnershipBody(Struct, frozen=True, rename=json_name):
     """The badge's owners. Claims are ignored here; use the claim operation."""
 
     restricted_to_owners: Annotated[list[OwnerType], Meta(min_length=1, max_length=LIST_MAX)]
 
 
-class Ownership(Struct, frozen=True, rename="camel"):
+class Ownership(Struct, frozen=True, rename=json_name):
     """The badge's owners and their claims."""
 
     restricted_to_owners: list[OwnerType]
     claims: list[Claim]
 
 
-class BadgeBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class BadgeBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """The desired state of a badge."""
 
     name: Annotated[
         Text,
-        Meta(
-            description="Unique in the org, case sensitive.", examples=["Unique in the org, case-sensitive."]
-        ),
+        Meta(description="Unique in the org, case-sensitive.", examples=["Sock Collector"]),
     ]
     start_on: Annotated[
         Time | None, Meta(description="Mandatory, or its ISO twin, which takes precedence.")
     ] = None
-    start_on_iso: Time | None = msgspec.field(default=None, name="startOnISO")
+    start_on_iso: Time | None = None
     expires_on: Annotated[
         Time | None, Meta(description="Mandatory, or its ISO twin, which takes precedence.")
     ] = None
-    expires_on_iso: Time | None = msgspec.field(default=None, name="expiresOnISO")
+    expires_on_iso: Time | None = None
     earn_type: EarnType
     earned_badge_expiry: ExpiryFields
     issued_badge_expiry: Annotated[ExpiryFields | None, Meta(description="Mandatory for ISSUE_EARN.")] = None
@@ -178,7 +176,7 @@ Sent = T | None | UnsetType
 """Missing: kept. Null: cleared. A value: replaced."""
 
 
-class BadgeChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class BadgeChangeBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """A change of a badge. Missing fields are kept, and null clears a field."""
 
     id: Annotated[str, Meta(description="Badge id.", min_length=1)]
@@ -186,12 +184,12 @@ class BadgeChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
         Time | None,
         Meta(description="The value that you read. The change is rejected if the badge has changed since."),
     ] = None
-    last_updated_on_iso: Time | None = msgspec.field(default=None, name="lastUpdatedOnISO")
+    last_updated_on_iso: Time | None = None
     name: Sent[Text] = UNSET
     start_on: Sent[Time] = UNSET
-    start_on_iso: Sent[Time] = msgspec.field(default=UNSET, name="startOnISO")
+    start_on_iso: Sent[Time] = UNSET
     expires_on: Sent[Time] = UNSET
-    expires_on_iso: Sent[Time] = msgspec.field(default=UNSET, name="expiresOnISO")
+    expires_on_iso: Sent[Time] = UNSET
     earn_type: Annotated[Sent[EarnType], Meta(description="Cannot be changed.")] = UNSET
     earned_badge_expiry: Sent[ExpiryFields] = UNSET
     issued_badge_expiry: Sent[ExpiryFields] = UNSET
@@ -211,14 +209,14 @@ class BadgeChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     overlap_policy: Sent[OverlapPolicy] = UNSET
 
 
-class ClaimBody(Struct, frozen=True, rename="camel"):
+class ClaimBody(Struct, frozen=True, rename=json_name):
     """An owner and its reference id."""
 
     owner_type: Annotated[OwnerType, Meta(description="The module that claims.", examples=["Loyalty"])]
     reference_id: Annotated[Text, Meta(description="The owner's reference id.", examples=["123457"])]
 
 
-class ClaimResponse(Struct, frozen=True, rename="camel"):
+class ClaimResponse(Struct, frozen=True, rename=json_name):
     """A claim."""
 
     badge_meta_id: str
@@ -227,14 +225,14 @@ class ClaimResponse(Struct, frozen=True, rename="camel"):
     is_active: bool
 
 
-class ActivationResponse(Struct, frozen=True, rename="camel"):
+class ActivationResponse(Struct, frozen=True, rename=json_name):
     """Whether the badge is active."""
 
     id: str
     is_active: bool
 
 
-class BadgeBasics(Struct, frozen=True, kw_only=True, rename="camel"):
+class BadgeBasics(Struct, frozen=True, kw_only=True, rename=json_name):
     """A badge without its constraints."""
 
     id: str
@@ -243,9 +241,9 @@ class BadgeBasics(Struct, frozen=True, kw_only=True, rename="camel"):
     name: str
     description: str | None
     start_on: float
-    start_on_iso: str = msgspec.field(name="startOnISO")
+    start_on_iso: str
     expires_on: float
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str
     status: BadgeStatus
     earn_type: EarnType
     earned_badge_expiry: ExpiryFields
@@ -263,16 +261,16 @@ class BadgeBasics(Struct, frozen=True, kw_only=True, rename="camel"):
     is_active: bool
     overlap_policy: OverlapPolicy | None
     created_on: float
-    created_on_iso: str = msgspec.field(name="createdOnISO")
+    created_on_iso: str
     created_by: str
     last_updated_on: float
-    last_updated_on_iso: str = msgspec.field(name="lastUpdatedOnISO")
+    last_updated_on_iso: str
     last_updated_by: str
     issued_count: Annotated[int | UnsetType, Meta(description="Number of unrevoked enrolments.")] = UNSET
     earned_count: Annotated[int | UnsetType, Meta(description="Number of unrevoked earned badges.")] = UNSET
 
 
-class BadgeResponse(BadgeBasics, frozen=True, kw_only=True, rename="camel"):
+class BadgeResponse(BadgeBasics, frozen=True, kw_only=True, rename=json_name):
     """A badge."""
 
     customer_constraints: list[ConstraintResponse]

@@ -13,12 +13,12 @@ from cockade.api.earning.schemas import Customer, one_customer
 from cockade.api.schemas import Time
 from cockade.earning.model import ImportRow
 from cockade.http.decoding import FieldErrors, mandatory_time
-from cockade.http.envelope import Envelope, ErrorEnvelope, error_envelope
+from cockade.http.envelope import Envelope, ErrorEnvelope, error_envelope, json_name
 from cockade.http.response import JsonResponse
 from cockade.request.model import ImportOutcome
 
 
-class ImportBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class ImportBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """A badge that a customer earned elsewhere."""
 
     badge_meta_id: Annotated[str, Meta(description="The badge's id.", min_length=1)]
@@ -26,21 +26,21 @@ class ImportBody(Struct, frozen=True, kw_only=True, rename="camel"):
     earn_event_date: Annotated[
         Time | None, Meta(description="The date of the earn event. Mandatory, here or in its ISO twin.")
     ] = None
-    earn_event_date_iso: Time | None = msgspec.field(default=None, name="earnEventDateISO")
+    earn_event_date_iso: Time | None = None
     earn_expires_on: Annotated[
         Time | None, Meta(description="The end of the validity. Mandatory, here or in its ISO twin.")
     ] = None
-    earn_expires_on_iso: Time | None = msgspec.field(default=None, name="earnExpiresOnISO")
+    earn_expires_on_iso: Time | None = None
 
 
-class ImportResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class ImportResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """An imported row."""
 
     badge_meta_id: str
     customer_id: int
     earned_badge_id: str
     expires_on: float
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str
     issued_id: None = None
     request_id: Annotated[
         str, Meta(description="The request id and the number of the row, from 1: `batch_1`.")

@@ -19,6 +19,7 @@ from cockade.customer.service import CustomerService
 from cockade.customer_data.model import CustomerDataResult
 from cockade.errors import MALFORMED, FieldError, InvalidInput
 from cockade.http.decoding import FieldErrors, must_be_one_of
+from cockade.http.envelope import json_name
 from cockade.http.request import ApiRequest
 from cockade.ids import CustomerId
 
@@ -41,7 +42,7 @@ EXAMPLE = {
 }
 
 
-class IdentifierBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class IdentifierBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """An identifier of one customer."""
 
     customer_id: Annotated[Customer, Meta(description="The customer it belongs to from now on.")]
@@ -59,7 +60,7 @@ class IdentifiersBody(Struct, frozen=True, kw_only=True):
     ]
 
 
-class IdentifiersResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class IdentifiersResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """The result of storing identifiers."""
 
     total_count: Annotated[int, Meta(description="Number of distinct identifiers.")]
@@ -68,7 +69,7 @@ class IdentifiersResponse(Struct, frozen=True, kw_only=True, rename="camel"):
     unchanged_count: Annotated[int, Meta(description="Number that belonged to the same customer.")]
 
 
-class RewrittenResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class RewrittenResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """Number of rows erased or moved."""
 
     earned_badge_count: Annotated[int, Meta(description="Earned badges, including revoked ones.")]
@@ -77,7 +78,7 @@ class RewrittenResponse(Struct, frozen=True, kw_only=True, rename="camel"):
     request_count: Annotated[int, Meta(description="Requests whose audience contained the customer.")]
 
 
-class ErasedResponse(RewrittenResponse, frozen=True, kw_only=True, rename="camel"):
+class ErasedResponse(RewrittenResponse, frozen=True, kw_only=True, rename=json_name):
     """The result of an erasure."""
 
     customer_id: int
@@ -90,7 +91,7 @@ class MergeBody(Struct, frozen=True, kw_only=True):
     into: Annotated[Customer, Meta(description="Gets everything.")]
 
 
-class MergedResponse(RewrittenResponse, frozen=True, kw_only=True, rename="camel"):
+class MergedResponse(RewrittenResponse, frozen=True, kw_only=True, rename=json_name):
     """The result of a merge."""
 
     source: int = msgspec.field(name="from")

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cockade import errors, times
@@ -20,7 +19,7 @@ from cockade.customer_badge import rules
 from cockade.customer_badge.model import BadgeWithState, Bounds, HeldBadge, HeldBadgeStatus
 from cockade.customer_badge.service import ManagedBadgeDetail
 from cockade.errors import FieldError, InvalidInput
-from cockade.http.envelope import Pagination, time_fields
+from cockade.http.envelope import Pagination, json_name, time_fields
 from cockade.limit.model import LimitCheck, RollingWindow
 from cockade.request.model import OwnerType
 
@@ -33,7 +32,7 @@ _COMPARISON = re.compile(rf"({'|'.join(OPERATORS)}):(.*)", re.DOTALL)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class CustomerBadge(Struct, frozen=True, kw_only=True, rename="camel"):
+class CustomerBadge(Struct, frozen=True, kw_only=True, rename=json_name):
     """A badge with the customer's issuances."""
 
     badge_meta_id: str
@@ -41,9 +40,9 @@ class CustomerBadge(Struct, frozen=True, kw_only=True, rename="camel"):
     name: str
     description: str | None
     start_on: float
-    start_on_iso: str = msgspec.field(name="startOnISO")
+    start_on_iso: str
     expires_on: float
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str
     images: list[dict[str, Any]]
     tags: list[dict[str, Any]]
     badge_group_id: str | None
@@ -62,19 +61,19 @@ class CustomerBadge(Struct, frozen=True, kw_only=True, rename="camel"):
     last_earned_on_date: Annotated[
         float | None, Meta(description="When the last of them was recorded, to the second.")
     ]
-    last_earned_on_date_iso: str | None = msgspec.field(name="lastEarnedOnDateISO")
+    last_earned_on_date_iso: str | None
     last_earn_event_date: Annotated[float | None, Meta(description="The latest event date among them.")]
-    last_earn_event_date_iso: str | None = msgspec.field(name="lastEarnEventDateISO")
+    last_earn_event_date_iso: str | None
 
 
-class CustomerPage(Struct, frozen=True, rename="camel"):
+class CustomerPage(Struct, frozen=True, rename=json_name):
     """One page of a customer's badges."""
 
     badges: list[CustomerBadge]
     pagination: Pagination
 
 
-class ManagedBadge(Struct, frozen=True, kw_only=True, rename="camel"):
+class ManagedBadge(Struct, frozen=True, kw_only=True, rename=json_name):
     """A badge of the org with the customer's issuances."""
 
     badge_meta_id: str
@@ -85,19 +84,19 @@ class ManagedBadge(Struct, frozen=True, kw_only=True, rename="camel"):
     badge_group_name: str | None
     badge_rank: int | None
     created_on: float
-    created_on_iso: str = msgspec.field(name="createdOnISO")
+    created_on_iso: str
     last_updated_on: float
-    last_updated_on_iso: str = msgspec.field(name="lastUpdatedOnISO")
+    last_updated_on_iso: str
     images: list[dict[str, Any]]
     badge_status: BadgeStatus
     last_earned_on: Annotated[
         float | None, Meta(description="When the customer's last one was recorded, to the second.")
     ]
-    last_earned_on_iso: str | None = msgspec.field(name="lastEarnedOnISO")
+    last_earned_on_iso: str | None
     starts_on: float
-    starts_on_iso: str = msgspec.field(name="startsOnISO")
+    starts_on_iso: str
     expires_on: float
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str
     earn_count: Annotated[
         int, Meta(description="Number of the customer's unrevoked earned badges of this badge.")
     ]
@@ -109,14 +108,14 @@ class ManagedBadge(Struct, frozen=True, kw_only=True, rename="camel"):
     active: bool
 
 
-class ManagedPage(Struct, frozen=True, rename="camel"):
+class ManagedPage(Struct, frozen=True, rename=json_name):
     """One page of the managed list."""
 
     customer_badges: list[ManagedBadge]
     pagination: Pagination
 
 
-class ConstraintUse(ConstraintResponse, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ConstraintUse(ConstraintResponse, frozen=True, kw_only=True, rename=json_name, omit_defaults=True):
     """A constraint with its current usage."""
 
     current_earn_count: int
@@ -125,75 +124,75 @@ class ConstraintUse(ConstraintResponse, frozen=True, kw_only=True, rename="camel
     current_earn_count_for_months: int | None = None
 
 
-class ConstraintUses(Struct, frozen=True, rename="camel"):
+class ConstraintUses(Struct, frozen=True, rename=json_name):
     """All constraints of the badge with their current usage."""
 
     customer_constraints: list[ConstraintUse]
     badge_constraints: list[ConstraintUse]
 
 
-class Issual(Struct, frozen=True, kw_only=True, rename="camel"):
+class Issual(Struct, frozen=True, kw_only=True, rename=json_name):
     """One enrolment."""
 
     issue_id: str
     issued_on: float
-    issued_on_iso: str = msgspec.field(name="issuedOnISO")
+    issued_on_iso: str
     issued_status: HeldBadgeStatus
     issue_expires_on: float
-    issue_expires_on_iso: str = msgspec.field(name="issueExpiresOnISO")
+    issue_expires_on_iso: str
     issue_event_date: float
-    issue_event_date_iso: str = msgspec.field(name="issueEventDateISO")
+    issue_event_date_iso: str
     owner_type: OwnerType | None
     owner_reference_id: str | None
     revoked_on: float | None
-    revoked_on_iso: str | None = msgspec.field(name="revokedOnISO")
+    revoked_on_iso: str | None
 
 
-class IssualDetails(Struct, frozen=True, rename="camel"):
+class IssualDetails(Struct, frozen=True, rename=json_name):
     """Enrolments, newest first. The count excludes revoked ones."""
 
     issued_count: int
     issuals: list[Issual]
 
 
-class Earn(Struct, frozen=True, kw_only=True, rename="camel"):
+class Earn(Struct, frozen=True, kw_only=True, rename=json_name):
     """One earned badge."""
 
     earned_badge_id: str
     earned_on: float
-    earned_on_iso: str = msgspec.field(name="earnedOnISO")
+    earned_on_iso: str
     earn_event_date: float
-    earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
+    earn_event_date_iso: str
     expires_on: float
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str
     status: HeldBadgeStatus
     owner_type: OwnerType | None
     owner_reference_id: str | None
     revoked_on: float | None
-    revoked_on_iso: str | None = msgspec.field(name="revokedOnISO")
+    revoked_on_iso: str | None
 
 
-class EarnDetails(Struct, frozen=True, rename="camel"):
+class EarnDetails(Struct, frozen=True, rename=json_name):
     """Earned badges, newest first. The count excludes revoked ones."""
 
     earn_count: int
     earns: list[Earn]
 
 
-class ManagedDetail(Struct, frozen=True, kw_only=True, rename="camel"):
+class ManagedDetail(Struct, frozen=True, kw_only=True, rename=json_name):
     """One badge for one customer."""
 
     id: str
     name: str
     description: str | None
     created_on: float
-    created_on_iso: str = msgspec.field(name="createdOnISO")
+    created_on_iso: str
     last_updated_on: float
-    last_updated_on_iso: str = msgspec.field(name="lastUpdatedOnISO")
+    last_updated_on_iso: str
     starts_on: float
-    starts_on_iso: str = msgspec.field(name="startsOnISO")
+    starts_on_iso: str
     expires_on: float
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str
     action: ActivationFilter
     badge_type: EarnType
     badge_status: BadgeStatus

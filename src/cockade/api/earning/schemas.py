@@ -22,7 +22,7 @@ from cockade.earning.rules import earned_status
 from cockade.errors import ExceededLimit
 from cockade.http.context import RequestContext, request_id_of
 from cockade.http.decoding import ERROR_MESSAGE, FieldErrors
-from cockade.http.envelope import DRY_RUN, Envelope, ErrorDetail, limit_details
+from cockade.http.envelope import DRY_RUN, Envelope, ErrorDetail, json_name, limit_details
 from cockade.http.response import JsonResponse
 from cockade.ids import CustomerId
 from cockade.request.model import (
@@ -63,7 +63,7 @@ class IssuedStatus(StrEnum):
     """An enrolment."""
 
 
-class EventBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class EventBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """The badge, the owner, and the date of the earn event."""
 
     badge_meta_id: Annotated[
@@ -81,21 +81,21 @@ class EventBody(Struct, frozen=True, kw_only=True, rename="camel"):
         None
     )
     earn_event_date_iso: Annotated[Time | None, Meta(description="Takes precedence over earnEventDate.")] = (
-        msgspec.field(default=None, name="earnEventDateISO")
+        None
     )
     earn_evenr_date: Annotated[Time | None, Meta(description="Alternative spelling of earnEventDate.")] = None
     earn_evenr_date_iso: Annotated[Time | None, Meta(description="Takes precedence over earnEvenrDate.")] = (
-        msgspec.field(default=None, name="earnEvenrDateISO")
+        None
     )
     issue_event_date: Annotated[Time | None, Meta(description="Alternative spelling of earnEventDate.")] = (
         None
     )
     issue_event_date_iso: Annotated[
         Time | None, Meta(description="Takes precedence over issueEventDate.")
-    ] = msgspec.field(default=None, name="issueEventDateISO")
+    ] = None
 
 
-class EarnBulkBody(EventBody, frozen=True, kw_only=True, rename="camel"):
+class EarnBulkBody(EventBody, frozen=True, kw_only=True, rename=json_name):
     """A badge for many customers."""
 
     customer_ids: Annotated[
@@ -106,13 +106,13 @@ class EarnBulkBody(EventBody, frozen=True, kw_only=True, rename="camel"):
     ]
 
 
-class EarnBody(EventBody, frozen=True, kw_only=True, rename="camel"):
+class EarnBody(EventBody, frozen=True, kw_only=True, rename=json_name):
     """A badge for one customer."""
 
     customer_id: Annotated[Customer, Meta(description="The customer id. A numeric string is accepted.")]
 
 
-class RevokeEarnBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class RevokeEarnBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """The earned badge to revoke."""
 
     badge_meta_id: Annotated[str, Meta(description="The badge's id.", min_length=1)]
@@ -120,19 +120,19 @@ class RevokeEarnBody(Struct, frozen=True, kw_only=True, rename="camel"):
     earned_badge_id: Annotated[str, Meta(description="The `issuedId` of earnBulk.", min_length=1)]
 
 
-class EarnResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class EarnResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """The earned badge."""
 
     badge_meta_id: str
     customer_id: int
     earned_badge_id: str
     expires_on: Annotated[float, Meta(description="End of the validity in epoch seconds.")]
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str
     request_id: str
     issued_id: Annotated[str | None, Meta(description="The enrolment it was earned through, or null.")] = None
 
 
-class RevokeEarnResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class RevokeEarnResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """The revoked badge."""
 
     badge_meta_id: str
@@ -141,7 +141,7 @@ class RevokeEarnResponse(Struct, frozen=True, kw_only=True, rename="camel"):
     is_active: bool
 
 
-class IssuedBadge(Struct, frozen=True, rename="camel"):
+class IssuedBadge(Struct, frozen=True, rename=json_name):
     """The result for one customer."""
 
     customer_id: Annotated[int, Meta(examples=[553162563])]
@@ -158,13 +158,13 @@ class IssuedBadge(Struct, frozen=True, rename="camel"):
     )
 
 
-class EarnBulkResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class EarnBulkResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """The outcome, with one entry per distinct customer in the order sent."""
 
     badge_meta_id: str
     triggered_by: TriggeredBy
     expires_on: Annotated[float, Meta(description="End of the validity in epoch seconds.")]
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str
     issued_badges: list[IssuedBadge]
     total_count: Annotated[int, Meta(description="Number of distinct customers.")]
     earned_count: int
@@ -172,14 +172,14 @@ class EarnBulkResponse(Struct, frozen=True, kw_only=True, rename="camel"):
     request_id: str
 
 
-class EarnedBadgeEntry(Struct, frozen=True, rename="camel"):
+class EarnedBadgeEntry(Struct, frozen=True, rename=json_name):
     """A customer who earned."""
 
     customer_id: int
     earned_badge_id: Annotated[str | None, Meta(description="Null in a dry run.")]
 
 
-class FailedEntry(Struct, frozen=True, rename="camel"):
+class FailedEntry(Struct, frozen=True, rename=json_name):
     """A customer who failed."""
 
     customer_id: int
@@ -187,13 +187,13 @@ class FailedEntry(Struct, frozen=True, rename="camel"):
     error_message: str
 
 
-class EarnBulkEarnedResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class EarnBulkEarnedResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """The outcome as two lists, each in the order sent."""
 
     badge_meta_id: str
     triggered_by: TriggeredBy
     expires_on: Annotated[float, Meta(description="End of the validity in epoch seconds.")]
-    expires_on_iso: str = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str
     earned_badges_list: list[EarnedBadgeEntry]
     failed_earn_badge_error_list: list[FailedEntry]
     total_count: Annotated[int, Meta(description="Number of distinct customers.")]

@@ -19,7 +19,7 @@ from cockade.config import Config
 from cockade.enrolment.model import RevokedIssue, RevokeIssue
 from cockade.http.context import RequestContext
 from cockade.http.decoding import MISSING, FieldErrors
-from cockade.http.envelope import ErrorDetail
+from cockade.http.envelope import ErrorDetail, json_name
 from cockade.ids import BadgeId
 from cockade.request.model import IssueCommand
 
@@ -27,7 +27,7 @@ NO_ISSUE = ErrorDetail(404, "Customer doesn't have issue instance")
 NOTHING_TO_REVOKE = (1051, "RevokeIssuals or CustomerId is mandatory.")
 
 
-class IssueBulkBody(EventBody, frozen=True, kw_only=True, rename="camel"):
+class IssueBulkBody(EventBody, frozen=True, kw_only=True, rename=json_name):
     """The customers to enrol."""
 
     customers: Annotated[
@@ -39,14 +39,14 @@ class IssueBulkBody(EventBody, frozen=True, kw_only=True, rename="camel"):
     )
 
 
-class IssualBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class IssualBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """One enrolment of a customer."""
 
     customer_id: Customer
     issue_id: Annotated[str, Meta(description="The `issuedId` of issueBulk.", min_length=1, max_length=255)]
 
 
-class RevokeIssueBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class RevokeIssueBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """The enrolments to revoke."""
 
     badge_meta_id: Annotated[str, Meta(description="The badge's id.", min_length=1)]
@@ -56,7 +56,7 @@ class RevokeIssueBody(Struct, frozen=True, kw_only=True, rename="camel"):
     revoke_issuals: Annotated[list[IssualBody] | None, Meta(description="Revoke these enrolments.")] = None
 
 
-class RevokedIssueEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+class RevokedIssueEntry(Struct, frozen=True, kw_only=True, rename=json_name):
     """The result for one enrolment."""
 
     customer_id: int
@@ -64,7 +64,7 @@ class RevokedIssueEntry(Struct, frozen=True, kw_only=True, rename="camel"):
     error: Annotated[ErrorDetail | None, Meta(description="Null if it was revoked.")]
 
 
-class RevokeIssueResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class RevokeIssueResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """The results, in the order sent."""
 
     badge_meta_id: str

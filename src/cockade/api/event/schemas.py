@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from cockade.errors import MALFORMED, FieldError, InvalidInput
 from cockade.event import rules as event_rules
 from cockade.event.model import AnyEvent, BadgeEarned, Cursor, EarnedData, FeedPage
+from cockade.http.envelope import json_name
 from cockade.ids import BadgeId
 from cockade.request.model import OwnerType
 
@@ -16,7 +17,7 @@ LATEST = "latest"
 """Instead of a cursor: the end of the feed."""
 
 
-class EventPage(Struct, frozen=True, kw_only=True, rename="camel"):
+class EventPage(Struct, frozen=True, kw_only=True, rename=json_name):
     """A page of the feed, in order."""
 
     events: list[AnyEvent]

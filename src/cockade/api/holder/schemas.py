@@ -8,7 +8,6 @@ import struct
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from cockade import errors
@@ -16,20 +15,20 @@ from cockade.api.customer_badge.schemas import Earn, Issual, earn_fields, issual
 from cockade.customer_badge import rules
 from cockade.customer_badge.model import Explanation, HeldBadge, HeldBadgeStatus, RuleEvaluation, RuleResult
 from cockade.errors import FieldError, InvalidInput
-from cockade.http.envelope import LimitDetails, limit_details, time_fields
+from cockade.http.envelope import LimitDetails, json_name, limit_details, time_fields
 from cockade.ids import BadgeId, CustomerId
 
 _CURSOR = struct.Struct(">qi")
 
 
-class HolderEntry(Earn, frozen=True, kw_only=True, rename="camel"):
+class HolderEntry(Earn, frozen=True, kw_only=True, rename=json_name):
     """One earned badge of one customer."""
 
     customer_id: int
     request_id: Annotated[str | None, Meta(description="The request that issued it.")]
 
 
-class HoldersPage(Struct, frozen=True, kw_only=True, rename="camel"):
+class HoldersPage(Struct, frozen=True, kw_only=True, rename=json_name):
     """The holders of a badge, by customer."""
 
     badge_meta_id: str
@@ -37,7 +36,7 @@ class HoldersPage(Struct, frozen=True, kw_only=True, rename="camel"):
     next: Annotated[str | None, Meta(description="Send it as `after` to get the next page; null at the end.")]
 
 
-class RuleEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+class RuleEntry(Struct, frozen=True, kw_only=True, rename=json_name):
     """A rule and its result."""
 
     rule: Annotated[str, Meta(examples=["CUSTOMER_LIMIT"])]
@@ -50,18 +49,18 @@ class RuleEntry(Struct, frozen=True, kw_only=True, rename="camel"):
     enrolment_id: Annotated[str | None, Meta(description="The enrolment whose window contains the event.")]
 
 
-class ExplanationResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class ExplanationResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """Why the customer can or cannot earn the badge."""
 
     badge_meta_id: str
     customer_id: int
     earn_event_date: float
-    earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
+    earn_event_date_iso: str
     would_earn: Annotated[bool, Meta(description="Whether `POST /customer/earn` would issue it.")]
     expires_on: Annotated[
         float | None, Meta(description="End of the validity; null if it would not be issued.")
     ]
-    expires_on_iso: str | None = msgspec.field(name="expiresOnISO")
+    expires_on_iso: str | None
     summary: str
     rules: list[RuleEntry]
     earned: Annotated[

@@ -24,7 +24,7 @@ from cockade.api.schemas import TriggeredBy
 from cockade.customer.model import IdentifierKind
 from cockade.http import decoding
 from cockade.http.decoding import FieldErrors
-from cockade.http.envelope import Pagination, paginate, time_fields
+from cockade.http.envelope import Pagination, json_name, paginate, time_fields
 from cockade.http.request import ApiRequest
 from cockade.ids import RequestKey
 from cockade.job import rules
@@ -50,7 +50,7 @@ FORMATS = {
 BOOLEANS = {"true": True, "false": False}
 
 
-class JobFields(EventBody, frozen=True, kw_only=True, rename="camel"):
+class JobFields(EventBody, frozen=True, kw_only=True, rename=json_name):
     """The query parameters of a request that starts a job."""
 
     column: str | None = None
@@ -82,7 +82,7 @@ class JobCounts(Struct, frozen=True, kw_only=True):
     ]
 
 
-class JobResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class JobResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """A job and its progress."""
 
     job_id: Annotated[str, Meta(description="16 hex digits.")]
@@ -90,7 +90,7 @@ class JobResponse(Struct, frozen=True, kw_only=True, rename="camel"):
     badge_meta_id: str
     triggered_by: TriggeredBy
     earn_event_date: Annotated[float, Meta(description="The event date of all customers, in epoch seconds.")]
-    earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
+    earn_event_date_iso: str
     dry_run: Annotated[bool, Meta(description="Whether the job only decides and changes nothing.")]
     state: JobState
     failure: Annotated[str | None, Meta(description="Why the job failed.")]
@@ -102,11 +102,11 @@ class JobResponse(Struct, frozen=True, kw_only=True, rename="camel"):
     seconds_left: Annotated[float | None, Meta(description="Estimated seconds left at this rate.")]
     created_by: str
     created_on: Annotated[float, Meta(description="Epoch seconds.")]
-    created_on_iso: str = msgspec.field(name="createdOnISO")
+    created_on_iso: str
     started_on: float | None
-    started_on_iso: str | None = msgspec.field(name="startedOnISO")
+    started_on_iso: str | None
     finished_on: float | None
-    finished_on_iso: str | None = msgspec.field(name="finishedOnISO")
+    finished_on_iso: str | None
 
 
 class JobPage(Struct, frozen=True, kw_only=True):

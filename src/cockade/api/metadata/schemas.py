@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from cockade.api.schemas import NO_NUL, RecordResponse, Text
 from cockade.errors import FieldError
 from cockade.http.decoding import FieldErrors
-from cockade.http.envelope import Pagination, time_fields
+from cockade.http.envelope import Pagination, json_name, time_fields
 from cockade.metadata import rules
 from cockade.metadata.model import (
     CustomField,
@@ -38,14 +38,14 @@ EXAMPLE_ORG_META = {
 }
 
 
-class GroupBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class GroupBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """The desired state of a group."""
 
     name: Annotated[Text, Meta(description="Need not be unique.")]
     rank: Annotated[Rank | None, Meta(description="Position in lists, ascending.")] = None
 
 
-class GroupChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class GroupChangeBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """A change of a group. Missing fields keep their values."""
 
     name: Text | None = None
@@ -53,7 +53,7 @@ class GroupChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     is_active: bool | None = None
 
 
-class GroupResponse(RecordResponse, frozen=True, kw_only=True, rename="camel"):
+class GroupResponse(RecordResponse, frozen=True, kw_only=True, rename=json_name):
     """A group of badges."""
 
     name: str
@@ -61,14 +61,14 @@ class GroupResponse(RecordResponse, frozen=True, kw_only=True, rename="camel"):
     is_active: bool
 
 
-class GroupPage(Struct, frozen=True, rename="camel"):
+class GroupPage(Struct, frozen=True, rename=json_name):
     """One page of groups, by rank and name."""
 
     badge_groups: list[GroupResponse]
     pagination: Pagination
 
 
-class FieldBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class FieldBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """The desired state of a custom field."""
 
     name: Annotated[Text, Meta(description="Unique in the org, case-sensitive.")]
@@ -79,7 +79,7 @@ class FieldBody(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = None
 
 
-class FieldChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class FieldChangeBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """A change of a custom field. Missing fields keep their values."""
 
     name: Text | None = None
@@ -89,7 +89,7 @@ class FieldChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     is_active: bool | None = None
 
 
-class FieldResponse(RecordResponse, frozen=True, kw_only=True, rename="camel"):
+class FieldResponse(RecordResponse, frozen=True, kw_only=True, rename=json_name):
     """A custom field."""
 
     name: str
@@ -106,7 +106,7 @@ class FieldPage(Struct, frozen=True):
     pagination: Pagination
 
 
-class TagBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class TagBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """A tag that badges may have."""
 
     key: Annotated[Text, Meta(description="Unique in the org meta.")]
@@ -121,7 +121,7 @@ class OrgMetaBody(Struct, frozen=True, kw_only=True):
     tags: Annotated[list[TagBody], Meta(max_length=TAGS_MAX)]
 
 
-class OrgMetaResponse(RecordResponse, frozen=True, kw_only=True, rename="camel"):
+class OrgMetaResponse(RecordResponse, frozen=True, kw_only=True, rename=json_name):
     """The tag definitions of the org."""
 
     tags: list[TagDefinition]

@@ -8,11 +8,12 @@ from msgspec import Meta, Struct
 
 from cockade.http.context import check_request_id
 from cockade.http.decoding import FieldErrors
+from cockade.http.envelope import json_name
 from cockade.undo import rules
 from cockade.undo.model import UndoState, UndoTask
 
 
-class RevokeRequestBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class RevokeRequestBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """The request to undo."""
 
     request_id: Annotated[
@@ -24,7 +25,7 @@ class RevokeRequestBody(Struct, frozen=True, kw_only=True, rename="camel"):
     ]
 
 
-class RevokeRequestResponse(Struct, frozen=True, rename="camel"):
+class RevokeRequestResponse(Struct, frozen=True, rename=json_name):
     """The result of an undo."""
 
     request_id: str
@@ -35,7 +36,7 @@ class RevokeRequestResponse(Struct, frozen=True, rename="camel"):
     already_revoked: Annotated[int, Meta(description="Those that had been revoked before.")]
 
 
-class UndoingResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class UndoingResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """The progress of an undo in the background. It runs in batches."""
 
     request_id: str

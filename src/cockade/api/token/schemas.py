@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from cockade.api.schemas import NO_NUL
-from cockade.http.envelope import ErrorDetail
+from cockade.http.envelope import ErrorDetail, json_name
 
 Key = Annotated[str, Meta(description="The client key.", min_length=1, pattern=NO_NUL)]
 
@@ -19,7 +19,7 @@ class TokenBody(Struct, frozen=True):
     secret: Annotated[str, Meta(description="The client secret.", min_length=1)]
 
 
-class TokenData(Struct, frozen=True, rename="camel"):
+class TokenData(Struct, frozen=True, rename=json_name):
     """A token and its lifetime."""
 
     access_token: str

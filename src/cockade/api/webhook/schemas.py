@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cockade import ids, times
@@ -13,7 +12,7 @@ from cockade.errors import MALFORMED, FieldError, InvalidInput, WebhookNotFound
 from cockade.event import rules as event_rules
 from cockade.event.model import Cursor, EventKind
 from cockade.http.decoding import FieldErrors
-from cockade.http.envelope import time_fields
+from cockade.http.envelope import json_name, time_fields
 from cockade.ids import BadgeId, WebhookId
 from cockade.webhook.model import (
     TEST_KIND,
@@ -42,7 +41,7 @@ EXAMPLE_WEBHOOK = {
 EXAMPLE_WEBHOOK_CHANGE = {"isActive": False}
 
 
-class WebhookBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class WebhookBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """The desired state of a new webhook."""
 
     url: Annotated[Url, Meta(description="Must start with https://.")]
@@ -60,7 +59,7 @@ class WebhookBody(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = None
 
 
-class WebhookChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class WebhookChangeBody(Struct, frozen=True, kw_only=True, rename=json_name):
     """A change of a webhook. Missing fields keep their values."""
 
     url: Url | None = None
@@ -73,7 +72,7 @@ class WebhookChangeBody(Struct, frozen=True, kw_only=True, rename="camel"):
     after: Annotated[CursorText | None, Meta(description="Continue after this cursor of the feed.")] = None
 
 
-class WebhookResponse(RecordResponse, frozen=True, kw_only=True, rename="camel"):
+class WebhookResponse(RecordResponse, frozen=True, kw_only=True, rename=json_name):
     """A webhook, without its secret."""
 
     url: str
@@ -90,12 +89,12 @@ class WebhookResponse(RecordResponse, frozen=True, kw_only=True, rename="camel")
         float | None,
         Meta(description="Since when the next event could not be delivered; null: not failing."),
     ]
-    failing_since_iso: str | None = msgspec.field(name="failingSinceISO")
+    failing_since_iso: str | None
     retry_on: Annotated[float | None, Meta(description="Time of the next attempt.")]
-    retry_on_iso: str | None = msgspec.field(name="retryOnISO")
+    retry_on_iso: str | None
 
 
-class WebhookWithSecret(WebhookResponse, frozen=True, kw_only=True, rename="camel"):
+class WebhookWithSecret(WebhookResponse, frozen=True, kw_only=True, rename=json_name):
     """A webhook with the secret that signs its deliveries. The secret is shown only once."""
 
     secret: Annotated[str, Meta(description="In the format of Standard Webhooks: starts with `whsec_`.")]
@@ -107,20 +106,20 @@ class WebhookList(Struct, frozen=True):
     webhooks: list[WebhookResponse]
 
 
-class DeletedResponse(Struct, frozen=True, rename="camel"):
+class DeletedResponse(Struct, frozen=True, rename=json_name):
     """A deleted webhook."""
 
     id: str
     is_deleted: bool = True
 
 
-class AttemptResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+class AttemptResponse(Struct, frozen=True, kw_only=True, rename=json_name):
     """One delivery attempt."""
 
     event_id: str
     event_type: Annotated[str, Meta(description=f"Id of the event, or a generated id for `{TEST_KIND}`.")]
     attempted_on: Annotated[float, Meta(description="Epoch seconds.")]
-    attempted_on_iso: str = msgspec.field(name="attemptedOnISO")
+    attempted_on_iso: str
     is_delivered: bool
     status: Annotated[
         int | None, Meta(description="Status of the receiver's response; null without a response.")

@@ -6,12 +6,11 @@ from enum import StrEnum
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-import msgspec
 from msgspec import Meta, Struct
 
 from cockade.api.badge.constraints import cycle_dates
 from cockade.customer_badge.model import WindowCycle
-from cockade.http.envelope import Pagination
+from cockade.http.envelope import Pagination, json_name
 from cockade.limit.model import CycleStatus
 
 
@@ -32,20 +31,20 @@ class WindowChoice(StrEnum):
     ALL = "ALL"
 
 
-class CycleEntry(Struct, frozen=True, kw_only=True, rename="camel"):
+class CycleEntry(Struct, frozen=True, kw_only=True, rename=json_name):
     """One cycle. startDate and endDate are the midnights at which its first and its last day begin."""
 
     fixed_window_cycle_reference_id: str | None
     start_date: float
-    start_date_iso: str = msgspec.field(name="startDateISO")
+    start_date_iso: str
     end_date: float
-    end_date_iso: str = msgspec.field(name="endDateISO")
+    end_date_iso: str
     earn_count: Annotated[int | None, Meta(description="Number earned; null unless requested.")]
     constraint_type: WindowKind
     cycle_status: CycleStatus
 
 
-class CyclePage(Struct, frozen=True, rename="camel"):
+class CyclePage(Struct, frozen=True, rename=json_name):
     """One page of cycles, by window, then by time."""
 
     fixed_window_cycles: list[CycleEntry]
