@@ -1,1 +1,1 @@
-"""What is told of what happened: the feed of events, in an order that never changes."""
+"""The event feed: what happened to the badges of customers, in an order that never changes."""

@@ -1,4 +1,6 @@
-"""What an event is. It is told alike in the feed and to webhooks, so these structs are spelt as on the wire."""
+"""Event structs. The feed and webhooks publish them in the same format, so the fields have the names of the
+API.
+"""
 
 from __future__ import annotations
 
@@ -14,74 +16,72 @@ from cockade.outbox.model import Ledger
 from cockade.request.model import Outcome, OwnerType, RequestKind
 
 LAST_LINE = LINE_MAX
-"""Behind all lines of a request: the event of the request as a whole."""
+"""Sorts after all customers of a request; the line of the event of the request as a whole."""
 
 
 class EventKind(StrEnum):
-    """The kinds of events."""
-
     EARNED = "badgeEarned"
     """A customer earned a badge."""
     ENROLLED = "badgeEnrolled"
     """A customer was enrolled in a badge."""
     REVOKED = "badgeRevoked"
-    """An earned badge or an enrolment was taken back."""
+    """An earned badge or an enrolment was revoked."""
     EXPIRED = "badgeExpired"
-    """The validity of an earned badge has ended, and it had not been taken back."""
+    """The validity of an earned badge ended, and it was not revoked before."""
     BATCH_COMPLETED = "badgeBatchCompleted"
-    """A request of many customers was carried out; it comes behind the events of its customers."""
+    """A request for many customers was executed. Follows the events of its customers."""
 
 
 class Cursor(NamedTuple):
-    """A place in the feed of an org. Everything up to it, itself included, comes before what is behind it."""
+    """A position in the feed of an org. Reading continues after it."""
 
     position: int
-    """Of the request, revocation or end."""
+    """Position of the outbox row."""
     line: int
-    """The customer's place in it, or LAST_LINE."""
+    """Index of the customer in the request, revocation or chunk, or LAST_LINE."""
 
 
 START = Cursor(0, LAST_LINE)
-"""Before everything."""
+"""Before the first event."""
 
 
 class EventFilter(Struct, frozen=True):
-    """Which events somebody wants."""
+    """Selects events by kind and badge."""
 
     kinds: frozenset[EventKind] = frozenset(EventKind)
     badge_ids: frozenset[BadgeId] | None = None
-    """None: of all badges."""
+    """None: all badges."""
 
 
 class ExpiryRange(Struct, frozen=True, kw_only=True):
-    """A span of time, both instants included, and what is told of the validities that ended in it."""
+    """A time range, inclusive at both ends. Validities that ended in it have expired."""
 
     event_key: RequestKey
-    """Of its own, from which ids of events are made."""
+    """Key of this expiry; the ids of its events are derived from it."""
     since: datetime
     until: datetime
 
 
 class OutboxRow(Struct, frozen=True, kw_only=True):
-    """A row of the outbox: the request, revocation or end that events are told of."""
+    """A row of the outbox: a request, chunk of a job, revocation or expiry."""
 
     position: int
     request_key: RequestKey
-    """The request's; a revocation has one of its own."""
+    """Key of the request. A revocation has its own."""
     kind: RequestKind | None
     """None: a revocation."""
-    part: int | None
-    """Of a job: the number of the chunk, or WHOLE."""
+    chunk: int | None
+    """Number of the chunk of a job, or WHOLE_JOB. None if this is not a job."""
     badge_id: BadgeId | None
-    """None: an import, of which each line has a badge of its own."""
-    lines_max: int
-    """It has so many customers at most."""
-    end: ExpiryRange | None = None
-    """It is told which validities have ended, of what the request or the part of it had issued."""
+    """None: an import, which has a badge per row."""
+    max_lines: int
+    """Upper bound of the number of customers."""
+    expiry_range: ExpiryRange | None = None
+    """Set if the row publishes the end of validities that the request or chunk had issued."""
 
 
 class Revocation(Struct, frozen=True, kw_only=True):
-    """What was revoked of one badge at one time; the lists run side by side."""
+    """Earned badges or enrolments of one badge that were revoked together. The lists are parallel."""
 
     request_key: RequestKey
     at: datetime
@@ -89,15 +89,15 @@ class Revocation(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     customers: list[CustomerId]
     request_keys: list[RequestKey]
-    """With the lines: what was revoked."""
+    """Together with `lines`: identifies what was revoked."""
     lines: list[int]
 
 
 class IssuedChunk(Struct, frozen=True, kw_only=True):
-    """What was decided of a job at one time."""
+    """The result of one chunk of a job."""
 
     request_key: RequestKey
-    """The job's, and its request's."""
+    """Key of the job and of its request."""
     at: datetime
     request_id: str
     badge_key: BadgeKey
@@ -105,14 +105,14 @@ class IssuedChunk(Struct, frozen=True, kw_only=True):
     owner_type: OwnerType
     reference_id: str
     first_line: int
-    """Where its first customer stands in the audience of the job."""
+    """Index of the chunk's first customer in the audience of the job."""
     customers: list[CustomerId]
-    refused: frozenset[int]
-    """Lines of the part that earned nothing."""
+    failed_lines: frozenset[int]
+    """Indexes in the chunk that have no earned badge: duplicates and failures."""
 
 
 class FinishedJob(Struct, frozen=True, kw_only=True):
-    """A job that is completed, or was cancelled."""
+    """A job that was completed or cancelled."""
 
     request_key: RequestKey
     at: datetime
@@ -122,50 +122,52 @@ class FinishedJob(Struct, frozen=True, kw_only=True):
     reference_id: str
     is_cancelled: bool
     lines: int
-    """In its audience."""
+    """Size of the audience."""
     issued: int
     failures: dict[int, int]
-    """How many of them earned nothing, by code; of a cancelled job some were not decided."""
+    """Failed customers by error code. In a cancelled job, some customers were not decided."""
 
 
 class ExpiredBadges(Struct, frozen=True, kw_only=True):
-    """That some of what was issued has ended."""
+    """Earned badges that have expired, and what had issued them."""
 
-    end: ExpiryRange
-    of: Outcome | IssuedChunk
+    expiry_range: ExpiryRange
+    source: Outcome | IssuedChunk
 
 
 EventSource = Outcome | Revocation | IssuedChunk | FinishedJob | ExpiredBadges
-"""All that events are told of."""
+"""Everything that events are created from."""
 
 
-BadgeMetaId = Annotated[str, Meta(description="The badge's id.", examples=["653de334b3cda7078c7c68eb"])]
+BadgeMetaId = Annotated[str, Meta(description="Id of the badge.", examples=["653de334b3cda7078c7c68eb"])]
 
 
 class EarnedData(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Of badgeEarned and badgeExpired."""
+    """Data of badgeEarned and badgeExpired."""
 
     customer_id: int
     badge_meta_id: BadgeMetaId
     earned_badge_id: Annotated[str, Meta(description="The `issuedId` of earnBulk.")]
-    earn_event_date: Annotated[float, Meta(description="From when it is valid, in epoch seconds.")]
+    earn_event_date: Annotated[float, Meta(description="Start of the validity, in epoch seconds.")]
     earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
-    expires_on: Annotated[float, Meta(description="Until when.")]
+    expires_on: Annotated[float, Meta(description="End of the validity, in epoch seconds.")]
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
     owner_type: OwnerType
-    reference_id: Annotated[str | None, Meta(description="Of the owner's claim; null for an import.")]
+    reference_id: Annotated[
+        str | None, Meta(description="Reference of the owner's claim; null for an import.")
+    ]
     request_id: str
 
 
 class EnrolledData(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Of badgeEnrolled."""
+    """Data of badgeEnrolled."""
 
     customer_id: int
     badge_meta_id: BadgeMetaId
-    issued_id: Annotated[str, Meta(description="The enrolment's id.")]
-    issue_event_date: Annotated[float, Meta(description="From when she may earn it, in epoch seconds.")]
+    issued_id: Annotated[str, Meta(description="Id of the enrolment.")]
+    issue_event_date: Annotated[float, Meta(description="Start of the enrolment, in epoch seconds.")]
     issue_event_date_iso: str = msgspec.field(name="issueEventDateISO")
-    expires_on: Annotated[float, Meta(description="Until when.")]
+    expires_on: Annotated[float, Meta(description="End of the enrolment, in epoch seconds.")]
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
     owner_type: OwnerType
     reference_id: str
@@ -173,63 +175,73 @@ class EnrolledData(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class RevokedData(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Of badgeRevoked."""
+    """Data of badgeRevoked."""
 
     customer_id: int
     badge_meta_id: BadgeMetaId
-    earned_badge_id: Annotated[str | None, Meta(description="What was taken back; null if an enrolment was.")]
-    issued_id: Annotated[str | None, Meta(description="The enrolment that was taken back, or null.")]
-    revoked_on: Annotated[float, Meta(description="Epoch seconds.")]
+    earned_badge_id: Annotated[
+        str | None, Meta(description="The revoked earned badge; null if an enrolment was revoked.")
+    ]
+    issued_id: Annotated[
+        str | None, Meta(description="The revoked enrolment; null if an earned badge was revoked.")
+    ]
+    revoked_on: Annotated[float, Meta(description="Time of the revocation, in epoch seconds.")]
     revoked_on_iso: str = msgspec.field(name="revokedOnISO")
 
 
 class FailureCount(Struct, frozen=True, kw_only=True, rename="camel"):
-    """How many customers were refused for one reason."""
+    """Number of customers that failed with one error code."""
 
     error_code: int
     count: int
 
 
 class BatchState(StrEnum):
-    """How a request of many customers ended."""
+    """Final state of a request for many customers."""
 
     COMPLETED = "COMPLETED"
     CANCELLED = "CANCELLED"
-    """A job, whose other lines are not decided."""
+    """A job that was cancelled; its remaining customers were not decided."""
 
 
 class BatchData(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Of badgeBatchCompleted."""
+    """Data of badgeBatchCompleted."""
 
     request_id: str
     request_kind: RequestKind
-    badge_meta_id: Annotated[str | None, Meta(description="Null for an import, which has a badge per row.")]
+    badge_meta_id: Annotated[
+        str | None, Meta(description="Null for an import, because each row has its own badge.")
+    ]
     owner_type: OwnerType
-    reference_id: Annotated[str | None, Meta(description="Of the owner's claim; null for an import.")]
-    state: Annotated[BatchState, Meta(description="`CANCELLED` of a job that was; else `COMPLETED`.")]
-    total_count: Annotated[int, Meta(description="Distinct customers, or rows of an import.")]
-    earned_count: Annotated[int, Meta(description="Those who earned, or were enrolled.")]
+    reference_id: Annotated[
+        str | None, Meta(description="Reference of the owner's claim; null for an import.")
+    ]
+    state: Annotated[BatchState, Meta(description="`CANCELLED` for a cancelled job, otherwise `COMPLETED`.")]
+    total_count: Annotated[int, Meta(description="Number of distinct customers, or of rows of an import.")]
+    earned_count: Annotated[
+        int, Meta(description="Number of customers that earned the badge or were enrolled.")
+    ]
     failed_count: int
-    failures: Annotated[list[FailureCount], Meta(description="Those who did not, by error code.")]
+    failures: Annotated[list[FailureCount], Meta(description="Failed customers, by error code.")]
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Something that happened, as it is told; each kind is a struct of its own, which its `type` tells."""
+    """Base of all events. The field `type` identifies the kind."""
 
     id: Annotated[
         str,
         Meta(
-            description="24 hex digits; the same wherever and however often it is told.",
+            description="24 hex digits; the same in the feed and in every delivery.",
             examples=["661681a535bc684e9e72553a"],
         ),
     ]
     timestamp: Annotated[
-        str, Meta(description="When it happened, ISO 8601.", examples=["2026-11-25T20:15:00Z"])
+        str, Meta(description="Time of the event, ISO 8601.", examples=["2026-11-25T20:15:00Z"])
     ]
 
     @property
     def kind(self) -> EventKind:
-        """Of which kind it is."""
+        """Kind of the event."""
         return EventKind(str(self.__struct_config__.tag))
 
 
@@ -246,7 +258,7 @@ class BadgeEnrolled(Event, frozen=True, kw_only=True, tag=EventKind.ENROLLED.val
 
 
 class BadgeRevoked(Event, frozen=True, kw_only=True, tag=EventKind.REVOKED.value):
-    """An earned badge or an enrolment was taken back."""
+    """An earned badge or an enrolment was revoked."""
 
     data: RevokedData
 
@@ -258,7 +270,7 @@ class BadgeExpired(Event, frozen=True, kw_only=True, tag=EventKind.EXPIRED.value
 
 
 class BadgeBatchCompleted(Event, frozen=True, kw_only=True, tag=EventKind.BATCH_COMPLETED.value):
-    """A request of many customers was carried out."""
+    """A request for many customers was executed."""
 
     data: BatchData
 
@@ -267,17 +279,17 @@ AnyEvent = BadgeEarned | BadgeEnrolled | BadgeRevoked | BadgeExpired | BadgeBatc
 
 
 class FeedEntry(NamedTuple):
-    """An event and its place in the feed."""
+    """An event and its position in the feed."""
 
     cursor: Cursor
     event: AnyEvent
 
 
 class FeedPage(NamedTuple):
-    """A stretch of the feed."""
+    """One page of the feed."""
 
     entries: list[FeedEntry]
     end: Cursor
-    """Read up to here; there may be nothing that is wanted between the last entry and this."""
+    """Position up to which the page was read. There may be no matching events after the last entry."""
     has_more: bool
-    """Whether there was more when it was read."""
+    """Whether there were more outbox rows or events at the time of reading."""
