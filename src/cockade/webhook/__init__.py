@@ -1,1 +1,1 @@
-"""Webhooks: addresses of an org that its events are delivered to."""
+"""Webhooks: managing them, delivering events, and the delivery log."""

@@ -1,4 +1,4 @@
-"""What a webhook is, and what became of deliveries."""
+"""Webhooks and the delivery log."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cockade.event.model import Cursor, EventKind
 from cockade.ids import BadgeId, OrgId, WebhookId
 
 WEBHOOKS_MAX = 100
-"""So many an org may have."""
+"""Maximum number of webhooks per org."""
 URL_CHARS_MAX = 2000
 TEST_KIND = "webhookTest"
-"""The type of what a test sends; it is no event, and never in the feed."""
+"""Type of the message that a test sends. It is not an event, and never in the feed."""
 
 
 class WebhookDraft(Struct, frozen=True, kw_only=True):
-    """A webhook as somebody wants to have it."""
+    """A webhook to create."""
 
     url: str
     description: str
@@ -26,24 +26,24 @@ class WebhookDraft(Struct, frozen=True, kw_only=True):
     badge_ids: list[BadgeId] | None
     """None: events of all badges."""
     after: Cursor | None
-    """Begin behind this place; None: with what happens from now on."""
+    """Deliver the events after this cursor. None: only events from now on."""
 
 
 class WebhookChange(Struct, frozen=True, kw_only=True):
-    """What is to become of a webhook; what is None or UNSET stays."""
+    """A change to a webhook. Fields that are None or UNSET are not changed."""
 
     url: str | None = None
     description: str | None = None
     kinds: list[EventKind] | None = None
     badge_ids: list[BadgeId] | UnsetType | None = UNSET
     is_active: bool | None = None
-    """True also takes it up again where it was disabled."""
+    """True also enables a webhook that the worker disabled."""
     after: Cursor | None = None
-    """Go on behind this place, earlier or later than where it is."""
+    """New cursor, before or after the current one."""
 
 
 class Webhook(Struct, frozen=True, kw_only=True):
-    """An address that events are delivered to."""
+    """A URL that events are delivered to."""
 
     org_id: OrgId
     created_at: datetime
@@ -57,19 +57,19 @@ class Webhook(Struct, frozen=True, kw_only=True):
     badge_ids: list[BadgeId] | None
     is_active: bool
     disabled_reason: str | None
-    """Why the worker disabled it."""
+    """Why the worker disabled the webhook."""
     cursor: Cursor
-    """All up to here was delivered."""
+    """Everything up to here was delivered."""
     failing_since: datetime | None
-    """Since when what comes next could not be delivered."""
+    """Since when the next event has not been delivered."""
     retry_at: datetime | None
-    """When it is tried again."""
+    """Time of the next attempt after a failure."""
     backlog: int
-    """So many requests and revocations are behind its place; beyond 10,000 they are not counted."""
+    """Number of outbox rows after the cursor, counted up to 10,000."""
 
 
 class Secrets(Struct, frozen=True, kw_only=True):
-    """What deliveries are signed with."""
+    """Secrets that deliveries are signed with."""
 
     secret: str
     old_secret: str | None
@@ -77,7 +77,7 @@ class Secrets(Struct, frozen=True, kw_only=True):
 
 
 class LeasedWebhook(Struct, frozen=True, kw_only=True):
-    """A webhook that a worker has for itself until its lease ends."""
+    """A webhook that one worker may deliver to until the lease expires."""
 
     org_id: OrgId
     webhook_id: WebhookId
@@ -87,47 +87,47 @@ class LeasedWebhook(Struct, frozen=True, kw_only=True):
     secrets: Secrets
     cursor: Cursor
     delivered_ahead: frozenset[str]
-    """Events behind the place that have been delivered already."""
+    """Ids of events after the cursor that were delivered already."""
     failures: int
-    """Rounds in a row in which nothing was delivered."""
+    """Number of consecutive batches in which nothing was delivered."""
     failing_since: datetime | None
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """What a round of deliveries leaves behind."""
+    """State of a webhook after a batch of deliveries."""
 
     cursor: Cursor
     delivered_ahead: list[str]
     failures: int
     failing_since: datetime | None
     retry_at: datetime | None
-    """None: at once."""
+    """None: no delay."""
     disabled_reason: str | None = None
 
 
 class DeliveryResult(StrEnum):
-    """What an answer means."""
+    """Result of one delivery attempt."""
 
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
-    """It is tried again."""
+    """The event is sent again later."""
     GONE = "GONE"
-    """410: nobody wants any more."""
+    """410: the receiver does not want events any more."""
 
 
 class DeliveryResponse(Struct, frozen=True, kw_only=True):
-    """What came of one POST."""
+    """Outcome of one POST."""
 
     status: int | None
-    """None: there was no answer."""
+    """None: there was no response."""
     retry_after: str | None = None
     error: str | None = None
-    """Why there was no answer."""
+    """Why there was no response."""
     duration_ms: int
 
 
 class DeliveryAttempt(Struct, frozen=True, kw_only=True):
-    """One line of the delivery log."""
+    """One entry of the delivery log."""
 
     at: datetime
     event_id: str
@@ -139,16 +139,16 @@ class DeliveryAttempt(Struct, frozen=True, kw_only=True):
 
 
 class LoggedAttempt(Struct, frozen=True, kw_only=True):
-    """One line of the delivery log, as it stands there."""
+    """A stored entry of the delivery log."""
 
     attempt_id: int
     attempt: DeliveryAttempt
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
-    """What all active webhooks together have before them."""
+    """Backlog of all active webhooks."""
 
     sources: int
-    """Requests and revocations, each counted for every webhook that is still to look at it."""
+    """Outbox rows that are not delivered yet, summed over the webhooks."""
     failing: int
-    """Webhooks whose next event could not be delivered."""
+    """Number of webhooks whose next event could not be delivered."""

@@ -1,4 +1,4 @@
-"""One typed function per statement on webhooks and the delivery log."""
+"""Statements on webhooks and the delivery log."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ATTEMPT = ("at", "event_id", "kind", "status", "error", "duration_ms")
 
 
 async def lock_org(tx: Tx, org_id: OrgId) -> bool:
-    """Be the only one who adds a webhook to the org; False where there is no such org."""
+    """Lock the org against concurrent creation of webhooks. Return False if the org does not exist."""
     return await tx.value(SQL["lock_org"], org_id) is not None
 
 
 async def count(tx: Tx, org_id: OrgId) -> int:
-    """How many webhooks the org has."""
+    """Return the number of webhooks of the org."""
     return await tx.value(SQL["count_webhooks"], org_id)
 
 
@@ -40,11 +40,11 @@ async def insert(
     webhook_id: WebhookId,
     draft: WebhookDraft,
     secret: str,
-    place: Cursor,
+    cursor: Cursor,
     now: datetime,
     username: str,
 ) -> None:
-    """Write a new webhook, active from now on."""
+    """Insert a new, active webhook."""
     await tx.execute(
         SQL["insert_webhook"],
         org_id,
@@ -54,31 +54,31 @@ async def insert(
         draft.kinds,
         draft.badge_ids,
         secret,
-        *place,
+        *cursor,
         now,
         username,
     )
 
 
 async def list_webhooks(tx: Tx, org_id: OrgId) -> list[Webhook]:
-    """All webhooks of the org, oldest first."""
+    """Return all webhooks of the org, oldest first."""
     return [_webhook(row) for row in await tx.rows(SQL["list_webhooks"], org_id, None)]
 
 
 async def find(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook | None:
-    """One webhook."""
+    """Return one webhook."""
     row = await tx.row(SQL["list_webhooks"], org_id, webhook_id)
     return None if row is None else _webhook(row)
 
 
 async def lock(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook | None:
-    """As find; nobody else changes it until the end of the transaction."""
+    """Return one webhook, and lock it until the end of the transaction."""
     await tx.execute(SQL["lock_webhook"], org_id, webhook_id)
     return await find(tx, org_id, webhook_id)
 
 
-async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, has_other_place: bool) -> None:
-    """Make it what this says; its lease ends."""
+async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, is_cursor_changed: bool) -> None:
+    """Update the webhook, and end its lease."""
     await tx.execute(
         SQL["update_webhook"],
         webhook.org_id,
@@ -90,7 +90,7 @@ async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, has_
         webhook.is_active,
         webhook.disabled_reason,
         *webhook.cursor,
-        has_other_place,
+        is_cursor_changed,
         now,
         username,
     )
@@ -105,24 +105,24 @@ async def rotate_secret(
     now: datetime,
     username: str,
 ) -> bool:
-    """Sign with another secret, and with the one before until then; False where there is no such webhook."""
+    """Set a new secret; the old one also signs until `old_until`. Return False if the webhook does not exist."""
     found = await tx.value(SQL["rotate_secret"], org_id, webhook_id, secret, old_until, now, username)
     return found is not None
 
 
 async def find_secrets(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> tuple[str, Secrets] | None:
-    """Its URL and what signs for it."""
+    """Return the URL and the secrets of the webhook."""
     row = await tx.row(SQL["find_secrets"], org_id, webhook_id)
     return None if row is None else (row[0], _secrets(row[1:]))
 
 
 async def delete(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> bool:
-    """Delete it and its log; False where there is no such webhook."""
+    """Delete the webhook and its log. Return False if the webhook does not exist."""
     return await tx.value(SQL["delete_webhook"], org_id, webhook_id) is not None
 
 
 async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) -> list[LeasedWebhook]:
-    """Have so many webhooks that have something to do for oneself, until then."""
+    """Lease at most `count` webhooks that have events to deliver, until `until`."""
     return [
         LeasedWebhook(
             org_id=OrgId(row[0]),
@@ -141,13 +141,13 @@ async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) 
 
 
 async def record_progress(
-    tx: Tx, claimed: LeasedWebhook, lease: str, progress: Progress, until: datetime
+    tx: Tx, webhook: LeasedWebhook, lease: str, progress: Progress, until: datetime
 ) -> bool:
-    """Say where it is, and keep it until then; False where it is somebody else's by now."""
+    """Save the progress, and extend the lease. Return False if the lease was lost."""
     found = await tx.value(
         SQL["record_progress"],
-        claimed.org_id,
-        claimed.webhook_id,
+        webhook.org_id,
+        webhook.webhook_id,
         lease,
         *progress.cursor,
         progress.delivered_ahead,
@@ -160,15 +160,15 @@ async def record_progress(
     return found is not None
 
 
-async def release(tx: Tx, claimed: LeasedWebhook, lease: str) -> None:
-    """Let others have it."""
-    await tx.execute(SQL["release"], claimed.org_id, claimed.webhook_id, lease)
+async def release(tx: Tx, webhook: LeasedWebhook, lease: str) -> None:
+    """End the lease."""
+    await tx.execute(SQL["release"], webhook.org_id, webhook.webhook_id, lease)
 
 
 async def log_attempts(
     tx: Tx, org_id: OrgId, webhook_id: WebhookId, attempts: Sequence[DeliveryAttempt]
 ) -> None:
-    """Write them to the delivery log."""
+    """Insert entries into the delivery log."""
     rows = [(org_id, webhook_id, *(getattr(attempt, name) for name in _ATTEMPT)) for attempt in attempts]
     await tx.copy_records("webhook_attempt", ("org_id", "webhook_id", *_ATTEMPT), rows)
 
@@ -176,7 +176,7 @@ async def log_attempts(
 async def list_attempts(
     tx: Tx, org_id: OrgId, webhook_id: WebhookId, before: int | None, size: int, *, only_failed: bool
 ) -> list[LoggedAttempt]:
-    """Newest first, the first one being that before the attempt `before`."""
+    """Return at most `size` attempts, newest first, older than attempt `before`."""
     rows = await tx.rows(SQL["list_attempts"], org_id, webhook_id, before, only_failed, size)
     return [
         LoggedAttempt(
@@ -189,13 +189,13 @@ async def list_attempts(
     ]
 
 
-async def forget_attempts(tx: Tx, before: datetime, rows_max: int) -> int:
-    """Delete so many of what was attempted before then; answers how many."""
-    return await tx.value(SQL["delete_old_attempts"], before, rows_max)
+async def delete_old_attempts(tx: Tx, before: datetime, max_rows: int) -> int:
+    """Delete at most `max_rows` attempts older than `before`. Return the number of deleted rows."""
+    return await tx.value(SQL["delete_old_attempts"], before, max_rows)
 
 
 async def find_backlog(tx: Tx) -> Backlog:
-    """What all active webhooks together have before them."""
+    """Return the backlog of all active webhooks."""
     row = await tx.row(SQL["find_backlog"])
     assert row is not None
     return Backlog(sources=row[0], failing=row[1])
