@@ -1,15 +1,15 @@
-"""What the outbox refers to."""
+"""Types of the outbox."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 WHOLE_JOB = -1
-"""In the place of a part's number: the job as a whole."""
+"""Chunk number of the row that reports the end of the whole job."""
 
 
 class Ledger(StrEnum):
-    """Where an entry stands that was revoked."""
+    """Table of a revoked entry."""
 
     EARNED_BADGE = "earned_badge"
     ENROLMENT = "enrolment"

@@ -1,26 +1,27 @@
 -- name: enqueue_job_chunk
--- In the transaction that decides a part of a job, or completes it. What it issued, if it did, is valid until $5.
+-- Runs in the transaction that decides a chunk of a job, or that ends the job. $5: end of the validity of what was
+-- issued.
 insert into outbox (org_id, at, request_key, chunk, expires_at) values ($1, $2, $3, $4, $5);
 
 -- name: enqueue_revocations
--- In the transaction that revokes. Its key is of the same kind as a request's, so that both make ids of events.
+-- Runs in the transaction that revokes. The key is created like a request key, because event ids are derived from both.
 insert into outbox (org_id, at, request_key, badge_key, ledger, customer_ids, request_keys, lines)
 values ($1, $2, (($3::bigint % 4294967296) << 32) | nextval('request_number'), $4, $5, $6, $7, $8);
 
 -- name: try_lock
--- Whoever gives positions is alone with it until its commit.
+-- Only one transaction at a time assigns positions.
 select pg_try_advisory_xact_lock(2, 0);
 
 -- name: assign_positions
--- A position for what was committed and has none, in order of numbers. Of two rows of which the later one knows the
--- earlier, whoever sees the later sees both, and the earlier one has the lower number: it never gets the higher position.
--- What is still to be committed gets one when it is, behind all that have been read.
--- Of what it issued, the first end is noted, so that this comes behind it; an import has many, and 1970 where it issued
--- nothing. What is valid for more than half a century never expires.
+-- Assigns positions to committed rows that have none, in order of id. If a transaction saw an earlier row before it
+-- wrote its own, its row has the higher id, and every snapshot that contains it also contains the earlier row: the
+-- earlier row never gets the higher position. A row that is committed later gets a later position. For requests that
+-- issued badges, the first expiry is scheduled here, so that it follows the request in the feed. An import has several
+-- expiries; rows that issued nothing have 1970. A validity of more than 50 years counts as never ending.
 with positioned as (
     update outbox o set position = next.position
     from (select id, nextval('outbox_position') as position
-          from (select id from outbox where position is null order by id limit $1) unplaced) next
+          from (select id from outbox where position is null order by id limit $1) unpositioned) next
     where o.id = next.id and o.position is null
     returning o.org_id, o.at, o.request_key, o.chunk, o.expires_at, o.ledger),
 scheduled as (
@@ -37,7 +38,8 @@ scheduled as (
 select count(*) from positioned;
 
 -- name: enqueue_expiries
--- Says of what had ended by $1, so many requests and parts of jobs at most, that it has, at $2; and notes what ends next.
+-- Publishes at $2 that validities have ended by $1, for at most $3 requests or chunks, and schedules the next expiry of
+-- imports.
 with due as (
     delete from pending_expiry
     where ctid = any(array(select ctid from pending_expiry where expires_at <= $1 order by expires_at limit $3))
@@ -57,7 +59,7 @@ scheduled as (
 select count(*) from due;
 
 -- name: delete_old_rows
--- What happened before $1, so many of each org.
+-- Deletes rows older than $1, at most $2 per org.
 with old as (
     select o.org_id, o.position
     from org cross join lateral (
@@ -69,6 +71,6 @@ deleted as (
 select count(*) from deleted;
 
 -- name: replace_customer
--- Replace customer $2 by $3 in the revocations of the org.
+-- Replaces customer $2 with $3 in the revocations of the org.
 update outbox set customer_ids = array_replace(customer_ids, $2::bigint, $3::bigint)
 where org_id = $1 and customer_ids is not null and $2::bigint = any(customer_ids);

@@ -1,4 +1,4 @@
-"""One typed function per statement on the outbox."""
+"""Statements on the outbox."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ async def enqueue_job_chunk(
     now: datetime,
     valid_until: datetime | None = None,
 ) -> None:
-    """Say, in the transaction that decides it, which part of a job was: the number of a chunk, or WHOLE.
+    """Record that a chunk of a job was decided, or with WHOLE_JOB that the job has ended.
 
-    With the end of what it issued.
+    Call it in the transaction that does this. `valid_until`: end of the validity of what was issued.
     """
     await tx.execute(SQL["enqueue_job_chunk"], org_id, now, request_key, chunk, valid_until)
 
@@ -36,9 +36,10 @@ async def enqueue_revocations(
     revoked: Sequence[tuple[CustomerId, RequestKey, int]],
     now: datetime,
 ) -> None:
-    """Say, in the transaction that revokes, whose entries of one badge these were: customer, request key and line.
+    """Record the revocation of these entries of one badge: customer, request key and line.
 
-    It is the last that the transaction does but for the audit trail: its place in the feed depends on that.
+    Call it in the transaction that revokes, as the last statement before the audit trail: the order in the
+    feed depends on it.
     """
     await tx.execute(
         SQL["enqueue_revocations"],
@@ -54,26 +55,29 @@ async def enqueue_revocations(
 
 
 async def try_lock(tx: Tx) -> bool:
-    """Be the only one who gives positions, if nobody else is."""
+    """Acquire the lock for assigning positions. Return False if another transaction holds it."""
     return await tx.value(SQL["try_lock"])
 
 
-async def assign_positions(tx: Tx, rows_max: int) -> int:
-    """Give positions to so many of those that have none, and note when what they issued ends; answers how many got one."""
-    return await tx.value(SQL["assign_positions"], rows_max)
-
-
-async def enqueue_expiries(tx: Tx, until: datetime, now: datetime, rows_max: int) -> int:
-    """Say what has ended by then, of so many requests and parts of jobs at most; answers of how many.
-
-    Only whoever gives positions does this.
+async def assign_positions(tx: Tx, max_rows: int) -> int:
+    """Assign positions to at most `max_rows` rows, and schedule their expiries. Return how many were
+    assigned.
     """
-    return await tx.value(SQL["enqueue_expiries"], until, now, rows_max, int(now.timestamp()))
+    return await tx.value(SQL["assign_positions"], max_rows)
 
 
-async def delete_old_rows(tx: Tx, before: datetime, rows_max: int) -> int:
-    """Delete what happened before then from the outbox, so many rows of each org; answers how many."""
-    return await tx.value(SQL["delete_old_rows"], before, rows_max)
+async def enqueue_expiries(tx: Tx, until: datetime, now: datetime, max_rows: int) -> int:
+    """Record which validities ended by `until`, for at most `max_rows` requests or chunks. Return their
+    number.
+
+    Requires the lock for assigning positions.
+    """
+    return await tx.value(SQL["enqueue_expiries"], until, now, max_rows, int(now.timestamp()))
+
+
+async def delete_old_rows(tx: Tx, before: datetime, max_rows: int) -> int:
+    """Delete rows older than `before`, at most `max_rows` per org. Return the number of deleted rows."""
+    return await tx.value(SQL["delete_old_rows"], before, max_rows)
 
 
 async def replace_customer(tx: Tx, org_id: OrgId, customer: CustomerId, replacement: CustomerId) -> None:
