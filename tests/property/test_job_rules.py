@@ -48,7 +48,7 @@ def test_it_does_not_matter_how_the_bytes_arrive(lines: list[str], chunk_lines: 
 @given(st.lists(st.integers(1, 20), max_size=40))
 def test_of_each_customer_the_first_line_counts(customers: list[int]) -> None:
     lines = np.arange(len(customers)) + 100
-    repeated = set(rules.repeated(np.array(customers, dtype=np.int64), lines).tolist())
+    repeated = set(rules.find_duplicates(np.array(customers, dtype=np.int64), lines).tolist())
     seen: set[int] = set()
     for number, customer in enumerate(customers):
         assert ((number + 100) in repeated) is (customer in seen)

@@ -1,1 +1,1 @@
-"""Jobs: audiences that come as files, and are worked through in the background."""
+"""Jobs: issue a badge to the customers in a file."""

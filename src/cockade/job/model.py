@@ -1,4 +1,4 @@
-"""What a job is, and what its audience is made of."""
+"""Jobs and their audiences."""
 
 from __future__ import annotations
 
@@ -17,92 +17,92 @@ from cockade.request.model import CustomerFailure, OwnerType
 Numbers = NDArray[np.int64]
 
 CUSTOMER_COLUMNS = ("customerId", "id")
-"""What the column of customers is called where nobody has said it, in any case."""
+"""Default names of the customer column, case-insensitive."""
 REASON_COLUMN = "reason"
-"""What stands beside the lines of a file of refused ones."""
+"""Additional column in files of lines that were not issued; ignored in uploads."""
 
 
 class JobState(StrEnum):
-    """How far a job is."""
+    """State of a job."""
 
     STAGING = "staging"
-    """Its audience is arriving."""
+    """The audience is being uploaded."""
     QUEUED = "queued"
-    """Nobody has begun with it yet, or nobody has taken it up again."""
+    """Waits for a worker."""
     RUNNING = "running"
     PAUSED = "paused"
-    """Until somebody resumes it."""
+    """Until it is resumed."""
     COMPLETED = "completed"
     CANCELLED = "cancelled"
-    """What was issued until then stays."""
+    """Badges that were issued before remain."""
     FAILED = "failed"
-    """A fault of ours; it can be resumed."""
+    """An unexpected error occurred. The job can be resumed."""
 
 
-ENDED = (JobState.COMPLETED, JobState.CANCELLED)
-"""The states that a job stays in."""
+FINAL_STATES = (JobState.COMPLETED, JobState.CANCELLED)
+"""States that never change."""
 
 
 class AudienceFormat(StrEnum):
-    """What an audience is written in."""
+    """Media type of an audience."""
 
     CSV = "text/csv"
     NDJSON = "application/x-ndjson"
 
 
 PARQUET = "application/vnd.apache.parquet"
-"""What is sent like this is unpacked to CSV before it is read."""
+"""Converted to CSV before parsing."""
 
 
 class AudienceLayout(Struct, frozen=True, kw_only=True):
-    """How the lines of an audience are to be read."""
+    """How to read the lines of an audience."""
 
     format: AudienceFormat
     column: str | None = None
-    """The column, or field, that names the customer; None: see `CUSTOMER_COLUMNS`."""
+    """Column (CSV) or field (NDJSON) of the customer. None: one of CUSTOMER_COLUMNS."""
     identifier: IdentifierKind | None = None
-    """What it names her by; None: by her id."""
+    """Kind of the identifiers in that column. None: customer ids."""
     columns: Sequence[str] = ()
-    """Of CSV, as its first line has them; what it lacks is a customer on each line, and nothing else."""
+    """Column names of a CSV file. Empty: the file has no header, and customer ids only."""
     delimiter: str = ","
     place: int = 0
-    """Of CSV: which of the columns it is."""
+    """Index of the customer column in a CSV file."""
 
 
 class LineErrorKind(IntEnum):
-    """Why a line names nobody who could be decided about, by the code that results tell."""
+    """Why a line has no known customer; the values are the codes in result files."""
 
     MALFORMED = 400
     UNKNOWN = 404
-    """An identifier that no customer has."""
+    """No customer has this identifier."""
 
 
 class LineError(Struct, frozen=True, array_like=True, gc=False):
-    """One line that names nobody."""
+    """A line without a known customer."""
 
     line: int
-    """Its place in the chunk, from 0."""
+    """Index in the chunk."""
     row: int
-    """Its number in the file, from 1, the line of columns and empty ones included."""
+    """Line number in the file, from 1, including the header and empty lines."""
     kind: LineErrorKind
     value: str
-    """What it says where the customer should be."""
+    """The customer as written in the file."""
     message: str
 
 
 class Chunk(Struct, frozen=True, kw_only=True, eq=False):
-    """Some lines of an audience, staged together and decided in one transaction."""
+    """Consecutive lines of an audience that are stored together and decided in one transaction."""
 
     numbers: Numbers
-    """The customer of each line; 0: nobody."""
+    """Customer id of each line; 0 if the line has none."""
     line_errors: Sequence[LineError]
-    """By line."""
+    """Ordered by line."""
     raw_lines: bytes | None
-    """The lines as they were sent, one below the other and deflated; None where the numbers say it all."""
+    """Original lines, separated by newlines and deflated. None if they have nothing but the ids."""
 
 
 class StagedChunk(Struct, frozen=True, kw_only=True, eq=False):
-    """A chunk as it is stored."""
+    """A stored chunk."""
 
     number: int
     first_line: int
@@ -110,33 +110,33 @@ class StagedChunk(Struct, frozen=True, kw_only=True, eq=False):
     line_errors: Sequence[LineError]
     raw_lines: bytes | None
     duplicates: Sequence[int]
-    """Lines whose customer stands in an earlier line of the audience."""
+    """Lines that have the customer of an earlier line of the audience."""
     is_decided: bool
     code: int | None
-    """All of it was refused with this code."""
+    """The error code if the whole chunk was rejected."""
     refusals: Sequence[CustomerFailure]
 
 
 class LineCounts(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of the lines so far."""
+    """Number of lines by result so far."""
 
     issued: int = 0
     failed: Mapping[int, int] = {}
-    """By code."""
+    """By error code."""
     duplicates: int = 0
     malformed: int = 0
-    """Known once the audience is there, as is the next."""
+    """Known when the upload is complete, like `unknown`."""
     unknown: int = 0
 
 
 class JobCommand(Struct, frozen=True, kw_only=True):
-    """One call that begins a job; its audience comes apart."""
+    """A request that starts a job. The audience is separate."""
 
     request_id: str
     badge_id: BadgeId | None
-    """None where the caller sent what cannot be a badge id."""
+    """None if the client sent an invalid badge id."""
     event_at: datetime | None
-    """None means now."""
+    """None: now."""
     owner_type: OwnerType
     reference_id: str
     layout: AudienceLayout
@@ -144,13 +144,13 @@ class JobCommand(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A job as it is stored."""
+    """A stored job."""
 
     job_key: RequestKey
-    """Its request's, and so that of all that it issues."""
+    """Also the key of its request and of everything that it issues."""
     org_id: OrgId
     time_zone: str
-    """The org's."""
+    """Time zone of the org."""
     request_id: str
     badge_id: BadgeId
     owner_type: OwnerType
@@ -164,34 +164,34 @@ class Job(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     updated_at: datetime
     upload_attempt: int
-    """Which attempt to send the audience it is; a new one ends those before."""
+    """Number of the upload attempt. A new attempt supersedes the earlier ones."""
     layout: AudienceLayout
     lines: int
-    """In all chunks."""
+    """Number of lines in all chunks."""
     chunks: int
     is_deduplicated: bool
-    """Whether repeated customers are known."""
+    """Whether all duplicates are known."""
     next_chunk: int
-    """The first that is not decided."""
+    """Number of the first undecided chunk."""
     processed: int
-    """Lines of decided chunks."""
+    """Number of lines in decided chunks."""
     counts: LineCounts
     rate: float | None
-    """Lines a second, lately."""
+    """Moving average, in lines per second."""
     error: str | None
     files_retained: bool
-    """Whether what was sent is still kept."""
+    """Whether the uploaded lines are still stored."""
 
 
 class JobOutcome(Struct, frozen=True, kw_only=True):
-    """What became of a chunk."""
+    """The outcome of a chunk."""
 
     issued: int
-    failed_code: Mapping[int, int] = {}
-    """By code."""
+    failures_by_code: Mapping[int, int] = {}
+    """Number of failed customers by error code."""
     code: int | None = None
-    """With which all of it was refused."""
+    """The error code if the whole chunk was rejected."""
     failures: Sequence[CustomerFailure] = ()
-    """By line of the chunk."""
+    """Ordered by line. The lines are indexes in the chunk."""
     valid_until: datetime | None = None
-    """When what was issued ends."""
+    """End of the validity of what was issued."""
