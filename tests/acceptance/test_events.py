@@ -189,7 +189,7 @@ def test_every_event_arrives_in_order_at_a_receiver_that_fails_hangs_and_restart
     shown = {each["id"]: each for each in told(client.get("/webhooks"))["webhooks"]}
     assert shown[dead["id"]]["after"] == dead["after"]
     assert shown[dead["id"]]["failingSince"] is not None
-    assert {entry["error"] for entry in log} == {"The receiver did not answer within 1 seconds."}
+    assert {entry["error"] for entry in log} == {"The receiver did not respond within 1 seconds."}
 
 
 def test_a_worker_that_is_killed_while_it_delivers_loses_nothing_and_keeps_the_order(

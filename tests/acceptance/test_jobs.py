@@ -109,10 +109,10 @@ def test_a_mixed_file_names_each_refused_line_and_fed_back_issues_only_the_repai
     assert refused == [
         ["who", "note", "reason"],
         ["x3", "holds it", "1040 An active issue for the badge already exists."],
-        ["x1", "again", "409 The customer stands in an earlier line, too."],
+        ["x1", "again", "409 An earlier line has the same customer."],
         ["y9", "unknown", "404 Line 6: No customer has this externalId."],
-        ["x4", "", "400 Line 7: The line has 1 fields, and 2 are expected."],
-        ['"x5', "", "400 Line 8: The quotes of the line are not closed."],
+        ["x4", "", "400 Line 7: The line has 1 fields; expected 2."],
+        ['"x5', "", "400 Line 8: The line has invalid quotes."],
     ]
     job_id = said.partition("job ")[2].split()[1]
     results = list(csv.DictReader(client.get(f"{JOBS}/{job_id}/results").text.splitlines()))

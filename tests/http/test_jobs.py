@@ -19,7 +19,7 @@ from cockade.config import Config
 from cockade.errors import InvalidInput, JobEnded, RequestIdUsed, UploadSuperseded
 from cockade.ids import BadgeId, RequestKey
 from cockade.job.model import AudienceFormat, AudienceLayout, Job, JobCommand, JobState
-from cockade.job.service import FORGOTTEN_S, UPLOAD_ABANDONED_S, JobService
+from cockade.job.service import STALLED_S, UPLOAD_ABANDONED_S, JobService
 from cockade.request.model import OwnerType
 from cockade.worker import TaskInterrupted
 from tests.support import REFERENCE, TRIGGER, Org
@@ -57,7 +57,7 @@ async def start(org: Org, badge_id: str, customers: Iterable[object], **fields: 
 
 async def finish(org: Org, job: Job) -> Job:
     """The job, worked through."""
-    await service(org)._work_through(job.job_key, NEVER)
+    await service(org)._run_job(job.job_key, NEVER)
     return await service(org).get(org.caller, job.job_key)
 
 
@@ -117,7 +117,7 @@ async def test_what_was_issued_leads_to_the_job_by_its_id_and_its_request_id(org
 async def test_several_who_work_on_one_job_do_it_once(org: Org) -> None:
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
     job = await start(org, badge_id, range(1, 61))
-    await asyncio.gather(*(service(org)._work_through(job.job_key, NEVER) for _ in range(4)))
+    await asyncio.gather(*(service(org)._run_job(job.job_key, NEVER) for _ in range(4)))
     assert await holders(org, badge_id) == list(range(1, 61))
     counts = (await service(org).get(org.caller, job.job_key)).counts
     assert counts.issued == 60
@@ -127,7 +127,7 @@ async def test_whoever_is_stopped_anywhere_loses_and_doubles_nobody(org: Org) ->
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
     job = await start(org, badge_id, [*range(1, 31), 7])
     for number in range(1, 40):
-        working = asyncio.create_task(service(org)._work_through(job.job_key, NEVER))
+        working = asyncio.create_task(service(org)._run_job(job.job_key, NEVER))
         await asyncio.sleep(0.003 * (number % 10))
         working.cancel()
         await asyncio.wait([working])
@@ -141,7 +141,7 @@ async def test_a_worker_that_ends_gives_its_job_back(org: Org) -> None:
     ending = asyncio.Event()
     ending.set()
     with pytest.raises(TaskInterrupted):
-        await service(org)._work_through(job.job_key, ending)
+        await service(org)._run_job(job.job_key, ending)
     assert (await finish(org, job)).counts.issued == 1
 
 
@@ -377,7 +377,7 @@ async def test_what_nobody_goes_on_with_is_swept(org: Org) -> None:
     )
 
     async def age(tx: Any) -> None:
-        ago = clock.now() - timedelta(seconds=max(UPLOAD_ABANDONED_S, FORGOTTEN_S) + 1)
+        ago = clock.now() - timedelta(seconds=max(UPLOAD_ABANDONED_S, STALLED_S) + 1)
         keys = [stale.job_key, waiting.job_key]
         await tx.execute("update job set updated_at = $1 where job_key = any($2::bigint[])", ago, keys)
         await tx.execute("delete from pgqueuer where payload = $1", str(waiting.job_key).encode())

@@ -104,7 +104,7 @@ async def test_an_audience_in_parquet_is_issued_to_and_its_refused_lines_are_csv
     assert [row["reason"].partition(":")[0] for row in refused] == [
         "400 Line 3",  # the first line is that of the columns
         "400 Line 5",
-        "409 The customer stands in an earlier line, too.",
+        "409 An earlier line has the same customer.",
         "400 Line 7",
     ]
 
@@ -131,13 +131,13 @@ def test_a_file_of_many_row_groups_is_read_in_the_order_of_its_rows() -> None:
 @pytest.mark.parametrize(
     ("columns", "column", "message"),
     [
-        ({"a": [1], "b": [2]}, None, "Say which column names the customer; the audience has a, b."),
-        ({"a": [1], "b": [2]}, "c", "There is no column 'c'; the audience has a, b."),
-        ({"5": [1]}, None, "Say that the column is '5'."),
-        ({"id": [1.0]}, None, "The column 'id' is of type double; customers are integers or strings."),
-        ({"id": [True]}, None, "The column 'id' is of type bool; customers are integers or strings."),
-        ({"id": [{"id": 1}]}, "id.id", "There is no column 'id.id'; the audience has id."),
-        ({"id": pa.array([Decimal("1.5")])}, None, "The column 'id' is of type decimal128(2, 1); "),
+        ({"a": [1], "b": [2]}, None, "Set the parameter column to the column of the customers; the columns are a, b."),
+        ({"a": [1], "b": [2]}, "c", "The audience has no column 'c'; its columns are a, b."),
+        ({"5": [1]}, None, "The column name '5' is also a customer id; set the parameter column to it."),
+        ({"id": [1.0]}, None, "The column 'id' has type double; customers must be integers or strings."),
+        ({"id": [True]}, None, "The column 'id' has type bool; customers must be integers or strings."),
+        ({"id": [{"id": 1}]}, "id.id", "The audience has no column 'id.id'; its columns are id."),
+        ({"id": pa.array([Decimal("1.5")])}, None, "The column 'id' has type decimal128(2, 1); "),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_column_is_said(

@@ -222,7 +222,7 @@ async def test_a_redirect_is_not_followed(org: Org) -> None:
     with Receiver() as elsewhere, Receiver(lambda *_: Reply(307, {"Location": elsewhere.url})) as receiver:
         made = await make(org, receiver.url)
         attempt = await allowing(org).webhooks.send_test(org.caller.org_id, made["id"])
-        assert (attempt.status, attempt.error) == (307, "The receiver answered 307.")
+        assert (attempt.status, attempt.error) == (307, "The receiver responded with 307.")
         assert (len(receiver.received), elsewhere.received) == (1, [])
 
 
@@ -230,7 +230,7 @@ async def test_an_answer_without_end_is_left(org: Org) -> None:
     with Receiver(lambda *_: Reply(200, {"Content-Length": str(10**9)})) as receiver:
         made = await make(org, receiver.url)
         attempt = await allowing(org).webhooks.send_test(org.caller.org_id, made["id"])
-        assert (attempt.status, attempt.error) == (None, "The receiver did not answer within 1 seconds.")
+        assert (attempt.status, attempt.error) == (None, "The receiver did not respond within 1 seconds.")
 
 
 # What the worker does
@@ -266,7 +266,7 @@ async def test_who_is_gone_is_disabled_and_the_trail_says_so(org: Org) -> None:
         await org.earn_bulk(await org.make_badge(), [1, 2, 3])
         async with delivering(allowing(org)):
             await until(lambda: _is_disabled(org, made))
-        assert (await shown(org, made))["disabledReason"] == "The receiver answered 410 Gone."
+        assert (await shown(org, made))["disabledReason"] == "The receiver responded with 410 Gone."
     entry = success(await org.client.get("/audit", params={"size": 1}))["entries"][0]
     assert (entry["action"], entry["username"]) == ("webhook.disable", WORKER)
     with Receiver() as receiver:
@@ -294,7 +294,9 @@ async def test_who_takes_nothing_for_days_is_disabled(org: Org) -> None:
         async with delivering(allowing(org), lambda: clock.now() + timedelta(hours=73)):
             await until(lambda: _is_disabled(org, made))
         reason = (await shown(org, made))["disabledReason"]
-        assert reason == "What comes next could not be delivered for 72 hours. The receiver answered 500."
+        assert (
+            reason == "The next event could not be delivered for 72 hours. The receiver responded with 500."
+        )
 
 
 async def _is_failing(org: Org, webhook: dict[str, Any]) -> bool:
@@ -348,7 +350,7 @@ async def test_the_log_says_what_became_of_each_attempt(org: Org) -> None:
     assert (failed["isDelivered"], failed["status"], failed["error"]) == (
         False,
         500,
-        "The receiver answered 500.",
+        "The receiver responded with 500.",
     )
     assert failed["eventId"] == delivered["eventId"]
     assert (await log(org, made, onlyFailed="true"))["deliveries"] == [failed]
@@ -377,4 +379,4 @@ async def test_all_that_is_sent_is_signed_with_each_secret_that_counts(org: Org)
 
 async def test_message_of_a_wrong_url_says_what_is_wrong(shared_org: Org) -> None:
     answer = await shared_org.client.post("/webhooks", json={"url": "http://hooks.example.org"})
-    assert message(answer) == "The URL begins with https://."
+    assert message(answer) == "The URL must begin with https://."

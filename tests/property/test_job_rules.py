@@ -50,7 +50,7 @@ def test_result_does_not_depend_on_how_the_bytes_arrive(
 @given(st.lists(st.integers(1, 20), max_size=40))
 def test_first_line_of_a_customer_counts(customers: list[int]) -> None:
     lines = np.arange(len(customers)) + 100
-    repeated = set(rules.repeated(np.array(customers, dtype=np.int64), lines).tolist())
+    repeated = set(rules.find_duplicates(np.array(customers, dtype=np.int64), lines).tolist())
     seen: set[int] = set()
     for number, customer in enumerate(customers):
         assert ((number + 100) in repeated) is (customer in seen)

@@ -89,7 +89,7 @@ PART = IssuedChunk(
     reference_id="123457",
     first_line=10_000,
     customers=[CustomerId(5), rules.ERASED_CUSTOMER, CustomerId(5), CustomerId(6)],
-    refused=frozenset([2]),
+    failed_lines=frozenset([2]),
 )
 ALL = EventFilter()
 IN_TIME = ExpiryRange(event_key=RequestKey(9), since=UNTIL, until=UNTIL)
@@ -150,17 +150,23 @@ def test_encoded_cursors_sort_in_feed_order() -> None:
         (imported([ONE, TWO, ONE]), 0, 9, EventFilter(badge_ids=frozenset([ONE])), [0, 2]),
         (imported([ONE, TWO, ONE], refused=(0,)), 0, 9, EventFilter(badge_ids=frozenset([ONE])), [2]),
         (REVOKED, 0, 9, ALL, [0]),
-        (ExpiredBadges(end=IN_TIME, of=request([1, 0, 3, 4], refused=(2,))), 0, 9, ALL, [0, 3]),
-        (ExpiredBadges(end=IN_TIME, of=imported([ONE, TWO, ONE], refused=(0,))), 0, 9, ALL, [1, 2]),
-        (ExpiredBadges(end=TOO_LATE, of=imported([ONE, TWO, ONE])), 0, 9, ALL, []),
+        (ExpiredBadges(expiry_range=IN_TIME, source=request([1, 0, 3, 4], refused=(2,))), 0, 9, ALL, [0, 3]),
         (
-            ExpiredBadges(end=IN_TIME, of=imported([ONE, TWO])),
+            ExpiredBadges(expiry_range=IN_TIME, source=imported([ONE, TWO, ONE], refused=(0,))),
+            0,
+            9,
+            ALL,
+            [1, 2],
+        ),
+        (ExpiredBadges(expiry_range=TOO_LATE, source=imported([ONE, TWO, ONE])), 0, 9, ALL, []),
+        (
+            ExpiredBadges(expiry_range=IN_TIME, source=imported([ONE, TWO])),
             0,
             9,
             EventFilter(badge_ids=frozenset([TWO])),
             [1],
         ),
-        (ExpiredBadges(end=IN_TIME, of=PART), 1, 9, ALL, [3]),
+        (ExpiredBadges(expiry_range=IN_TIME, source=PART), 1, 9, ALL, [3]),
         (PART, 0, 9, ALL, [0, 3]),
         (PART, 1, 9, ALL, [3]),
     ],
@@ -168,7 +174,7 @@ def test_encoded_cursors_sort_in_feed_order() -> None:
 def test_lines_that_have_an_event(
     item: Any, begin: int, count: int, wanted: EventFilter, lines: list[int]
 ) -> None:
-    assert rules.told_lines(item, begin, count, wanted) == lines
+    assert rules.event_lines(told, begin, count, wanted) == lines
 
 
 def test_every_request_kind_has_event_kinds() -> None:
@@ -183,7 +189,13 @@ def source(
     end: ExpiryRange | None = None,
 ) -> OutboxRow:
     return OutboxRow(
-        position=1, request_key=KEY, kind=kind, part=part, badge_id=badge_id, lines_max=lines, end=end
+        position=1,
+        request_key=KEY,
+        kind=kind,
+        chunk=part,
+        badge_id=badge_id,
+        max_lines=lines,
+        expiry_range=end,
     )
 
 
@@ -218,7 +230,7 @@ def source(
 def test_unwanted_requests_are_not_loaded(
     of: OutboxRow, wanted: EventFilter, lines: bool, whole: bool
 ) -> None:
-    assert (rules.are_lines_wanted(of, wanted), rules.is_whole_wanted(of, wanted)) == (lines, whole)
+    assert (rules.may_match_customers(of, wanted), rules.may_match_batch(of, wanted)) == (lines, whole)
 
 
 @pytest.mark.parametrize(
@@ -236,43 +248,43 @@ def test_loads_as_many_requests_as_a_page_needs_and_at_least_one(
     lines: list[int], lines_max: int, near: int
 ) -> None:
     sources = [source(RequestKind.EARN_BULK, lines=count) for count in lines]
-    assert len(rules.nearest(sources, ALL, lines_max)) == near
+    assert len(rules.select_rows(sources, ALL, lines_max)) == near
 
 
 def test_unwanted_requests_do_not_count_towards_the_page() -> None:
     sources = [source(RequestKind.ISSUE_BULK, lines=1000), source(RequestKind.EARN, lines=1)]
-    assert rules.nearest(sources, EventFilter(frozenset([EventKind.EARNED])), 1) == sources[1:]
+    assert rules.select_rows(sources, EventFilter(frozenset([EventKind.EARNED])), 1) == sources[1:]
 
 
-def test_batch_completed_event_counts_failures_by_code() -> None:
-    event = rules.whole_event(request([1, 2, 3, 4], refused=(1, 3)))
+def test_a_request_as_a_whole_is_counted_by_error() -> None:
+    event = rules.batch_event(request([1, 2, 3, 4], refused=(1, 3)))
     data: Any = event.data
     assert (event.id, event.kind) == ("fffffffffffffffe7fffffff", EventKind.BATCH_COMPLETED)
     assert (data.total_count, data.earned_count, data.failed_count) == (4, 2, 2)
     assert [(each.error_code, each.count) for each in data.failures] == [(1040, 2)]
-    assert rules.whole_event(imported([ONE, TWO], refused=(1,))).data.badge_meta_id is None
+    assert rules.batch_event(imported([ONE, TWO], refused=(1,))).data.badge_meta_id is None
 
 
-def test_revocation_event_has_its_own_id() -> None:
-    event = rules.line_event(REVOKED, 0)
+def test_what_was_revoked_is_told_by_its_own_id_and_the_event_has_another() -> None:
+    event = rules.customer_event(REVOKED, 0)
     data: Any = event.data
     assert (data.issued_id, data.earned_badge_id) == ("000000000000000700000003", None)
     assert event.id == "fffffffffffffffe00000000"
     assert event.timestamp == data.revoked_on_iso == "2026-11-25T20:15:00Z"
 
 
-def test_lines_of_a_job_are_numbered_across_chunks() -> None:
-    [where] = rules.in_ledger(PART, [3])
-    event = rules.read_event(PART, 3, (AT, UNTIL))
+def test_lines_of_a_job_count_through_all_of_its_parts() -> None:
+    [where] = rules.ledger_keys(PART, [3])
+    event = rules.earned_event(PART, 3, (AT, UNTIL))
     assert where == (1, 6, 10_003)
     assert event.id == event.data.earned_badge_id == f"fffffffffffffffe{10_003:08x}"
     assert (event.data.customer_id, event.data.request_id) == (6, "job")
 
 
 @pytest.mark.parametrize(("of", "line"), [(request([5, 6]), 1), (imported([ONE, TWO]), 1), (PART, 3)])
-def test_expiry_event_has_the_data_of_the_earning_and_its_own_id_and_time(of: Any, line: int) -> None:
-    earned = rules.read_event(of, line, (AT, UNTIL))
-    event = rules.ended_event(ExpiredBadges(end=IN_TIME, of=of), line, (AT, UNTIL))
+def test_an_end_is_told_as_the_earning_was_with_an_id_of_its_own_and_when_it_was(of: Any, line: int) -> None:
+    earned = rules.earned_event(of, line, (AT, UNTIL))
+    event = rules.expired_event(ExpiredBadges(expiry_range=IN_TIME, source=of), line, (AT, UNTIL))
     assert event.data == earned.data
     assert event.id == f"{9:016x}{earned.id[16:]}"
     assert (event.kind, event.timestamp) == (EventKind.EXPIRED, "2027-11-25T00:00:00Z")
@@ -292,7 +304,7 @@ def test_job_completed_event_counts_failures_by_code(issued: int, is_cancelled: 
         issued=issued,
         failures={1040: 2, 400: 1},
     )
-    data = rules.whole_event(job).data
+    data = rules.batch_event(job).data
     assert (data.total_count, data.earned_count, data.failed_count) == (10, issued, 3)
     assert data.state == ("CANCELLED" if is_cancelled else "COMPLETED")
     assert [(each.error_code, each.count) for each in data.failures] == [(400, 1), (1040, 2)]
@@ -308,5 +320,5 @@ def test_job_completed_event_counts_failures_by_code(issued: int, is_cancelled: 
         (imported([ONE]), {TWO}, False),
     ],
 )
-def test_request_belongs_to_its_badges(item: Any, badges: set[str] | None, is_of: bool) -> None:
-    assert rules.is_of(item, badges) is is_of
+def test_a_request_is_of_the_badges_that_it_names(told: Any, badges: set[str] | None, is_of: bool) -> None:
+    assert rules.is_about(told, badges) is is_of

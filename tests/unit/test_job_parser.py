@@ -12,7 +12,7 @@ from cockade.job.parser import (
     NO_CUSTOMER,
     AudienceParser,
     ChunkDraft,
-    place_of,
+    find_column,
     split_raw_lines,
 )
 
@@ -48,14 +48,14 @@ def read(layout: AudienceLayout, data: bytes, chunk_lines: int = 100) -> tuple[l
         (b"5\n9223372036854775807\n", [5, 2**63 - 1], []),
         (b"5\n9223372036854775808\n", [5, 0], [(2, "9223372036854775808", NO_CUSTOMER)]),
         (b"5\n 6 \n", [5, 6], []),
-        (b"id\n5,6\n7", [0, 7], [(2, "5,6", "The line has 2 fields, and 1 are expected.")]),
+        (b"id\n5,6\n7", [0, 7], [(2, "5,6", "The line has 2 fields; expected 1.")]),
         (b"name,ID\nA,5\n", [5], []),
         (b"name;customerid\nA;5\n", [5], []),
         (b"name\tcustomerId\tid\nA\t5\t6\n", [5], []),
         (b'name,id\n"A, B",5\n', [5], []),
-        (b'name,id\n"A,5\nB,6\n', [0, 6], [(2, '"A,5', "The quotes of the line are not closed.")]),
-        (b"name,id\nA\n", [0], [(2, "A", "The line has 1 fields, and 2 are expected.")]),
-        (b"name,id\n\xff,5\nB,6\n", [0, 6], [(2, "\ufffd,5", "The line is not UTF-8.")]),
+        (b'name,id\n"A,5\nB,6\n', [0, 6], [(2, '"A,5', "The line has invalid quotes.")]),
+        (b"name,id\nA\n", [0], [(2, "A", "The line has 1 fields; expected 2.")]),
+        (b"name,id\n\xff,5\nB,6\n", [0, 6], [(2, "\ufffd,5", "The line is not valid UTF-8.")]),
         (b"id,reason\n5,1040 x\n", [5], []),
         (b"phone,reason\n5,1040 x\n", [5], []),
         (b"customerId\n", [], []),
@@ -73,10 +73,10 @@ def test_lines_of_csv(data: bytes, numbers: list[int], line_errors: LineErrors) 
         (b'"5"', 5, None),
         (b'{"customerId": 5}', 5, None),
         (b'{"id": "5", "more": [1]}', 5, None),
-        (b"true", 0, "The line names no customer."),
-        (b"5.0", 0, "The line names no customer."),
-        (b"{}", 0, "The line names no customer."),
-        (b"{", 0, "The line is not JSON."),
+        (b"true", 0, "The line has no customer."),
+        (b"5.0", 0, "The line has no customer."),
+        (b"{}", 0, "The line has no customer."),
+        (b"{", 0, "The line is not valid JSON."),
         (b"0", 0, NO_CUSTOMER),
     ],
 )
@@ -93,10 +93,10 @@ def test_column_is_chosen_by_name() -> None:
     assert read(layout, b'{"a": 1, "b": 2}\n') == ([2], [])
 
 
-def test_identifiers_are_returned_for_lookup() -> None:
-    layout = AudienceLayout(format=AudienceFormat.CSV, identifier=IdentifierKind.MOBILE)
-    [draft] = drafts(layout, b"mobile\n+49 1\n\n4915\n")
-    assert draft.names == [(0, 2, "+49 1"), (1, 4, "4915")]
+def test_identifiers_are_left_to_be_looked_up() -> None:
+    form = AudienceLayout(format=AudienceFormat.CSV, identifier=IdentifierKind.MOBILE)
+    [draft] = drafts(form, b"mobile\n+49 1\n\n4915\n")
+    assert draft.identifiers == [(0, 2, "+49 1"), (1, 4, "4915")]
     assert draft.chunk.numbers.tolist() == [0, 0]
     assert draft.chunk.raw_lines is not None
     assert split_raw_lines(draft.chunk.raw_lines) == ["+49 1", "4915"]
@@ -127,14 +127,14 @@ def test_chunks_have_the_chunk_size_and_rows_are_numbered_across_chunks() -> Non
         (["a", "b"], "c", None),
     ],
 )
-def test_customer_column(columns: list[str], column: str | None, index: int | None) -> None:
-    if index is not None:
-        assert place_of(columns, column) == index
+def test_the_column_of_customers(columns: list[str], wanted: str | None, place: int | None) -> None:
+    if place is not None:
+        assert find_column(columns, wanted) == place
         return
     with pytest.raises(InvalidInput, match="a, b"):
-        place_of(columns, column)
+        find_column(columns, wanted)
 
 
-def test_too_long_line_is_rejected() -> None:
-    with pytest.raises(InvalidInput, match="more than"):
+def test_a_line_without_end_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="at most"):
         list(AudienceParser(CSV, 10).feed(b"id\n" + b"5" * (LINE_BYTES_MAX + 1)))

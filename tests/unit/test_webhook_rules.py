@@ -79,8 +79,8 @@ def test_events_are_sent_to_allowed_networks(address: str) -> None:
         ("https://", (), "no host"),
         ("https:///path", (), "no host"),
         ("https://hooks.example.org:0/", (), "no host"),
-        ("https://hooks.example.org:99999/", (), "no URL"),
-        ("https://[::1/", (), "no URL"),
+        ("https://hooks.example.org:99999/", (), "not valid"),
+        ("https://[::1/", (), "not valid"),
         ("https://user:secret@hooks.example.org/", (), "user"),
         ("https://hooks.example.org/#x", (), "fragment"),
         ("https://hooks.example.org/ä", (), "ASCII"),
@@ -110,7 +110,7 @@ def test_webhook_urls(url: str, networks: rules.Networks, field_error: str | Non
 def test_result_of_a_response(status: int | None, meaning: DeliveryResult) -> None:
     answer = DeliveryResponse(status=status, error=None if status else "It hung up.", duration_ms=1)
     assert rules.delivery_result(answer) is meaning
-    assert (rules.error_of(answer) is None) is (meaning is DeliveryResult.DELIVERED)
+    assert (rules.delivery_error(answer) is None) is (meaning is DeliveryResult.DELIVERED)
 
 
 @pytest.mark.parametrize(
@@ -122,15 +122,15 @@ def test_result_of_a_response(status: int | None, meaning: DeliveryResult) -> No
         ("-5", 0),
         ("7", 7),
         (" 7 ", 7),
-        ("999999999", rules.RETRY_AFTER_S_MAX),
+        ("999999999", rules.MAX_RETRY_AFTER_S),
         ("Wed, 25 Nov 2026 20:16:00 GMT", 60),
         ("Wed, 25 Nov 2026 20:14:00 GMT", 0),
-        ("Wed, 25 Nov 2099 20:14:00 GMT", rules.RETRY_AFTER_S_MAX),
-        ("Wed, 25 Nov 2026 20:16:00 -0000", 0),  # without a time zone
+        ("Wed, 25 Nov 2099 20:14:00 GMT", rules.MAX_RETRY_AFTER_S),
+        ("Wed, 25 Nov 2026 20:16:00 -0000", 0),  # of no zone
     ],
 )
-def test_retry_after(header: str | None, seconds: float) -> None:
-    assert rules.retry_after_s(header, NOW) == seconds
+def test_how_long_a_receiver_asks_to_be_left_alone(header: str | None, seconds: float) -> None:
+    assert rules.parse_retry_after(header, NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -236,9 +236,9 @@ def progress(delivered: set[str], errors: list[str | None], **claimed: Any) -> t
         delivered,
         [attempt(error) for error in errors],
         now=NOW,
-        asked_s=0,
+        retry_after_s=0,
         chance=0,
-        give_up=GIVE_UP,
+        disable_after=GIVE_UP,
     )
     pause_s = result.retry_at and (result.retry_at - NOW).total_seconds()
     return (
@@ -252,7 +252,7 @@ def progress(delivered: set[str], errors: list[str | None], **claimed: Any) -> t
 
 
 EARLIER, LONG_AGO = NOW - timedelta(hours=1), NOW - timedelta(hours=72)
-REASON = "What comes next could not be delivered for 72 hours. x"
+REASON = "The next event could not be delivered for 72 hours. x"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Events: the feed of what happened, in a stable order."""
+"""The event feed: what happened to the badges of customers, in an order that never changes."""

@@ -1,4 +1,6 @@
-"""Events. The feed and webhooks use the same format, so these structs have the API's field names."""
+"""Event structs. The feed and webhooks publish them in the same format, so the fields have the names of the
+API.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,10 @@ from cockade.outbox.model import Ledger
 from cockade.request.model import Outcome, OwnerType, RequestKind
 
 LAST_LINE = LINE_MAX
-"""The line of an event about the whole request: after all lines of its customers."""
+"""Sorts after all customers of a request; the line of the event of the request as a whole."""
 
 
 class EventKind(StrEnum):
-    """The types of events."""
-
     EARNED = "badgeEarned"
     """A customer earned a badge."""
     ENROLLED = "badgeEnrolled"
@@ -27,26 +27,26 @@ class EventKind(StrEnum):
     REVOKED = "badgeRevoked"
     """An earned badge or an enrolment was revoked."""
     EXPIRED = "badgeExpired"
-    """The validity of an earned badge ended without a revocation."""
+    """The validity of an earned badge ended, and it was not revoked before."""
     BATCH_COMPLETED = "badgeBatchCompleted"
-    """A request with many customers was completed. It follows the events of its customers."""
+    """A request for many customers was executed. Follows the events of its customers."""
 
 
 class Cursor(NamedTuple):
-    """A position in the feed of an org. Everything up to and including it comes before the events after it."""
+    """A position in the feed of an org. Reading continues after it."""
 
     position: int
-    """Position of the request, revocation or expiry."""
+    """Position of the outbox row."""
     line: int
-    """Index of the customer in it, or LAST_LINE."""
+    """Index of the customer in the request, revocation or chunk, or LAST_LINE."""
 
 
 START = Cursor(0, LAST_LINE)
-"""Before all events."""
+"""Before the first event."""
 
 
 class EventFilter(Struct, frozen=True):
-    """Selects events."""
+    """Selects events by kind and badge."""
 
     kinds: frozenset[EventKind] = frozenset(EventKind)
     badge_ids: frozenset[BadgeId] | None = None
@@ -54,34 +54,34 @@ class EventFilter(Struct, frozen=True):
 
 
 class ExpiryRange(Struct, frozen=True, kw_only=True):
-    """A time range, both ends included. Its event reports the validities that ended in it."""
+    """A time range, inclusive at both ends. Validities that ended in it have expired."""
 
     event_key: RequestKey
-    """A key of its own, from which event ids are derived."""
+    """Key of this expiry; the ids of its events are derived from it."""
     since: datetime
     until: datetime
 
 
 class OutboxRow(Struct, frozen=True, kw_only=True):
-    """A row of the outbox: the request, revocation or expiry that events are derived from."""
+    """A row of the outbox: a request, chunk of a job, revocation or expiry."""
 
     position: int
     request_key: RequestKey
-    """The key of the request, or the revocation's own key."""
+    """Key of the request. A revocation has its own."""
     kind: RequestKind | None
-    """None for a revocation."""
-    part: int | None
-    """For a job: the number of the chunk, or WHOLE_JOB."""
+    """None: a revocation."""
+    chunk: int | None
+    """Number of the chunk of a job, or WHOLE_JOB. None if this is not a job."""
     badge_id: BadgeId | None
-    """None for an import, whose lines each have a badge."""
-    lines_max: int
-    """Maximum number of customers."""
-    end: ExpiryRange | None = None
-    """If set, the events report which validities of the request or chunk ended."""
+    """None: an import, which has a badge per row."""
+    max_lines: int
+    """Upper bound of the number of customers."""
+    expiry_range: ExpiryRange | None = None
+    """Set if the row publishes the end of validities that the request or chunk had issued."""
 
 
 class Revocation(Struct, frozen=True, kw_only=True):
-    """The issuances of one badge that were revoked at one time. The lists are parallel."""
+    """Earned badges or enrolments of one badge that were revoked together. The lists are parallel."""
 
     request_key: RequestKey
     at: datetime
@@ -89,12 +89,12 @@ class Revocation(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     customers: list[CustomerId]
     request_keys: list[RequestKey]
-    """With the lines: which issuances were revoked."""
+    """Together with `lines`: identifies what was revoked."""
     lines: list[int]
 
 
 class IssuedChunk(Struct, frozen=True, kw_only=True):
-    """A chunk of a job after its decision."""
+    """The result of one chunk of a job."""
 
     request_key: RequestKey
     """Key of the job and of its request."""
@@ -105,14 +105,14 @@ class IssuedChunk(Struct, frozen=True, kw_only=True):
     owner_type: OwnerType
     reference_id: str
     first_line: int
-    """Index of its first customer in the job's audience."""
+    """Index of the chunk's first customer in the audience of the job."""
     customers: list[CustomerId]
-    refused: frozenset[int]
-    """Lines that earned nothing."""
+    failed_lines: frozenset[int]
+    """Indexes in the chunk that have no earned badge: duplicates and failures."""
 
 
 class FinishedJob(Struct, frozen=True, kw_only=True):
-    """A completed or cancelled job."""
+    """A job that was completed or cancelled."""
 
     request_key: RequestKey
     at: datetime
@@ -122,24 +122,24 @@ class FinishedJob(Struct, frozen=True, kw_only=True):
     reference_id: str
     is_cancelled: bool
     lines: int
-    """Lines of its audience."""
+    """Size of the audience."""
     issued: int
     failures: dict[int, int]
-    """Number of failed lines by code. Some lines of a cancelled job were not processed."""
+    """Failed customers by error code. In a cancelled job, some customers were not decided."""
 
 
 class ExpiredBadges(Struct, frozen=True, kw_only=True):
-    """Validities of issued badges that have ended."""
+    """Earned badges that have expired, and what had issued them."""
 
-    end: ExpiryRange
-    of: Outcome | IssuedChunk
+    expiry_range: ExpiryRange
+    source: Outcome | IssuedChunk
 
 
 EventSource = Outcome | Revocation | IssuedChunk | FinishedJob | ExpiredBadges
-"""Everything that events are derived from."""
+"""Everything that events are created from."""
 
 
-BadgeMetaId = Annotated[str, Meta(description="Badge id.", examples=["653de334b3cda7078c7c68eb"])]
+BadgeMetaId = Annotated[str, Meta(description="Id of the badge.", examples=["653de334b3cda7078c7c68eb"])]
 
 
 class EarnedData(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -150,11 +150,11 @@ class EarnedData(Struct, frozen=True, kw_only=True, rename="camel"):
     earned_badge_id: Annotated[str, Meta(description="The `issuedId` of earnBulk.")]
     earn_event_date: Annotated[float, Meta(description="Start of the validity, in epoch seconds.")]
     earn_event_date_iso: str = msgspec.field(name="earnEventDateISO")
-    expires_on: Annotated[float, Meta(description="End of the validity (exclusive), in epoch seconds.")]
+    expires_on: Annotated[float, Meta(description="End of the validity, in epoch seconds.")]
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
     owner_type: OwnerType
     reference_id: Annotated[
-        str | None, Meta(description="Reference id of the owner's claim; null for an import.")
+        str | None, Meta(description="Reference of the owner's claim; null for an import.")
     ]
     request_id: str
 
@@ -164,14 +164,10 @@ class EnrolledData(Struct, frozen=True, kw_only=True, rename="camel"):
 
     customer_id: int
     badge_meta_id: BadgeMetaId
-    issued_id: Annotated[str, Meta(description="Enrolment id.")]
-    issue_event_date: Annotated[
-        float, Meta(description="Time from which the customer can earn the badge, in epoch seconds.")
-    ]
+    issued_id: Annotated[str, Meta(description="Id of the enrolment.")]
+    issue_event_date: Annotated[float, Meta(description="Start of the enrolment, in epoch seconds.")]
     issue_event_date_iso: str = msgspec.field(name="issueEventDateISO")
-    expires_on: Annotated[
-        float, Meta(description="Time until which the customer can earn it (exclusive), in epoch seconds.")
-    ]
+    expires_on: Annotated[float, Meta(description="End of the enrolment, in epoch seconds.")]
     expires_on_iso: str = msgspec.field(name="expiresOnISO")
     owner_type: OwnerType
     reference_id: str
@@ -184,26 +180,28 @@ class RevokedData(Struct, frozen=True, kw_only=True, rename="camel"):
     customer_id: int
     badge_meta_id: BadgeMetaId
     earned_badge_id: Annotated[
-        str | None, Meta(description="The revoked earned badge, or null for an enrolment.")
+        str | None, Meta(description="The revoked earned badge; null if an enrolment was revoked.")
     ]
-    issued_id: Annotated[str | None, Meta(description="The revoked enrolment, or null.")]
+    issued_id: Annotated[
+        str | None, Meta(description="The revoked enrolment; null if an earned badge was revoked.")
+    ]
     revoked_on: Annotated[float, Meta(description="Time of the revocation, in epoch seconds.")]
     revoked_on_iso: str = msgspec.field(name="revokedOnISO")
 
 
 class FailureCount(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The number of customers that failed for one reason."""
+    """Number of customers that failed with one error code."""
 
     error_code: int
     count: int
 
 
 class BatchState(StrEnum):
-    """The final state of a request with many customers."""
+    """Final state of a request for many customers."""
 
     COMPLETED = "COMPLETED"
     CANCELLED = "CANCELLED"
-    """A cancelled job. Its remaining lines are not processed."""
+    """A job that was cancelled; its remaining customers were not decided."""
 
 
 class BatchData(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -212,28 +210,28 @@ class BatchData(Struct, frozen=True, kw_only=True, rename="camel"):
     request_id: str
     request_kind: RequestKind
     badge_meta_id: Annotated[
-        str | None, Meta(description="Badge id; null for an import, which has a badge per row.")
+        str | None, Meta(description="Null for an import, because each row has its own badge.")
     ]
     owner_type: OwnerType
     reference_id: Annotated[
-        str | None, Meta(description="Reference id of the owner's claim; null for an import.")
+        str | None, Meta(description="Reference of the owner's claim; null for an import.")
     ]
-    state: Annotated[BatchState, Meta(description="`COMPLETED`, or `CANCELLED` for a cancelled job.")]
-    total_count: Annotated[int, Meta(description="Number of distinct customers, or rows of an import.")]
+    state: Annotated[BatchState, Meta(description="`CANCELLED` for a cancelled job, otherwise `COMPLETED`.")]
+    total_count: Annotated[int, Meta(description="Number of distinct customers, or of rows of an import.")]
     earned_count: Annotated[
         int, Meta(description="Number of customers that earned the badge or were enrolled.")
     ]
     failed_count: int
-    failures: Annotated[list[FailureCount], Meta(description="Number of other customers, by error code.")]
+    failures: Annotated[list[FailureCount], Meta(description="Failed customers, by error code.")]
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """An event. Each type is a struct of its own; its `type` field tells them apart."""
+    """Base of all events. The field `type` identifies the kind."""
 
     id: Annotated[
         str,
         Meta(
-            description="24 hex digits. The id is the same in every delivery and every read.",
+            description="24 hex digits; the same in the feed and in every delivery.",
             examples=["661681a535bc684e9e72553a"],
         ),
     ]
@@ -243,7 +241,7 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="type"):
 
     @property
     def kind(self) -> EventKind:
-        """The event's type."""
+        """Kind of the event."""
         return EventKind(str(self.__struct_config__.tag))
 
 
@@ -272,7 +270,7 @@ class BadgeExpired(Event, frozen=True, kw_only=True, tag=EventKind.EXPIRED.value
 
 
 class BadgeBatchCompleted(Event, frozen=True, kw_only=True, tag=EventKind.BATCH_COMPLETED.value):
-    """A request with many customers was completed."""
+    """A request for many customers was executed."""
 
     data: BatchData
 
@@ -288,12 +286,10 @@ class FeedEntry(NamedTuple):
 
 
 class FeedPage(NamedTuple):
-    """A page of the feed."""
+    """One page of the feed."""
 
     entries: list[FeedEntry]
     end: Cursor
-    """The position up to which the feed was read. There may be no matching event between the last entry and
-    it.
-    """
+    """Position up to which the page was read. There may be no matching events after the last entry."""
     has_more: bool
-    """Whether there was more to read."""
+    """Whether there were more outbox rows or events at the time of reading."""

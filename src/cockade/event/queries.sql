@@ -1,7 +1,7 @@
 -- name: list_outbox_rows
--- Rows of org $1 from position $2, in the order of the feed. A request of kind IMPORT has no badge. The size of the
--- stored list gives an upper bound of the number of customers without reading it. For an expiry, the request is the one
--- that issued.
+-- Outbox rows of org $1 from position $2, in the order of the feed. A request of kind IMPORT has no badge. The number
+-- of customers is computed from the size of the list, so that the list need not be fetched; it is never too low. If a
+-- row publishes an expiry, its request is the one that had issued the badges.
 select o.position, coalesce(o.expired_key, o.request_key), r.kind, coalesce(o.expired_chunk, o.chunk), b.badge_id,
        pg_column_size(coalesce(o.customer_ids, c.customer_ids, r.customer_ids)) / 8,
        o.expired_key is not null, o.request_key, o.expired_from, o.expired_until
@@ -11,7 +11,7 @@ left join request r on r.org_id = o.org_id
 left join job_chunk c on c.job_key = coalesce(o.expired_key, o.request_key) and c.number = coalesce(o.expired_chunk, o.chunk)
 left join badge b on b.badge_key = coalesce(o.badge_key, r.badge_key)
 where o.org_id = $1 and o.position >= $2
-  and (o.ledger is not null or o.chunk is not null or r.kind <> 'JOB')  -- the start of a job is not an event
+  and (o.ledger is not null or o.chunk is not null or r.kind <> 'JOB')  -- the start of a job is not published
 order by o.position limit $3;
 
 -- name: find_revocations
@@ -20,7 +20,7 @@ from outbox o join badge b using (badge_key)
 where o.org_id = $1 and o.position = any($2::bigint[]);
 
 -- name: find_issued_chunks
--- Job chunks, decided or expired, at these positions.
+-- Chunks of jobs that were completed or expired at these positions.
 select o.position, r.request_key, o.at, r.request_id, r.badge_key, b.badge_id, r.owner_type, r.reference_id, c.first_line,
        c.customer_ids, c.duplicates, c.failures
 from outbox o
@@ -30,15 +30,15 @@ join job_chunk c on c.job_key = r.request_key and c.number = coalesce(o.expired_
 where o.org_id = $1 and o.position = any($2::bigint[]);
 
 -- name: find_finished_jobs
--- Completed or cancelled jobs at these positions.
+-- Jobs that were completed or cancelled at these positions.
 select o.position, o.request_key, o.at, j.request_id, j.badge_id, j.owner_type, j.reference_id, j.state = 'cancelled',
        j.lines, j.counts
 from outbox o join job j on j.job_key = o.request_key
 where o.org_id = $1 and o.position = any($2::bigint[]) and o.chunk = -1;
 
 -- name: list_validities
--- Existing issuances of request $1 with lines $4, badges $2 and customers $3 (parallel arrays). Each is read by primary
--- key, whatever the planner estimates.
+-- Validities of those lines $4 of request $1 that still exist. $2, $3 and $4 are parallel lists of badges, customers
+-- and lines. `offset 0` keeps the planner from flattening the subquery, so each line is looked up by the primary key.
 select found.*
 from unnest($2::integer[], $3::bigint[], $4::integer[]) as input (badge_key, customer_id, line)
 cross join lateral (select e.line, e.valid_from, e.valid_until
@@ -47,7 +47,7 @@ cross join lateral (select e.line, e.valid_from, e.valid_until
                       and e.request_key = $1 and e.line = input.line offset 0) found;
 
 -- name: list_expired
--- The same, limited to those that ended between $5 and $6 (both included) without a revocation.
+-- The same for lines that ended between $5 and $6 (inclusive) and were not revoked before.
 select found.*
 from unnest($2::integer[], $3::bigint[], $4::integer[]) as input (badge_key, customer_id, line)
 cross join lateral (select e.line, e.valid_from, e.valid_until

@@ -44,163 +44,179 @@ KINDS: dict[RequestKind | None, tuple[EventKind | None, EventKind | None]] = {
     RequestKind.JOB: (EventKind.EARNED, EventKind.BATCH_COMPLETED),
     None: (EventKind.REVOKED, None),
 }
-"""For each kind of request: the event type per customer, and the event type of the whole request."""
-ENDED: tuple[EventKind | None, EventKind | None] = (EventKind.EXPIRED, None)
-"""The same, for the expiry of what a request issued."""
+"""For each kind of request (None: a revocation), the event per customer and the event for the whole request.
+"""
+EXPIRED_KINDS: tuple[EventKind | None, EventKind | None] = (EventKind.EXPIRED, None)
+"""The same for a row that publishes an expiry."""
 
 ERASED_CUSTOMER = CustomerId(0)
-"""Replaces an erased customer, who gets no events."""
-_PLACE_CHARS = 24
+"""Replaces the id of an erased customer. Events of erased customers are not published."""
+_CURSOR_CHARS = 24
 Validity = tuple[datetime, datetime]
-InLedger = tuple[BadgeKey, CustomerId, int]
-"""Badge, customer and line of an issuance."""
+LedgerKey = tuple[BadgeKey, CustomerId, int]
+"""Badge, customer and line: identify a row of the ledger."""
 
 
-def encode_cursor(place: Cursor) -> str:
-    """Encode a cursor for API clients."""
-    return f"{place.position:016x}{place.line:08x}"
+def encode_cursor(cursor: Cursor) -> str:
+    """Return the cursor as text for clients."""
+    return f"{cursor.position:016x}{cursor.line:08x}"
 
 
 def decode_cursor(text: str) -> Cursor | None:
-    """Decode a cursor, or return None if `encode_cursor` did not produce the text."""
-    if len(text) != _PLACE_CHARS or ids.read_id(text) != text:
+    """Return the cursor that `encode_cursor` wrote, or None if the text is not a cursor."""
+    if len(text) != _CURSOR_CHARS or ids.read_id(text) != text:
         return None
-    place = Cursor(int(text[:16], 16), int(text[16:], 16))
-    return place if place.position < 2**63 and place.line <= LAST_LINE else None
+    cursor = Cursor(int(text[:16], 16), int(text[16:], 16))
+    return cursor if cursor.position < 2**63 and cursor.line <= LAST_LINE else None
 
 
-def are_lines_wanted(source: OutboxRow, wanted: EventFilter) -> bool:
-    """Whether events of its customers may match the filter."""
-    return source.part != WHOLE_JOB and _kinds(source)[0] in wanted.kinds and _may_be_of(source, wanted)
-
-
-def is_whole_wanted(source: OutboxRow, wanted: EventFilter) -> bool:
-    """Whether the event of the whole request may match the filter."""
+def may_match_customers(row: OutboxRow, event_filter: EventFilter) -> bool:
+    """Whether events of the row's customers may match the filter."""
     return (
-        source.part in (None, WHOLE_JOB) and _kinds(source)[1] in wanted.kinds and _may_be_of(source, wanted)
+        row.chunk != WHOLE_JOB and _kinds(row)[0] in event_filter.kinds and _may_be_about(row, event_filter)
     )
 
 
-def _kinds(source: OutboxRow) -> tuple[EventKind | None, EventKind | None]:
-    return KINDS[source.kind] if source.end is None else ENDED
+def may_match_batch(row: OutboxRow, event_filter: EventFilter) -> bool:
+    """Whether the row's badgeBatchCompleted may match the filter."""
+    return (
+        row.chunk in (None, WHOLE_JOB)
+        and _kinds(row)[1] in event_filter.kinds
+        and _may_be_about(row, event_filter)
+    )
 
 
-def _may_be_of(source: OutboxRow, wanted: EventFilter) -> bool:
-    return wanted.badge_ids is None or source.badge_id is None or source.badge_id in wanted.badge_ids
+def _kinds(row: OutboxRow) -> tuple[EventKind | None, EventKind | None]:
+    return KINDS[row.kind] if row.expiry_range is None else EXPIRED_KINDS
 
 
-def nearest(sources: Sequence[OutboxRow], wanted: EventFilter, lines_max: int) -> list[OutboxRow]:
-    """Return the first sources with matching events: at most `lines_max` lines in total, but at least one
-    source.
+def _may_be_about(row: OutboxRow, event_filter: EventFilter) -> bool:
+    return event_filter.badge_ids is None or row.badge_id is None or row.badge_id in event_filter.badge_ids
+
+
+def select_rows(rows: Sequence[OutboxRow], event_filter: EventFilter, max_lines: int) -> list[OutboxRow]:
+    """Return the first rows that may match, with at most `max_lines` customers in total, but at least one
+    row.
     """
-    near: list[OutboxRow] = []
+    selected: list[OutboxRow] = []
     lines = 0
-    for source in sources:
-        if are_lines_wanted(source, wanted) or is_whole_wanted(source, wanted):
-            lines += source.lines_max
-            if near and lines > lines_max:
+    for row in rows:
+        if may_match_customers(row, event_filter) or may_match_batch(row, event_filter):
+            lines += row.max_lines
+            if selected and lines > max_lines:
                 break
-            near.append(source)
-    return near
+            selected.append(row)
+    return selected
 
 
-def told_lines(told: EventSource, begin: int, count: int, wanted: EventFilter) -> list[int]:
-    """Return the first `count` lines from `begin` that have a matching event, as far as known without reading
-    issuances.
+def event_lines(source: EventSource, begin: int, count: int, event_filter: EventFilter) -> list[int]:
+    """Return at most `count` lines from `begin` on that have a matching event.
+
+    Some of them may turn out to have none when the ledger is read.
     """
-    customers, refused = _audience(told)
-    of = told.of if isinstance(told, ExpiredBadges) else told
-    badge_ids = of.badge_ids if isinstance(of, ImportOutcome) and wanted.badge_ids is not None else None
+    customers, failed_lines = _customers(source)
+    issued = source.source if isinstance(source, ExpiredBadges) else source
+    badge_ids = (
+        issued.badge_ids if isinstance(issued, ImportOutcome) and event_filter.badge_ids is not None else None
+    )
     lines = (
         line
         for line in range(begin, len(customers))
-        if line not in refused
+        if line not in failed_lines
         and customers[line] != ERASED_CUSTOMER
-        and (badge_ids is None or badge_ids[line] in (wanted.badge_ids or ()))
-        and not (isinstance(told, ExpiredBadges) and _ends_elsewhere(told, line))
+        and (badge_ids is None or badge_ids[line] in (event_filter.badge_ids or ()))
+        and not (isinstance(source, ExpiredBadges) and _expires_outside_range(source, line))
     )
     return list(islice(lines, count))
 
 
-def _ends_elsewhere(told: ExpiredBadges, line: int) -> bool:
-    """Whether the line's validity is known to end outside the range."""
-    of, end = told.of, told.end
-    return isinstance(of, ImportOutcome) and not end.since <= of.valid_untils[line] <= end.until
-
-
-def _audience(told: EventSource) -> tuple[list[CustomerId], Collection[int]]:
-    """Return the customers, and the lines that earned nothing."""
-    match told:
-        case RequestOutcome():
-            return told.customer_ids, {refusal.line for refusal in told.failures}
-        case ImportOutcome():
-            return told.customer_ids, {refusal.line for refusal in told.failures}
-        case IssuedChunk():
-            return told.customers, told.refused
-        case Revocation():
-            return told.customers, ()
-        case FinishedJob():
-            return [], ()
-        case ExpiredBadges():
-            return _audience(told.of)
-
-
-def in_ledger(told: Outcome | IssuedChunk, lines: Sequence[int]) -> list[InLedger]:
-    """Return badge, customer and line of these lines' issuances."""
-    match told:
-        case IssuedChunk():
-            return [(told.badge_key, told.customers[line], told.first_line + line) for line in lines]
-        case RequestOutcome():
-            return [(told.badge_key, told.customer_ids[line], line) for line in lines]
-        case ImportOutcome():
-            return [(told.badge_keys[line], told.customer_ids[line], line) for line in lines]
-
-
-def line_event(told: RequestOutcome | Revocation, line: int) -> AnyEvent:
-    """Return the event of this line."""
-    match told:
-        case RequestOutcome(kind=RequestKind.ISSUE_BULK):
-            return _enrolled(told, line)
-        case RequestOutcome():
-            return read_event(told, line, (told.event_at, told.valid_until))
-        case Revocation():
-            return _revoked(told, line)
-
-
-def read_event(told: Outcome | IssuedChunk, line: int, validity: Validity) -> BadgeEarned:
-    """Return the badgeEarned event of this line. A validity that the source does not know comes from the
-    issuance.
-    """
-    return BadgeEarned(**_head(told, line), data=_earned_data(told, line, validity))
-
-
-def ended_event(told: ExpiredBadges, line: int, validity: Validity) -> BadgeExpired:
-    """Return the badgeExpired event of this line. Its time is the end of the validity, however late it is
-    reported.
-    """
-    return BadgeExpired(
-        id=ids.earned_badge_id(told.end.event_key, _line(told.of, line)),
-        timestamp=times.iso(validity[1]),
-        data=_earned_data(told.of, line, validity),
+def _expires_outside_range(source: ExpiredBadges, line: int) -> bool:
+    """Whether the validity of the line is known to end outside the range, without reading the ledger."""
+    issued, expiry_range = source.source, source.expiry_range
+    return isinstance(issued, ImportOutcome) and not (
+        expiry_range.since <= issued.valid_untils[line] <= expiry_range.until
     )
 
 
-def whole_event(told: Outcome | FinishedJob) -> BadgeBatchCompleted:
-    """Return the event of the whole request."""
-    state, undecided = BatchState.COMPLETED, 0  # some lines of a cancelled job are neither issued nor failed
-    match told:
+def _customers(source: EventSource) -> tuple[list[CustomerId], Collection[int]]:
+    """Return the customers, and the lines that have no event."""
+    match source:
         case RequestOutcome():
-            total, codes = len(told.customer_ids), Counter(int(refusal.reason) for refusal in told.failures)
+            return source.customer_ids, {failure.line for failure in source.failures}
+        case ImportOutcome():
+            return source.customer_ids, {failure.line for failure in source.failures}
+        case IssuedChunk():
+            return source.customers, source.failed_lines
+        case Revocation():
+            return source.customers, ()
+        case FinishedJob():
+            return [], ()
+        case ExpiredBadges():
+            return _customers(source.source)
+
+
+def ledger_keys(source: Outcome | IssuedChunk, lines: Sequence[int]) -> list[LedgerKey]:
+    """Return the ledger keys of these lines."""
+    match source:
+        case IssuedChunk():
+            return [(source.badge_key, source.customers[line], source.first_line + line) for line in lines]
+        case RequestOutcome():
+            return [(source.badge_key, source.customer_ids[line], line) for line in lines]
+        case ImportOutcome():
+            return [(source.badge_keys[line], source.customer_ids[line], line) for line in lines]
+
+
+def customer_event(source: RequestOutcome | Revocation, line: int) -> AnyEvent:
+    """Return the event of this line."""
+    match source:
+        case RequestOutcome(kind=RequestKind.ISSUE_BULK):
+            return _enrolled(source, line)
+        case RequestOutcome():
+            return earned_event(source, line, (source.event_at, source.valid_until))
+        case Revocation():
+            return _revoked(source, line)
+
+
+def earned_event(source: Outcome | IssuedChunk, line: int, validity: Validity) -> BadgeEarned:
+    """Return the badgeEarned of this line. Imports and chunks do not store validities; the caller reads them
+    from the ledger.
+    """
+    return BadgeEarned(**_head(source, line), data=_earned_data(source, line, validity))
+
+
+def expired_event(source: ExpiredBadges, line: int, validity: Validity) -> BadgeExpired:
+    """Return the badgeExpired of this line. Its timestamp is the end of the validity, even if it is published
+    much later.
+    """
+    return BadgeExpired(
+        id=ids.earned_badge_id(source.expiry_range.event_key, _line(source.source, line)),
+        timestamp=times.iso(validity[1]),
+        data=_earned_data(source.source, line, validity),
+    )
+
+
+def batch_event(source: Outcome | FinishedJob) -> BadgeBatchCompleted:
+    """Return the badgeBatchCompleted of the request."""
+    state, undecided = (
+        BatchState.COMPLETED,
+        0,
+    )  # in a cancelled job, some customers were neither issued nor failed
+    match source:
+        case RequestOutcome():
+            total, codes = (
+                len(source.customer_ids),
+                Counter(int(failure.reason) for failure in source.failures),
+            )
             kind, badge_id, owner_type, reference_id = (
-                told.kind,
-                told.badge_id,
-                told.owner_type,
-                told.reference_id,
+                source.kind,
+                source.badge_id,
+                source.owner_type,
+                source.reference_id,
             )
         case ImportOutcome():
             total, codes = (
-                len(told.customer_ids),
-                Counter(refusal.field_errors[0].code for refusal in told.failures),
+                len(source.customer_ids),
+                Counter(failure.field_errors[0].code for failure in source.failures),
             )
             kind, badge_id, owner_type, reference_id = (
                 RequestKind.IMPORT,
@@ -209,17 +225,17 @@ def whole_event(told: Outcome | FinishedJob) -> BadgeBatchCompleted:
                 None,
             )
         case FinishedJob():
-            total, codes = told.lines, Counter(told.failures)
-            if told.is_cancelled:
-                state, undecided = BatchState.CANCELLED, total - told.issued - codes.total()
+            total, codes = source.lines, Counter(source.failures)
+            if source.is_cancelled:
+                state, undecided = BatchState.CANCELLED, total - source.issued - codes.total()
             kind, badge_id, owner_type, reference_id = (
                 RequestKind.JOB,
-                told.badge_id,
-                told.owner_type,
-                told.reference_id,
+                source.badge_id,
+                source.owner_type,
+                source.reference_id,
             )
     data = BatchData(
-        request_id=told.request_id,
+        request_id=source.request_id,
         request_kind=kind,
         badge_meta_id=badge_id,
         owner_type=owner_type,
@@ -232,78 +248,80 @@ def whole_event(told: Outcome | FinishedJob) -> BadgeBatchCompleted:
             FailureCount(error_code=code, count=count) for code, count in sorted(codes.items()) if count
         ],
     )
-    return BadgeBatchCompleted(**_head(told, LAST_LINE), data=data)
+    return BadgeBatchCompleted(**_head(source, LAST_LINE), data=data)
 
 
-def is_of(told: Outcome | FinishedJob, badge_ids: Collection[str] | None) -> bool:
-    """Whether the request concerns one of these badges."""
+def is_about(source: Outcome | FinishedJob, badge_ids: Collection[str] | None) -> bool:
+    """Whether the request is about one of these badges. None: all badges."""
     if badge_ids is None:
         return True
-    own = told.badge_ids if isinstance(told, ImportOutcome) else [told.badge_id]
+    own = source.badge_ids if isinstance(source, ImportOutcome) else [source.badge_id]
     return any(badge_id in badge_ids for badge_id in own)
 
 
-def _earned_data(told: Outcome | IssuedChunk, line: int, validity: Validity) -> EarnedData:
+def _earned_data(source: Outcome | IssuedChunk, line: int, validity: Validity) -> EarnedData:
     valid_from, valid_until = validity
-    if isinstance(told, ImportOutcome):
-        customer, badge_id = told.customer_ids[line], told.badge_ids[line]
+    if isinstance(source, ImportOutcome):
+        customer, badge_id = source.customer_ids[line], source.badge_ids[line]
         owner_type, reference_id = OwnerType.HISTORICAL_IMPORT, None
     else:
         customer, badge_id = (
-            (told.customers if isinstance(told, IssuedChunk) else told.customer_ids)[line],
-            told.badge_id,
+            (source.customers if isinstance(source, IssuedChunk) else source.customer_ids)[line],
+            source.badge_id,
         )
-        owner_type, reference_id = told.owner_type, told.reference_id
+        owner_type, reference_id = source.owner_type, source.reference_id
     return EarnedData(
         customer_id=customer,
         badge_meta_id=badge_id,
-        earned_badge_id=ids.earned_badge_id(told.request_key, _line(told, line)),
+        earned_badge_id=ids.earned_badge_id(source.request_key, _line(source, line)),
         earn_event_date=times.epoch(valid_from),
         earn_event_date_iso=times.iso(valid_from),
         expires_on=times.epoch(valid_until),
         expires_on_iso=times.iso(valid_until),
         owner_type=owner_type,
         reference_id=reference_id,
-        request_id=told.request_id,
+        request_id=source.request_id,
     )
 
 
-def _enrolled(told: RequestOutcome, line: int) -> BadgeEnrolled:
+def _enrolled(source: RequestOutcome, line: int) -> BadgeEnrolled:
     data = EnrolledData(
-        customer_id=told.customer_ids[line],
-        badge_meta_id=told.badge_id,
-        issued_id=ids.earned_badge_id(told.request_key, line),
-        issue_event_date=times.epoch(told.event_at),
-        issue_event_date_iso=times.iso(told.event_at),
-        expires_on=times.epoch(told.valid_until),
-        expires_on_iso=times.iso(told.valid_until),
-        owner_type=told.owner_type,
-        reference_id=told.reference_id,
-        request_id=told.request_id,
+        customer_id=source.customer_ids[line],
+        badge_meta_id=source.badge_id,
+        issued_id=ids.earned_badge_id(source.request_key, line),
+        issue_event_date=times.epoch(source.event_at),
+        issue_event_date_iso=times.iso(source.event_at),
+        expires_on=times.epoch(source.valid_until),
+        expires_on_iso=times.iso(source.valid_until),
+        owner_type=source.owner_type,
+        reference_id=source.reference_id,
+        request_id=source.request_id,
     )
-    return BadgeEnrolled(**_head(told, line), data=data)
+    return BadgeEnrolled(**_head(source, line), data=data)
 
 
-def _revoked(told: Revocation, line: int) -> BadgeRevoked:
-    revoked_id = ids.earned_badge_id(told.request_keys[line], told.lines[line])
-    is_earned = told.ledger is Ledger.EARNED_BADGE
+def _revoked(source: Revocation, line: int) -> BadgeRevoked:
+    revoked_id = ids.earned_badge_id(source.request_keys[line], source.lines[line])
+    is_earned = source.ledger is Ledger.EARNED_BADGE
     data = RevokedData(
-        customer_id=told.customers[line],
-        badge_meta_id=told.badge_id,
+        customer_id=source.customers[line],
+        badge_meta_id=source.badge_id,
         earned_badge_id=revoked_id if is_earned else None,
         issued_id=None if is_earned else revoked_id,
-        revoked_on=times.epoch(told.at),
-        revoked_on_iso=times.iso(told.at),
+        revoked_on=times.epoch(source.at),
+        revoked_on_iso=times.iso(source.at),
     )
-    return BadgeRevoked(**_head(told, line), data=data)
+    return BadgeRevoked(**_head(source, line), data=data)
 
 
-def _head(told: Outcome | Revocation | IssuedChunk | FinishedJob, line: int) -> dict[str, str]:
-    """Ids have the same form as those of earned badges. The keys of requests and revocations never collide."""
-    at = told.completed_at if isinstance(told, RequestOutcome | ImportOutcome) else told.at
-    return {"id": ids.earned_badge_id(told.request_key, _line(told, line)), "timestamp": times.iso(at)}
+def _head(source: Outcome | Revocation | IssuedChunk | FinishedJob, line: int) -> dict[str, str]:
+    """Return id and timestamp. Request and revocation keys share one key space, so the ids of events are
+    unique.
+    """
+    at = source.completed_at if isinstance(source, RequestOutcome | ImportOutcome) else source.at
+    return {"id": ids.earned_badge_id(source.request_key, _line(source, line)), "timestamp": times.iso(at)}
 
 
-def _line(told: EventSource, line: int) -> int:
-    """Return the line number of the issuance. The lines of a job are numbered through all chunks."""
-    return told.first_line + line if isinstance(told, IssuedChunk) else line
+def _line(source: EventSource, line: int) -> int:
+    """Return the line in the ledger: in a job, lines are numbered across all chunks."""
+    return source.first_line + line if isinstance(source, IssuedChunk) else line

@@ -1,10 +1,10 @@
-"""The feed of events: assign positions to what happened, and read it.
+"""Event feed: assign positions to events and read them.
 
-A request or revocation writes one outbox row in its own transaction. The expiry of what it issued gets one
-more row, written when it is due by the process that assigns positions. After the commit, the row gets its
-position from one process at a time. So a reader that has read up to a position has read everything up to it,
-even if some transaction commits late. Events of customers are derived from the stored request when they are
-read.
+A request or revocation writes one outbox row in its own transaction. When validities end, the process that
+assigns positions writes one more row for the request that had issued them. After the commit, the row gets its
+position. Only one process at a time assigns positions, so a reader that has read up to a position has read
+everything up to it: a transaction that commits later gets a later position. Events of customers are created
+from the stored request when they are read.
 """
 
 from __future__ import annotations
@@ -33,151 +33,157 @@ from cockade.request import store as request_store
 from cockade.request.model import ImportOutcome, RequestOutcome
 from cockade.storage.database import Database, Tx
 
-PLACED_AT_ONCE = 10_000
-SOURCES_AT_ONCE = 100
-"""Maximum number of sources per page. A large source is read in parts."""
-FORGOTTEN_AT_ONCE = 1_000
-ENDED_AT_ONCE = 1_000
-EVERYTHING = EventFilter()
+POSITIONS_PER_TRANSACTION = 10_000
+ROWS_PER_PAGE = 100
+"""Maximum number of outbox rows per page. Large requests are read in several pages."""
+DELETED_PER_TRANSACTION = 1_000
+EXPIRIES_PER_TRANSACTION = 1_000
+ALL_EVENTS = EventFilter()
 
 
 class EventService:
-    """Use cases of `event`."""
+    """Assign positions to events, read them, and delete old ones."""
 
     def __init__(self, database: Database, clock: Clock, kept_days: int, request_timeout_s: int) -> None:
         self._database = database
         self._clock = clock
-        self._kept = timedelta(days=kept_days)
-        # A request that revokes a still valid issuance has ended by then, so a reported expiry never changes.
-        self._settled = timedelta(seconds=request_timeout_s)
+        self._retention = timedelta(days=kept_days)
+        # A request that revokes a badge before it expires has finished after this delay, so a published
+        # expiry never changes.
+        self._expiry_delay = timedelta(seconds=request_timeout_s)
 
     async def assign_positions(self) -> int:
-        """Assign positions to all committed rows without one, and to expiries. Return the number assigned.
+        """Assign positions to committed outbox rows and to expiries. Return how many were assigned.
 
         Returns 0 if another process is doing it.
         """
 
         async def body(tx: Tx) -> int:
-            # The next statement has its own snapshot, so it sees the rows of the previous holder of the lock.
+            # The next statement has a new snapshot, so it sees the positions assigned by the previous lock
+            # holder.
             if not await outbox_store.try_lock(tx):
                 return 0
             now = self._clock()
-            await outbox_store.enqueue_expiries(tx, now - self._settled, now, ENDED_AT_ONCE)
-            return await outbox_store.assign_positions(tx, PLACED_AT_ONCE)
+            await outbox_store.enqueue_expiries(tx, now - self._expiry_delay, now, EXPIRIES_PER_TRANSACTION)
+            return await outbox_store.assign_positions(tx, POSITIONS_PER_TRANSACTION)
 
-        placed = 0
+        assigned = 0
         while count := await self._database.transaction("event.assign_positions", body):
-            placed += count
-        return placed
+            assigned += count
+        return assigned
 
     async def delete_expired(self) -> int:
-        """Delete rows that are older than the retention time, in small batches per org. Return the number
+        """Delete rows that exceed the retention period, in small batches per org. Return how many were
         deleted.
         """
-        before, forgotten = self._clock() - self._kept, 0
+        before, deleted = self._clock() - self._retention, 0
         while count := await self._database.transaction(
-            "event.cleanup", lambda tx: outbox_store.delete_old_rows(tx, before, FORGOTTEN_AT_ONCE)
+            "event.cleanup", lambda tx: outbox_store.delete_old_rows(tx, before, DELETED_PER_TRANSACTION)
         ):
-            forgotten += count
-        return forgotten
+            deleted += count
+        return deleted
 
     async def find_end(self, org_id: OrgId) -> Cursor:
-        """Return the current end of the org's feed. Later events come after it."""
+        """Return the current end of the org's feed. Later events follow it."""
         return await self._database.transaction("event.find_end", lambda tx: store.find_end(tx, org_id))
 
     async def read(
-        self, org_id: OrgId, after: Cursor, count: int, wanted: EventFilter = EVERYTHING
+        self, org_id: OrgId, after: Cursor, count: int, event_filter: EventFilter = ALL_EVENTS
     ) -> FeedPage:
-        """Return up to `count` events in order, starting after `after`.
+        """Return at most `count` events after the cursor `after`, in order.
 
-        A page can have fewer events, or none, although more follow.
+        A page may have fewer events, or none, even if there are more.
         """
 
         async def body(tx: Tx) -> FeedPage:
             first = after.position + (1 if after.line == LAST_LINE else 0)
-            # One more than needed, to see whether there is more.
-            sources = await store.list_sources(tx, org_id, first, SOURCES_AT_ONCE + 1)
-            has_more = len(sources) > SOURCES_AT_ONCE
-            near = rules.nearest(sources[:SOURCES_AT_ONCE], wanted, count)
-            loaded = await _load(tx, org_id, near)
+            # One extra row shows whether there are more.
+            rows = await store.list_outbox_rows(tx, org_id, first, ROWS_PER_PAGE + 1)
+            has_more = len(rows) > ROWS_PER_PAGE
+            selected = rules.select_rows(rows[:ROWS_PER_PAGE], event_filter, count)
+            loaded = await _load_sources(tx, org_id, selected)
             entries: list[FeedEntry] = []
             end = after
-            for source in sources[:SOURCES_AT_ONCE]:
-                if len(entries) == count or (near and source.position > near[-1].position):
+            for row in rows[:ROWS_PER_PAGE]:
+                if len(entries) == count or (selected and row.position > selected[-1].position):
                     return FeedPage(entries, end, has_more=True)
-                begin = after.line + 1 if source.position == after.position else 0
-                told = loaded.get(source.position)
-                if told is not None:
-                    found, reached = await _expand(tx, source, told, begin, count - len(entries), wanted)
+                begin = after.line + 1 if row.position == after.position else 0
+                source = loaded.get(row.position)
+                if source is not None:
+                    found, reached = await _expand(tx, row, source, begin, count - len(entries), event_filter)
                     entries += found
                     if reached is not None:
-                        return FeedPage(entries, Cursor(source.position, reached), has_more=True)
-                end = Cursor(source.position, LAST_LINE)
+                        return FeedPage(entries, Cursor(row.position, reached), has_more=True)
+                end = Cursor(row.position, LAST_LINE)
             return FeedPage(entries, end, has_more)
 
         return await self._database.transaction("event.read", body)
 
 
-async def _load(tx: Tx, org_id: OrgId, sources: list[OutboxRow]) -> dict[int, EventSource]:
-    """Return the sources by position, in a fixed number of statements, except for imports."""
-    keys = [source.request_key for source in sources if source.kind is not None and source.part is None]
-    outcomes = {told.request_key: told for told in await request_store.find_by_keys(tx, org_id, keys)}
+async def _load_sources(tx: Tx, org_id: OrgId, rows: list[OutboxRow]) -> dict[int, EventSource]:
+    """Return what the rows refer to, by position, in a fixed number of statements (imports: one more each)."""
+    keys = [row.request_key for row in rows if row.kind is not None and row.chunk is None]
+    outcomes = {source.request_key: source for source in await request_store.find_by_keys(tx, org_id, keys)}
     found: dict[int, EventSource] = {
-        source.position: outcome
-        for source in sources
-        if isinstance(outcome := outcomes.get(source.request_key), RequestOutcome | ImportOutcome)
+        row.position: outcome
+        for row in rows
+        if isinstance(outcome := outcomes.get(row.request_key), RequestOutcome | ImportOutcome)
     }
-    if revocations := [source.position for source in sources if source.kind is None]:
+    if revocations := [row.position for row in rows if row.kind is None]:
         found |= await store.find_revocations(tx, org_id, revocations)
-    if parts := [source.position for source in sources if source.part is not None]:
-        found |= await store.find_parts(tx, org_id, parts)
-        found |= await store.find_finished_jobs(tx, org_id, parts)
-    for source in sources:
-        of = found.get(source.position)
-        if source.end is not None and isinstance(of, RequestOutcome | ImportOutcome | IssuedChunk):
-            found[source.position] = ExpiredBadges(end=source.end, of=of)
+    if chunks := [row.position for row in rows if row.chunk is not None]:
+        found |= await store.find_issued_chunks(tx, org_id, chunks)
+        found |= await store.find_finished_jobs(tx, org_id, chunks)
+    for row in rows:
+        issued = found.get(row.position)
+        if row.expiry_range is not None and isinstance(issued, RequestOutcome | ImportOutcome | IssuedChunk):
+            found[row.position] = ExpiredBadges(expiry_range=row.expiry_range, source=issued)
     return found
 
 
 async def _expand(
-    tx: Tx, source: OutboxRow, told: EventSource, begin: int, room: int, wanted: EventFilter
+    tx: Tx, row: OutboxRow, source: EventSource, begin: int, limit: int, event_filter: EventFilter
 ) -> tuple[list[FeedEntry], int | None]:
-    """Return its first matching events from this line on, and the line where it stopped, or None at its end."""
-    are_wanted = rules.are_lines_wanted(source, wanted)
-    lines = rules.told_lines(told, begin, room + 1, wanted) if are_wanted else []
-    events = await _line_events(tx, told, lines[:room])
-    entries = [FeedEntry(Cursor(source.position, line), event) for line, event in events]
-    if len(lines) > room:
-        return entries, lines[room - 1]
-    if rules.is_whole_wanted(source, wanted) and not isinstance(
-        told, Revocation | IssuedChunk | ExpiredBadges
+    """Return at most `limit` matching entries from line `begin` on, and the last line read. None: the row was
+    read completely.
+    """
+    are_wanted = rules.may_match_customers(row, event_filter)
+    lines = rules.event_lines(source, begin, limit + 1, event_filter) if are_wanted else []
+    events = await _customer_events(tx, source, lines[:limit])
+    entries = [FeedEntry(Cursor(row.position, line), event) for line, event in events]
+    if len(lines) > limit:
+        return entries, lines[limit - 1]
+    if rules.may_match_batch(row, event_filter) and not isinstance(
+        source, Revocation | IssuedChunk | ExpiredBadges
     ):
-        if len(lines) == room:
+        if len(lines) == limit:
             return entries, lines[-1]
-        if rules.is_of(told, wanted.badge_ids):
-            entries.append(FeedEntry(Cursor(source.position, LAST_LINE), rules.whole_event(told)))
+        if rules.is_about(source, event_filter.badge_ids):
+            entries.append(FeedEntry(Cursor(row.position, LAST_LINE), rules.batch_event(source)))
     return entries, None
 
 
-async def _line_events(tx: Tx, told: EventSource, lines: list[int]) -> list[tuple[int, AnyEvent]]:
-    match told:
+async def _customer_events(tx: Tx, source: EventSource, lines: list[int]) -> list[tuple[int, AnyEvent]]:
+    match source:
         case RequestOutcome() | Revocation():
-            return [(line, rules.line_event(told, line)) for line in lines]
+            return [(line, rules.customer_event(source, line)) for line in lines]
         case ImportOutcome() | IssuedChunk():
-            asked = rules.in_ledger(told, lines)
-            validities = await store.list_validities(tx, told.request_key, asked)
+            keys = rules.ledger_keys(source, lines)
+            validities = await store.list_validities(tx, source.request_key, keys)
             return [
-                (line, rules.read_event(told, line, validities[place[2]]))
-                for line, place in zip(lines, asked, strict=True)
-                if place[2] in validities
+                (line, rules.earned_event(source, line, validities[key[2]]))
+                for line, key in zip(lines, keys, strict=True)
+                if key[2] in validities
             ]
-        case ExpiredBadges(end=end, of=of):
-            asked = rules.in_ledger(of, lines)
-            ended = await store.list_ended(tx, of.request_key, asked, end.since, end.until)
+        case ExpiredBadges(expiry_range=expiry_range, source=issued):
+            keys = rules.ledger_keys(issued, lines)
+            expired = await store.list_expired(
+                tx, issued.request_key, keys, expiry_range.since, expiry_range.until
+            )
             return [
-                (line, rules.ended_event(told, line, ended[place[2]]))
-                for line, place in zip(lines, asked, strict=True)
-                if place[2] in ended
+                (line, rules.expired_event(source, line, expired[key[2]]))
+                for line, key in zip(lines, keys, strict=True)
+                if key[2] in expired
             ]
         case FinishedJob():
             return []

@@ -1,4 +1,4 @@
-"""Statements that only the feed uses, one function each."""
+"""Statements of the event feed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cockade.event.model import (
     OutboxRow,
     Revocation,
 )
-from cockade.event.rules import InLedger, Validity
+from cockade.event.rules import LedgerKey, Validity
 from cockade.ids import OrgId, RequestKey
 from cockade.job.model import LineCounts
 from cockade.job.rules import failures
@@ -28,22 +28,24 @@ from cockade.storage.sql import load
 
 SQL = load(__package__)
 
-_refusals = msgspec.json.Decoder(list[CustomerFailure]).decode
-_counts = msgspec.json.Decoder(LineCounts).decode
+_decode_failures = msgspec.json.Decoder(list[CustomerFailure]).decode
+_decode_counts = msgspec.json.Decoder(LineCounts).decode
 
 
-async def list_sources(tx: Tx, org_id: OrgId, position: int, size: int) -> list[OutboxRow]:
-    """Return outbox rows from this position on, in the order of the feed."""
+async def list_outbox_rows(tx: Tx, org_id: OrgId, position: int, size: int) -> list[OutboxRow]:
+    """Return rows from this position on, in the order of the feed."""
     rows = await tx.rows(SQL["list_outbox_rows"], org_id, position, size)
     return [
         OutboxRow(
             position=row[0],
             request_key=RequestKey(row[1]),
             kind=None if row[2] is None else RequestKind(row[2]),
-            part=row[3],
+            chunk=row[3],
             badge_id=row[4],
-            lines_max=row[5] or 0,
-            end=ExpiryRange(event_key=RequestKey(row[7]), since=row[8], until=row[9]) if row[6] else None,
+            max_lines=row[5] or 0,
+            expiry_range=ExpiryRange(event_key=RequestKey(row[7]), since=row[8], until=row[9])
+            if row[6]
+            else None,
         )
         for row in rows
     ]
@@ -65,8 +67,8 @@ async def find_revocations(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> d
     }
 
 
-async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, IssuedChunk]:
-    """Return the job chunks, decided or expired, at these positions."""
+async def find_issued_chunks(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, IssuedChunk]:
+    """Return the chunks of jobs that were completed or expired at these positions."""
     return {
         row[0]: IssuedChunk(
             request_key=RequestKey(row[1]),
@@ -78,14 +80,14 @@ async def find_parts(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[in
             reference_id=row[7],
             first_line=row[8],
             customers=row[9],
-            refused=frozenset([*row[10], *(refusal.line for refusal in _refusals(row[11]))]),
+            failed_lines=frozenset([*row[10], *(failure.line for failure in _decode_failures(row[11]))]),
         )
         for row in await tx.rows(SQL["find_issued_chunks"], org_id, positions)
     }
 
 
 async def find_finished_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) -> dict[int, FinishedJob]:
-    """Return the completed or cancelled jobs at these positions."""
+    """Return the jobs that were completed or cancelled at these positions."""
     return {
         row[0]: FinishedJob(
             request_key=RequestKey(row[1]),
@@ -96,26 +98,24 @@ async def find_finished_jobs(tx: Tx, org_id: OrgId, positions: Sequence[int]) ->
             reference_id=row[6],
             is_cancelled=row[7],
             lines=row[8],
-            issued=(counts := _counts(row[9])).issued,
+            issued=(counts := _decode_counts(row[9])).issued,
             failures=failures(counts),
         )
         for row in await tx.rows(SQL["find_finished_jobs"], org_id, positions)
     }
 
 
-async def list_validities(tx: Tx, request_key: RequestKey, asked: Sequence[InLedger]) -> dict[int, Validity]:
-    """Return, by line, the validities of the issuances of this request for these badges, customers and lines."""
-    columns = ([each[place] for each in asked] for place in range(3))
+async def list_validities(tx: Tx, request_key: RequestKey, keys: Sequence[LedgerKey]) -> dict[int, Validity]:
+    """Return the validities of these ledger rows of the request, by line."""
+    columns = ([key[index] for key in keys] for index in range(3))
     return {row[0]: (row[1], row[2]) for row in await tx.rows(SQL["list_validities"], request_key, *columns)}
 
 
-async def list_ended(
-    tx: Tx, request_key: RequestKey, asked: Sequence[InLedger], since: datetime, until: datetime
+async def list_expired(
+    tx: Tx, request_key: RequestKey, keys: Sequence[LedgerKey], since: datetime, until: datetime
 ) -> dict[int, Validity]:
-    """Like `list_validities`, for validities that ended within the range (both ends included) without a
-    revocation.
-    """
-    columns = ([each[place] for each in asked] for place in range(3))
+    """Return the validities that ended within the range (inclusive) and were not revoked before, by line."""
+    columns = ([key[index] for key in keys] for index in range(3))
     rows = await tx.rows(SQL["list_expired"], request_key, *columns, since, until)
     return {row[0]: (row[1], row[2]) for row in rows}
 

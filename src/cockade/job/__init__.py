@@ -1,1 +1,1 @@
-"""Jobs: audiences uploaded as files and processed in the background."""
+"""Jobs: issue a badge to the customers in a file."""

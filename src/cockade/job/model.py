@@ -17,88 +17,88 @@ from cockade.request.model import CustomerFailure, OwnerType
 Numbers = NDArray[np.int64]
 
 CUSTOMER_COLUMNS = ("customerId", "id")
-"""Names of the customer column if the request does not name it, in any case."""
+"""Default names of the customer column, case-insensitive."""
 REASON_COLUMN = "reason"
-"""The column that is added to the file of refused lines."""
+"""Additional column in files of lines that were not issued; ignored in uploads."""
 
 
 class JobState(StrEnum):
-    """The state of a job."""
+    """State of a job."""
 
     STAGING = "staging"
     """The audience is being uploaded."""
     QUEUED = "queued"
-    """Waiting for a worker, at the start or after a resume."""
+    """Waits for a worker."""
     RUNNING = "running"
     PAUSED = "paused"
     """Until it is resumed."""
     COMPLETED = "completed"
     CANCELLED = "cancelled"
-    """Issued badges stay."""
+    """Badges that were issued before remain."""
     FAILED = "failed"
-    """Failed by an error in the service. The job can be resumed."""
+    """An unexpected error occurred. The job can be resumed."""
 
 
-ENDED = (JobState.COMPLETED, JobState.CANCELLED)
-"""The final states of a job."""
+FINAL_STATES = (JobState.COMPLETED, JobState.CANCELLED)
+"""States that never change."""
 
 
 class AudienceFormat(StrEnum):
-    """The format of an audience."""
+    """Media type of an audience."""
 
     CSV = "text/csv"
     NDJSON = "application/x-ndjson"
 
 
 PARQUET = "application/vnd.apache.parquet"
-"""Converted to CSV before it is parsed."""
+"""Converted to CSV before parsing."""
 
 
 class AudienceLayout(Struct, frozen=True, kw_only=True):
-    """How to parse the lines of an audience."""
+    """How to read the lines of an audience."""
 
     format: AudienceFormat
     column: str | None = None
-    """The column or field with the customer. None: see `CUSTOMER_COLUMNS`."""
+    """Column (CSV) or field (NDJSON) of the customer. None: one of CUSTOMER_COLUMNS."""
     identifier: IdentifierKind | None = None
-    """The type of the identifier. None: the customer id."""
+    """Kind of the identifiers in that column. None: customer ids."""
     columns: Sequence[str] = ()
-    """Columns of a CSV file, as in its header. Empty if each line has only a customer."""
+    """Column names of a CSV file. Empty: the file has no header, and customer ids only."""
     delimiter: str = ","
     place: int = 0
-    """Index of the customer column of a CSV file."""
+    """Index of the customer column in a CSV file."""
 
 
 class LineErrorKind(IntEnum):
-    """Why a line has no valid customer, by the code in results."""
+    """Why a line has no known customer; the values are the codes in result files."""
 
     MALFORMED = 400
     UNKNOWN = 404
-    """No customer has the identifier."""
+    """No customer has this identifier."""
 
 
 class LineError(Struct, frozen=True, array_like=True, gc=False):
-    """A line without a valid customer."""
+    """A line without a known customer."""
 
     line: int
-    """Index of the line in the chunk, from 0."""
+    """Index in the chunk."""
     row: int
     """Line number in the file, from 1, including the header and empty lines."""
     kind: LineErrorKind
     value: str
-    """The value in the place of the customer."""
+    """The customer as written in the file."""
     message: str
 
 
 class Chunk(Struct, frozen=True, kw_only=True, eq=False):
-    """Lines of an audience that are staged together and decided in one transaction."""
+    """Consecutive lines of an audience that are stored together and decided in one transaction."""
 
     numbers: Numbers
-    """Customer id of each line, or 0 if it has none."""
+    """Customer id of each line; 0 if the line has none."""
     line_errors: Sequence[LineError]
-    """Errors by line."""
+    """Ordered by line."""
     raw_lines: bytes | None
-    """The lines as sent, joined by newlines and deflated. None if the customer ids are all there is."""
+    """Original lines, separated by newlines and deflated. None if they have nothing but the ids."""
 
 
 class StagedChunk(Struct, frozen=True, kw_only=True, eq=False):
@@ -110,33 +110,33 @@ class StagedChunk(Struct, frozen=True, kw_only=True, eq=False):
     line_errors: Sequence[LineError]
     raw_lines: bytes | None
     duplicates: Sequence[int]
-    """Lines whose customer occurs in an earlier line of the audience."""
+    """Lines that have the customer of an earlier line of the audience."""
     is_decided: bool
     code: int | None
-    """The code with which the whole chunk failed."""
+    """The error code if the whole chunk was rejected."""
     refusals: Sequence[CustomerFailure]
 
 
 class LineCounts(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Counts of lines by outcome."""
+    """Number of lines by result so far."""
 
     issued: int = 0
     failed: Mapping[int, int] = {}
-    """By code."""
+    """By error code."""
     duplicates: int = 0
     malformed: int = 0
-    """Known when the upload is complete, like the next field."""
+    """Known when the upload is complete, like `unknown`."""
     unknown: int = 0
 
 
 class JobCommand(Struct, frozen=True, kw_only=True):
-    """A request to start a job. The audience is passed separately."""
+    """A request that starts a job. The audience is separate."""
 
     request_id: str
     badge_id: BadgeId | None
-    """None if the request's value cannot be a badge id."""
+    """None if the client sent an invalid badge id."""
     event_at: datetime | None
-    """None means now."""
+    """None: now."""
     owner_type: OwnerType
     reference_id: str
     layout: AudienceLayout
@@ -147,10 +147,10 @@ class Job(Struct, frozen=True, kw_only=True):
     """A stored job."""
 
     job_key: RequestKey
-    """Request key of the job and of everything that it issues."""
+    """Also the key of its request and of everything that it issues."""
     org_id: OrgId
     time_zone: str
-    """The org's time zone."""
+    """Time zone of the org."""
     request_id: str
     badge_id: BadgeId
     owner_type: OwnerType
@@ -164,20 +164,20 @@ class Job(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     updated_at: datetime
     upload_attempt: int
-    """Number of the upload attempt. A new attempt ends the previous ones."""
+    """Number of the upload attempt. A new attempt supersedes the earlier ones."""
     layout: AudienceLayout
     lines: int
-    """Lines in all chunks."""
+    """Number of lines in all chunks."""
     chunks: int
     is_deduplicated: bool
-    """Whether repeated customers have been marked."""
+    """Whether all duplicates are known."""
     next_chunk: int
     """Number of the first undecided chunk."""
     processed: int
-    """Lines in decided chunks."""
+    """Number of lines in decided chunks."""
     counts: LineCounts
     rate: float | None
-    """Lines per second, recent average."""
+    """Moving average, in lines per second."""
     error: str | None
     files_retained: bool
     """Whether the uploaded lines are still stored."""
@@ -187,11 +187,11 @@ class JobOutcome(Struct, frozen=True, kw_only=True):
     """The outcome of a chunk."""
 
     issued: int
-    failed_code: Mapping[int, int] = {}
-    """By code."""
+    failures_by_code: Mapping[int, int] = {}
+    """Number of failed customers by error code."""
     code: int | None = None
-    """The code with which the whole chunk failed."""
+    """The error code if the whole chunk was rejected."""
     failures: Sequence[CustomerFailure] = ()
-    """By line of the chunk."""
+    """Ordered by line. The lines are indexes in the chunk."""
     valid_until: datetime | None = None
     """End of the validity of what was issued."""

@@ -1,8 +1,8 @@
-"""Convert an audience in Parquet to the CSV lines of its customer column.
+"""Convert the customer column of a Parquet audience to lines of CSV.
 
-A Parquet file is read from its end, so it is first written to a temporary file. A separate process with
-limited memory converts it, because a malicious file can expand without bound or crash the library; only that
-process then ends. The library is optional, and the service itself never loads it.
+The metadata of a Parquet file is at its end, so the file is written to disk first. A subprocess with a memory
+limit reads it: a malicious file can expand to any size or crash the library, and then only the subprocess
+fails. The service does not load the library, which is an optional extra.
 """
 
 from __future__ import annotations
@@ -22,92 +22,98 @@ import structlog
 
 from cockade.config import PREFIX
 from cockade.errors import MALFORMED, BodyTooLarge, FieldError, InvalidInput, ParquetNotInstalled, Unavailable
-from cockade.job.parquet_worker import READ_BYTES, REFUSED, UNREADABLE
+from cockade.job.parquet_worker import READ_BYTES, REJECTED, UNREADABLE
 
-PROCESSES_MAX = 2
-"""Maximum number of files that a worker process converts at a time. Others wait on disk."""
-COLUMN_CHARS_MAX = 1000
-NO_ROOM = "There is not enough disk space for a Parquet audience now. Nothing was changed; send the request again later."
+MAX_PROCESSES = 2
+"""Maximum number of subprocesses per server process. Further files wait on disk."""
+MAX_COLUMN_CHARS = 1000
+DISK_FULL = "The server has no disk space for a Parquet file. Nothing was changed; send it again later."
 
-_places = asyncio.Semaphore(PROCESSES_MAX)
+_slots = asyncio.Semaphore(MAX_PROCESSES)
 log = structlog.get_logger()
 
 
 def require_installed() -> None:
-    """Raise ParquetNotInstalled if the library is missing."""
+    """Raise ParquetNotInstalled if the extra is missing."""
     if importlib.util.find_spec("pyarrow") is None:
         raise ParquetNotInstalled
 
 
-async def as_csv(pieces: AsyncIterator[bytes], column: str | None, bytes_max: int) -> AsyncGenerator[bytes]:
-    """Yield the customer column as CSV with a header, after the upload is complete.
+async def as_csv(stream: AsyncIterator[bytes], column: str | None, max_bytes: int) -> AsyncGenerator[bytes]:
+    """Yield the customer column as CSV, with its name on the first line, after the whole file was received.
 
-    A null becomes an empty field. Raises InvalidInput; BodyTooLarge if it expands to more than `bytes_max`;
-    Unavailable if there is no disk space; and the exceptions of `pieces`.
+    Null is an empty field. Raises InvalidInput, BodyTooLarge if the output exceeds `max_bytes`, Unavailable
+    if the disk is full, and any exception of `stream`.
     """
-    if column is not None and len(column) > COLUMN_CHARS_MAX:
-        raise InvalidInput([FieldError(MALFORMED, "No column has a name of this length.", "column")])
-    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as field_errors:
+    if column is not None and len(column) > MAX_COLUMN_CHARS:
+        raise InvalidInput(
+            [
+                FieldError(
+                    MALFORMED, f"A column name must have at most {MAX_COLUMN_CHARS} characters.", "column"
+                )
+            ]
+        )
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as stderr:
         try:
-            await _spool(pieces, file)
-            async with _places:
-                with await asyncio.to_thread(_start, file, field_errors, column) as process:
+            await _spool(stream, file)
+            async with _slots:
+                with await asyncio.to_thread(_start, file, stderr, column) as process:
                     try:
-                        async for lines in _lines(process, bytes_max):
+                        async for lines in _lines(process, max_bytes):
                             yield lines
-                        _check(await asyncio.to_thread(process.wait), field_errors)
+                        _check(await asyncio.to_thread(process.wait), stderr)
                     finally:
                         process.kill()
         finally:
-            await asyncio.to_thread(file.close)  # freeing gigabytes on disk takes time
+            await asyncio.to_thread(file.close)  # freeing gigabytes takes time
 
 
-async def _spool(pieces: AsyncIterator[bytes], file: IO[bytes]) -> None:
-    async for piece in pieces:
+async def _spool(stream: AsyncIterator[bytes], file: IO[bytes]) -> None:
+    async for data in stream:
         try:
-            await asyncio.to_thread(_write, file, piece)
+            await asyncio.to_thread(_write, file, data)
         except OSError as error:
-            log.warning("cannot write an audience to disk", action="job.unpack", cause=repr(error))
-            raise Unavailable(NO_ROOM) from None
+            log.warning("cannot write audience to disk", action="job.unpack", cause=repr(error))
+            raise Unavailable(DISK_FULL) from None
 
 
-def _write(file: IO[bytes], piece: bytes) -> None:
-    file.write(piece)
+def _write(file: IO[bytes], data: bytes) -> None:
+    file.write(data)
     file.flush()
 
 
-def _start(file: IO[bytes], field_errors: IO[bytes], column: str | None) -> subprocess.Popen[bytes]:
-    """Start the process. It inherits the file, but no secrets of the service."""
+def _start(file: IO[bytes], stderr: IO[bytes], column: str | None) -> subprocess.Popen[bytes]:
+    """Start the subprocess. It inherits the file, but not the settings and secrets of the service."""
     return subprocess.Popen(
         [sys.executable, "-m", "cockade.job.parquet_worker", json.dumps(column)],
         bufsize=0,
         stdin=file,
         stdout=subprocess.PIPE,
-        stderr=field_errors,
+        stderr=stderr,
         env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
     )
 
 
-async def _lines(process: subprocess.Popen[bytes], bytes_max: int) -> AsyncGenerator[bytes]:
+async def _lines(process: subprocess.Popen[bytes], max_bytes: int) -> AsyncGenerator[bytes]:
     assert process.stdout is not None
-    taken = 0
-    while piece := await asyncio.to_thread(process.stdout.read, READ_BYTES):
-        taken += len(piece)
-        if taken > bytes_max:
+    received = 0
+    while data := await asyncio.to_thread(process.stdout.read, READ_BYTES):
+        received += len(data)
+        if received > max_bytes:
             raise BodyTooLarge(
-                f"The audience has more than {bytes_max} bytes when uncompressed (COCKADE_MAX_AUDIENCE_BYTES). Split it."
+                f"The audience must have at most {max_bytes} bytes when unpacked (COCKADE_MAX_AUDIENCE_BYTES)."
             )
-        yield piece
+        yield data
 
 
-def _check(status: int, field_errors: IO[bytes]) -> None:
-    """Raise the error that the process reported."""
+def _check(status: int, stderr: IO[bytes]) -> None:
+    """Raise the error that the subprocess reported."""
     if status == 0:
         return
-    field_errors.seek(0)
-    said = field_errors.read(READ_BYTES)
-    if status == REFUSED:
-        raise InvalidInput([msgspec.json.decode(said, type=FieldError)])
-    cause = said.decode(errors="replace").strip().rpartition("\n")[2]
-    log.warning("cannot read a Parquet file", action="job.unpack", status=status, cause=cause)
+    stderr.seek(0)
+    output = stderr.read(READ_BYTES)
+    if status == REJECTED:
+        raise InvalidInput([msgspec.json.decode(output, type=FieldError)])
+    cause = output.decode(errors="replace").strip().rpartition("\n")[2]
+    log.warning("cannot read Parquet file", action="job.unpack", status=status, cause=cause)
     raise InvalidInput([FieldError(MALFORMED, UNREADABLE, "audience")])

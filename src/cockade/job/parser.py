@@ -1,7 +1,8 @@
-"""Parse the bytes of an audience into chunks, with bounded memory for any size.
+"""Parse an audience into chunks as it is received, with bounded memory.
 
-A line has one customer. A CSV field can be quoted, but cannot contain a newline, so that a missing quote
-spoils only its own line. The usual file, one number per line, is parsed a chunk at a time.
+Each line is one customer. CSV fields can be quoted, but a quoted field cannot contain a line break: an
+unclosed quote affects only its own line. The common case, one number per line, is parsed per chunk instead of
+per line.
 """
 
 from __future__ import annotations
@@ -29,83 +30,75 @@ from cockade.job.model import (
 
 LINE_BYTES_MAX = 64 * 1024
 CHUNK_BYTES_MAX = 1024 * 1024
-"""Maximum size of a chunk; a chunk of long lines has fewer lines."""
-VALUE_CHARS_MAX = 200
-"""Maximum length of the stored value of an invalid line."""
+"""A chunk of long lines is ended at this size, even if it has few lines."""
+MAX_VALUE_CHARS = 200
+"""Maximum length of the stored value of a malformed line."""
 DELIMITERS = (",", ";", "\t")
 _DIGITS = b"0123456789\r"
 _AS_BYTES = msgspec.json.Decoder()
 
-NO_CUSTOMER = f"A customer id must be an integer from 1 to {ids.CUSTOMER_ID_MAX}."
-NO_IDENTIFIER = "The identifier is missing."
+NO_CUSTOMER = f"The customer id must be an integer from 1 to {ids.CUSTOMER_ID_MAX}."
+NO_IDENTIFIER = "The identifier is empty or invalid."
 
 
 class ChunkDraft(Struct, frozen=True, eq=False):
-    """A chunk whose identifiers are not yet resolved."""
+    """A chunk with identifiers that have not been resolved."""
 
     chunk: Chunk
-    names: Sequence[tuple[int, int, str]]
-    """Index in the chunk, line number in the file, and identifier of each customer to be resolved."""
+    identifiers: Sequence[tuple[int, int, str]]
+    """Line in the chunk, row in the file, and identifier."""
 
 
 class AudienceParser:
-    """Parses the bytes of one audience as they arrive. Raises InvalidInput if the audience cannot be parsed
-    at all.
-    """
+    """Incremental parser for one audience. Raises InvalidInput if the audience cannot be read."""
 
-    def __init__(self, form: AudienceLayout, chunk_lines: int) -> None:
-        self.form = form
-        """Includes the columns after the first line was parsed."""
+    def __init__(self, layout: AudienceLayout, chunk_lines: int) -> None:
+        self.layout = layout
+        """Includes the columns after the first line was read."""
         self._chunk_lines = chunk_lines
-        self._rest = b""
+        self._buffer = b""
         self._lines: list[bytes] = []
         self._bytes = 0
         self._row = 1
-        """Line number in the file of the first buffered line."""
-        self._is_begun = form.format is AudienceFormat.NDJSON
+        """Row in the file of the first line in `_lines`."""
+        self._has_header = layout.format is AudienceFormat.NDJSON
 
     def feed(self, data: bytes) -> Iterator[ChunkDraft]:
-        """Add bytes and yield the chunks that are complete."""
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > LINE_BYTES_MAX or any(len(line) > LINE_BYTES_MAX for line in lines):
+        """Add data, and yield the chunks that are complete."""
+        lines = (self._buffer + data).split(b"\n")
+        self._buffer = lines.pop()
+        if len(self._buffer) > LINE_BYTES_MAX or any(len(line) > LINE_BYTES_MAX for line in lines):
             raise InvalidInput(
-                [
-                    FieldError(
-                        MALFORMED,
-                        f"The audience has a line with more than {LINE_BYTES_MAX} bytes.",
-                        "audience",
-                    )
-                ]
+                [FieldError(MALFORMED, f"A line must have at most {LINE_BYTES_MAX} bytes.", "audience")]
             )
         self._lines += lines
         self._bytes += len(data)
-        yield from self._complete(is_last=False)
+        yield from self._pop_chunks(is_last=False)
 
     def finish(self) -> Iterator[ChunkDraft]:
-        """Yield the remaining chunks at the end of the audience."""
-        self._lines.append(self._rest)
-        self._rest = b""
-        yield from self._complete(is_last=True)
+        """Yield the remaining chunks after all data was added."""
+        self._lines.append(self._buffer)
+        self._buffer = b""
+        yield from self._pop_chunks(is_last=True)
 
-    def _complete(self, *, is_last: bool) -> Iterator[ChunkDraft]:
-        if not self._is_begun and self._lines:
-            self._begin()
+    def _pop_chunks(self, *, is_last: bool) -> Iterator[ChunkDraft]:
+        if not self._has_header and self._lines:
+            self._read_header()
         while len(self._lines) >= self._chunk_lines or (
             self._lines and (is_last or self._bytes >= CHUNK_BYTES_MAX)
         ):
             lines, self._lines = self._lines[: self._chunk_lines], self._lines[self._chunk_lines :]
             self._bytes -= sum(map(len, lines)) + len(lines)
             first_row, self._row = self._row, self._row + len(lines)
-            draft = self._plain(lines) or _draft(self.form, lines, first_row)
+            draft = self._parse_ids(lines) or _parse_lines(self.layout, lines, first_row)
             if len(draft.chunk.numbers):
                 yield draft
 
-    def _begin(self) -> None:
-        """Parse the first line, which is a header or already a customer."""
+    def _read_header(self) -> None:
+        """Read the first line, which has the column names or is already a customer."""
         first = self._lines[0].removeprefix(b"\xef\xbb\xbf").removesuffix(b"\r")
         self._lines[0] = first
-        self._is_begun = True
+        self._has_header = True
         try:
             text = first.decode()
             delimiter = max(DELIMITERS, key=text.count)
@@ -113,17 +106,17 @@ class AudienceParser:
         except (UnicodeDecodeError, csv.Error):
             message = "The first line is not valid CSV in UTF-8."
             raise InvalidInput([FieldError(MALFORMED, message, "audience")]) from None
-        named = self.form.column is not None or self.form.identifier is not None
-        if len(columns) == 1 and not named and ids.customer_id(columns[0]) is not None:
+        is_configured = self.layout.column is not None or self.layout.identifier is not None
+        if len(columns) == 1 and not is_configured and ids.customer_id(columns[0]) is not None:
             return
-        place = place_of(columns, self.form.column)
-        self.form = msgspec.structs.replace(self.form, columns=columns, delimiter=delimiter, place=place)
+        index = find_column(columns, self.layout.column)
+        self.layout = msgspec.structs.replace(self.layout, columns=columns, delimiter=delimiter, place=index)
         del self._lines[0]
         self._row += 1
 
-    def _plain(self, lines: Sequence[bytes]) -> ChunkDraft | None:
-        """Return the chunk if each line is only a number, otherwise None."""
-        if not _says_it_all(self.form) or b"".join(lines).translate(None, _DIGITS):
+    def _parse_ids(self, lines: Sequence[bytes]) -> ChunkDraft | None:
+        """Parse lines that are all customer ids, or return None if they are not."""
+        if not _is_ids_only(self.layout) or b"".join(lines).translate(None, _DIGITS):
             return None
         try:
             numbers = np.array(list(map(int, lines)), dtype=np.int64)
@@ -134,89 +127,92 @@ class AudienceParser:
         return ChunkDraft(Chunk(numbers=numbers, line_errors=(), raw_lines=None), ())
 
 
-def _says_it_all(form: AudienceLayout) -> bool:
-    """Whether a line has nothing but the customer id."""
-    return form.format is AudienceFormat.CSV and form.identifier is None and len(form.columns) <= 1
+def _is_ids_only(layout: AudienceLayout) -> bool:
+    """Whether lines have nothing but a customer id, so that the original text is not needed."""
+    return layout.format is AudienceFormat.CSV and layout.identifier is None and len(layout.columns) <= 1
 
 
-def place_of(columns: Sequence[str], wanted: str | None) -> int:
-    """Return the index of the customer column. Raises InvalidInput with all column names."""
-    if wanted is not None:
-        for place, column in enumerate(columns):
-            if column == wanted:
-                return place
-        message = f"There is no column {wanted!r}; the audience has the columns {', '.join(columns)}."[:1000]
+def find_column(columns: Sequence[str], requested: str | None) -> int:
+    """Return the index of the column with the customers. Raises InvalidInput with the names of all columns."""
+    if requested is not None:
+        for index, column in enumerate(columns):
+            if column == requested:
+                return index
+        message = f"The audience has no column {requested!r}; its columns are {', '.join(columns)}."[:1000]
         raise InvalidInput([FieldError(MALFORMED, message, "column")])
-    places = [place for place, column in enumerate(columns) if column.lower() != REASON_COLUMN]
-    if len(places) == 1:
-        return places[0]
+    indexes = [index for index, column in enumerate(columns) if column.lower() != REASON_COLUMN]
+    if len(indexes) == 1:
+        return indexes[0]
     for name in CUSTOMER_COLUMNS:
-        for place, column in enumerate(columns):
+        for index, column in enumerate(columns):
             if column.lower() == name.lower():
-                return place
-    message = f"Specify which column has the customers; the audience has the columns {', '.join(columns)}."[
-        :1000
-    ]
+                return index
+    message = (
+        f"Set the parameter column to the column of the customers; the columns are {', '.join(columns)}."[
+            :1000
+        ]
+    )
     raise InvalidInput([FieldError(MALFORMED, message, "column")])
 
 
-def _draft(form: AudienceLayout, lines: Sequence[bytes], first_row: int) -> ChunkDraft:
-    """Parse the chunk line by line, without empty lines."""
+def _parse_lines(layout: AudienceLayout, lines: Sequence[bytes], first_row: int) -> ChunkDraft:
+    """Parse a chunk line by line. Empty lines are skipped."""
     numbers: list[int] = []
     line_errors: list[LineError] = []
-    names: list[tuple[int, int, str]] = []
+    identifiers: list[tuple[int, int, str]] = []
     texts: list[str] = []
     for row, line in enumerate(lines, first_row):
         text = line.decode(errors="replace").rstrip("\r")
         if not text.strip():
             continue
-        value, message = _value(form, text)
+        value, message = _value(layout, text)
         number = 0
         if message is None:
-            if form.identifier is None:
+            if layout.identifier is None:
                 number = ids.customer_id(value) or 0
                 message = None if number else NO_CUSTOMER
             elif value and "\0" not in value:
-                names.append((len(numbers), row, value))
+                identifiers.append((len(numbers), row, value))
             else:
                 message = NO_IDENTIFIER
         if message is not None:
             line_errors.append(
-                LineError(len(numbers), row, LineErrorKind.MALFORMED, value[:VALUE_CHARS_MAX], message)
+                LineError(len(numbers), row, LineErrorKind.MALFORMED, value[:MAX_VALUE_CHARS], message)
             )
         numbers.append(number)
         texts.append(text)
-    sent = None if _says_it_all(form) else zlib.compress("\n".join(texts).encode(), 1)
+    raw_lines = None if _is_ids_only(layout) else zlib.compress("\n".join(texts).encode(), 1)
     return ChunkDraft(
-        Chunk(numbers=np.array(numbers, dtype=np.int64), line_errors=line_errors, raw_lines=sent), names
+        Chunk(numbers=np.array(numbers, dtype=np.int64), line_errors=line_errors, raw_lines=raw_lines),
+        identifiers,
     )
 
 
-def _value(form: AudienceLayout, text: str) -> tuple[str, str | None]:
-    """Return the line's value in the place of the customer, and the error of the line, if any."""
+def _value(layout: AudienceLayout, text: str) -> tuple[str, str | None]:
+    """Return the value of the customer, and the error of the line or None."""
     if "\ufffd" in text:
         return text, "The line is not valid UTF-8."
-    if form.format is AudienceFormat.NDJSON:
-        return _json_value(form, text)
+    if layout.format is AudienceFormat.NDJSON:
+        return _json_value(layout, text)
     try:
-        fields = _fields(text, form.delimiter)
+        fields = _fields(text, layout.delimiter)
     except csv.Error:
-        return text, "The line has an unclosed quote."
-    expected = max(len(form.columns), 1)
+        return text, "The line has invalid quotes."
+    expected = max(len(layout.columns), 1)
     if len(fields) != expected:
-        return text, f"The line has {len(fields)} fields instead of {expected}."
-    return fields[form.place].strip(), None
+        return text, f"The line has {len(fields)} fields; expected {expected}."
+    return fields[layout.place].strip(), None
 
 
-def _json_value(form: AudienceLayout, text: str) -> tuple[str, str | None]:
+def _json_value(layout: AudienceLayout, text: str) -> tuple[str, str | None]:
     try:
         found = _AS_BYTES.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return text, "The line is not valid JSON."
     if isinstance(found, dict):
         fields = cast("dict[str, object]", found)
-        wanted = CUSTOMER_COLUMNS if form.column is None else (form.column,)
-        found = next((fields[name] for name in wanted if name in fields), None)
+        requested = CUSTOMER_COLUMNS if layout.column is None else (layout.column,)
+        found = next((fields[name] for name in requested if name in fields), None)
     if isinstance(found, bool) or not isinstance(found, int | str):
         return text, "The line has no customer."
     return str(found).strip(), None
@@ -228,19 +224,19 @@ def _fields(text: str, delimiter: str) -> list[str]:
     return next(csv.reader([text], delimiter=delimiter, strict=True))
 
 
-def split_raw_lines(sent: bytes) -> list[str]:
-    """Return the lines of a chunk as sent."""
-    return zlib.decompress(sent).decode().split("\n")
+def split_raw_lines(raw_lines: bytes) -> list[str]:
+    """Return the original lines of a chunk."""
+    return zlib.decompress(raw_lines).decode().split("\n")
 
 
-def raw_value(form: AudienceLayout, text: str) -> str:
-    """Return the value of a stored line in the place of the customer."""
-    return _value(form, text)[0]
+def raw_value(layout: AudienceLayout, text: str) -> str:
+    """Return the value of the customer in an original line."""
+    return _value(layout, text)[0]
 
 
-def raw_fields(form: AudienceLayout, text: str) -> list[str]:
-    """Return the columns of a stored CSV line, or the whole line as one column if it is invalid."""
+def raw_fields(layout: AudienceLayout, text: str) -> list[str]:
+    """Return the columns of an original CSV line. If it cannot be parsed, return the line as one column."""
     try:
-        return _fields(text, form.delimiter)
+        return _fields(text, layout.delimiter)
     except csv.Error:
         return [text]

@@ -13,7 +13,7 @@ import numpy as np
 from cockade import errors
 from cockade.errors import RequestRejected
 from cockade.job.model import (
-    ENDED,
+    FINAL_STATES,
     Job,
     JobOutcome,
     JobState,
@@ -23,13 +23,13 @@ from cockade.job.model import (
     StagedChunk,
 )
 
-DEDUPLICATED_LINES_MAX = 2_000_000
-"""Maximum number of lines that are deduplicated at a time; they need about 100 MB."""
-REPEATED = 409
+MAX_LINES_PER_PASS = 2_000_000
+"""Maximum number of lines compared in one deduplication pass; they take about 100 MB."""
+DUPLICATE_CODE = 409
 RATE_WEIGHT = 0.2
-"""Weight of the latest chunk in the average rate."""
+"""Weight of the latest chunk in the moving average of the rate."""
 
-_REFUSALS: tuple[type[RequestRejected], ...] = (
+_ERRORS: tuple[type[RequestRejected], ...] = (
     errors.BadgeNotFound,
     errors.NotLive,
     errors.OwnerNotAllowed,
@@ -41,69 +41,74 @@ _REFUSALS: tuple[type[RequestRejected], ...] = (
     errors.CustomerLimitReached,
     errors.BadgeLimitReached,
 )
-MESSAGES: Mapping[int, str] = {kind.code: kind.message for kind in _REFUSALS}
-"""Messages by code for customers that fail. The first six can apply to a whole chunk."""
-REPEATED_MESSAGE = "The customer occurs in an earlier line."
+MESSAGES: Mapping[int, str] = {kind.code: kind.message for kind in _ERRORS}
+"""Messages of failed customers, by code. A whole chunk can only fail with one of the first six."""
+DUPLICATE_MESSAGE = "An earlier line has the same customer."
 
 
 def failures(counts: LineCounts) -> dict[int, int]:
-    """Return the number of failed lines by code."""
-    flawed = {
-        REPEATED: counts.duplicates,
+    """Return the number of lines that were not issued, by code."""
+    line_failures = {
+        DUPLICATE_CODE: counts.duplicates,
         LineErrorKind.MALFORMED.value: counts.malformed,
         LineErrorKind.UNKNOWN.value: counts.unknown,
     }
-    return dict(Counter(counts.failed) + Counter(flawed))
+    return dict(Counter(counts.failed) + Counter(line_failures))
 
 
-def passes(lines: int) -> int:
-    """Return the number of parts into which the customers are divided to find repeated ones."""
-    return max(1, math.ceil(lines / DEDUPLICATED_LINES_MAX))
+def deduplication_passes(lines: int) -> int:
+    """Return the number of passes over the audience for deduplication. Each pass compares a part of the
+    customers.
+    """
+    return max(1, math.ceil(lines / MAX_LINES_PER_PASS))
 
 
-def repeated(customers: Numbers, lines: Numbers) -> Numbers:
-    """Return those of these ascending lines whose customer occurs in an earlier one."""
+def find_duplicates(customers: Numbers, lines: Numbers) -> Numbers:
+    """Return those of these ascending lines that have the customer of an earlier one."""
     ascending = np.sort(customers)
     if not (ascending[1:] == ascending[:-1]).any():
         return lines[:0]
     order = np.argsort(customers, kind="stable")
-    again = np.flatnonzero(customers[order][1:] == customers[order][:-1]) + 1
-    return np.sort(lines[order[again]])
+    duplicate = np.flatnonzero(customers[order][1:] == customers[order][:-1]) + 1
+    return np.sort(lines[order[duplicate]])
 
 
-def open_lines(chunk: StagedChunk) -> Numbers:
-    """Return the lines of a chunk with a customer that is not yet decided."""
-    is_open = chunk.numbers > 0
-    is_open[list(chunk.duplicates)] = False
-    return np.flatnonzero(is_open)
+def pending_lines(chunk: StagedChunk) -> Numbers:
+    """Return the lines of a chunk that have a customer and are not duplicates."""
+    is_pending = chunk.numbers > 0
+    is_pending[list(chunk.duplicates)] = False
+    return np.flatnonzero(is_pending)
 
 
 def issued_lines(chunk: StagedChunk) -> Numbers:
-    """Return the lines of a decided chunk whose customers earned."""
+    """Return the lines of a chunk that were issued; none if the chunk is not decided."""
     if not chunk.is_decided or chunk.code is not None:
         return np.empty(0, dtype=np.int64)
-    refused = [refusal.line for refusal in chunk.refusals]
-    return np.setdiff1d(open_lines(chunk), refused, assume_unique=True)
+    failed = [failure.line for failure in chunk.refusals]
+    return np.setdiff1d(pending_lines(chunk), failed, assume_unique=True)
 
 
-def added(counts: LineCounts, chunk: StagedChunk, outcome: JobOutcome) -> LineCounts:
+def _add_counts(counts: LineCounts, chunk: StagedChunk, outcome: JobOutcome) -> LineCounts:
     """Add the counts of a decided chunk."""
-    refused = Counter(counts.failed) + Counter(outcome.failed_code)
-    repeats = int((chunk.numbers > 0).sum()) - len(open_lines(chunk))
+    failed = Counter(counts.failed) + Counter(outcome.failures_by_code)
+    duplicates = int((chunk.numbers > 0).sum()) - len(pending_lines(chunk))
     return msgspec.structs.replace(
-        counts, issued=counts.issued + outcome.issued, failed=refused, duplicates=counts.duplicates + repeats
+        counts,
+        issued=counts.issued + outcome.issued,
+        failed=failed,
+        duplicates=counts.duplicates + duplicates,
     )
 
 
-def advanced(job: Job, chunk: StagedChunk, outcome: JobOutcome, now: datetime) -> Job:
-    """Return the job after its next chunk. The rate includes the time since the previous chunk."""
+def with_progress(job: Job, chunk: StagedChunk, outcome: JobOutcome, now: datetime) -> Job:
+    """Return the job after its next chunk. The rate is measured since the last update."""
     lines = len(chunk.numbers)
     latest = lines / max((now - job.updated_at).total_seconds(), 1e-3)
     return msgspec.structs.replace(
         job,
         next_chunk=job.next_chunk + 1,
         processed=job.processed + lines,
-        counts=added(job.counts, chunk, outcome),
+        counts=_add_counts(job.counts, chunk, outcome),
         rate=latest if job.rate is None else job.rate + RATE_WEIGHT * (latest - job.rate),
         updated_at=now,
     )
@@ -115,51 +120,54 @@ def with_completion(job: Job, now: datetime) -> Job:
 
 
 def percentage(job: Job) -> float:
-    """Return the percentage of processed lines, rounded down, so that 100 means all."""
+    """Return the decided percentage, rounded down: 100 means that all lines are decided."""
     if job.state is JobState.COMPLETED:
         return 100.0
     return math.floor(1000 * job.processed / job.lines) / 10 if job.lines else 0.0
 
 
 def seconds_left(job: Job) -> float | None:
-    """Return the estimated seconds left, or None if unknown."""
+    """Return the estimated remaining time in seconds, or None if it is unknown."""
     if job.state is not JobState.RUNNING or not job.rate:
         return None
     return (job.lines - job.processed) / job.rate
 
 
 def after_pause(state: JobState) -> JobState | None:
-    """Return the state after a pause, or None if it cannot be paused."""
+    """Return the state after a pause, or None if the job cannot be paused."""
     return JobState.PAUSED if state in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED) else None
 
 
 def after_resume(state: JobState) -> JobState | None:
-    """Return the state after a resume, or None if it cannot be resumed."""
+    """Return the state after resuming, or None if the job cannot be resumed."""
     if state in (JobState.PAUSED, JobState.FAILED):
         return JobState.QUEUED
     return state if state in (JobState.QUEUED, JobState.RUNNING) else None
 
 
 def after_cancel(state: JobState) -> JobState | None:
-    """Return the state after a cancellation, or None if it cannot be cancelled."""
+    """Return the state after cancelling, or None if the job cannot be cancelled."""
     return None if state is JobState.COMPLETED else JobState.CANCELLED
 
 
 def is_over(state: JobState) -> bool:
     """Whether the state is final."""
-    return state in ENDED
+    return state in FINAL_STATES
 
 
 def line_results(job: Job, chunk: StagedChunk) -> dict[int, tuple[int | None, str]]:
-    """Return the failed lines of a chunk with their codes and messages. All other lines have earned."""
+    """Return the code and message of each line that was not issued. Other lines were issued."""
     lines: dict[int, tuple[int | None, str]] = {}
     if not chunk.is_decided:
-        message = "Not processed: the job was cancelled." if is_over(job.state) else "Not processed yet."
-        lines = dict.fromkeys(open_lines(chunk).tolist(), (None, message))
+        message = "Not decided: the job was cancelled." if is_over(job.state) else "Not decided yet."
+        lines = dict.fromkeys(pending_lines(chunk).tolist(), (None, message))
     elif chunk.code is not None:
-        lines = dict.fromkeys(open_lines(chunk).tolist(), (chunk.code, MESSAGES[chunk.code]))
-    for refusal in chunk.refusals:
-        lines[refusal.line] = (refusal.reason.value, MESSAGES[refusal.reason.value])
-    lines |= {line: (REPEATED, REPEATED_MESSAGE) for line in chunk.duplicates if chunk.numbers[line]}
-    lines |= {flaw.line: (flaw.kind.value, f"Line {flaw.row}: {flaw.message}") for flaw in chunk.line_errors}
+        lines = dict.fromkeys(pending_lines(chunk).tolist(), (chunk.code, MESSAGES[chunk.code]))
+    for failure in chunk.refusals:
+        lines[failure.line] = (failure.reason.value, MESSAGES[failure.reason.value])
+    lines |= {line: (DUPLICATE_CODE, DUPLICATE_MESSAGE) for line in chunk.duplicates if chunk.numbers[line]}
+    lines |= {
+        line_error.line: (line_error.kind.value, f"Line {line_error.row}: {line_error.message}")
+        for line_error in chunk.line_errors
+    }
     return lines

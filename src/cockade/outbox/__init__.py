@@ -1,1 +1,3 @@
-"""Transactional outbox: changes that events are derived from, written in the transaction of the change."""
+"""Transactional outbox. Each change writes its outbox row in its own transaction; events are created from
+these rows.
+"""

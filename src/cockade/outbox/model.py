@@ -5,11 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 
 WHOLE_JOB = -1
-"""Instead of a chunk number: the job as a whole."""
+"""Chunk number of the row that reports the end of the whole job."""
 
 
 class Ledger(StrEnum):
-    """The kind of issuance that was revoked."""
+    """Table of a revoked entry."""
 
     EARNED_BADGE = "earned_badge"
     ENROLMENT = "enrolment"

@@ -1,25 +1,27 @@
 -- name: enqueue_job_chunk
--- Runs in the transaction that decides a chunk or completes a job. Its issuances, if any, are valid until $5.
+-- Runs in the transaction that decides a chunk of a job, or that ends the job. $5: end of the validity of what was
+-- issued.
 insert into outbox (org_id, at, request_key, chunk, expires_at) values ($1, $2, $3, $4, $5);
 
 -- name: enqueue_revocations
--- Runs in the revoking transaction. The key has the same form as a request key, so both yield event ids.
+-- Runs in the transaction that revokes. The key is created like a request key, because event ids are derived from both.
 insert into outbox (org_id, at, request_key, badge_key, ledger, customer_ids, request_keys, lines)
 values ($1, $2, (($3::bigint % 4294967296) << 32) | nextval('request_number'), $4, $5, $6, $7, $8);
 
 -- name: try_lock
--- The process that assigns positions holds this lock until it commits.
+-- Only one transaction at a time assigns positions.
 select pg_try_advisory_xact_lock(2, 0);
 
 -- name: assign_positions
--- Assigns positions to committed rows in order of their ids. If one row's transaction sees another row, its id is
--- higher, and every reader that sees the later row sees both, so it never gets the lower position. Rows that commit
--- later get positions after all that have been read. The first expiry of the issuances is recorded; an import has many,
--- and 1970 if it issued nothing. A validity of more than half a century never expires.
+-- Assigns positions to committed rows that have none, in order of id. If a transaction saw an earlier row before it
+-- wrote its own, its row has the higher id, and every snapshot that contains it also contains the earlier row: the
+-- earlier row never gets the higher position. A row that is committed later gets a later position. For requests that
+-- issued badges, the first expiry is scheduled here, so that it follows the request in the feed. An import has several
+-- expiries; rows that issued nothing have 1970. A validity of more than 50 years counts as never ending.
 with positioned as (
     update outbox o set position = next.position
     from (select id, nextval('outbox_position') as position
-          from (select id from outbox where position is null order by id limit $1) unplaced) next
+          from (select id from outbox where position is null order by id limit $1) unpositioned) next
     where o.id = next.id and o.position is null
     returning o.org_id, o.at, o.request_key, o.chunk, o.expires_at, o.ledger),
 scheduled as (
@@ -36,8 +38,8 @@ scheduled as (
 select count(*) from positioned;
 
 -- name: enqueue_expiries
--- Adds rows for expiries until $1, at time $2, for a limited number of requests and chunks, and records their next
--- expiry.
+-- Publishes at $2 that validities have ended by $1, for at most $3 requests or chunks, and schedules the next expiry of
+-- imports.
 with due as (
     delete from pending_expiry
     where ctid = any(array(select ctid from pending_expiry where expires_at <= $1 order by expires_at limit $3))
@@ -57,7 +59,7 @@ scheduled as (
 select count(*) from due;
 
 -- name: delete_old_rows
--- Rows older than $1, a limited number per org.
+-- Deletes rows older than $1, at most $2 per org.
 with old as (
     select o.org_id, o.position
     from org cross join lateral (
@@ -69,6 +71,6 @@ deleted as (
 select count(*) from deleted;
 
 -- name: replace_customer
--- Replaces customer $2 by $3 in the revocations of the org.
+-- Replaces customer $2 with $3 in the revocations of the org.
 update outbox set customer_ids = array_replace(customer_ids, $2::bigint, $3::bigint)
 where org_id = $1 and customer_ids is not null and $2::bigint = any(customer_ids);

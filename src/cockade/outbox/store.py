@@ -1,4 +1,4 @@
-"""Statements on the outbox, one function each."""
+"""Statements on the outbox."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ async def enqueue_job_chunk(
     now: datetime,
     valid_until: datetime | None = None,
 ) -> None:
-    """Add a row for a decided chunk of a job, or for the whole job with WHOLE_JOB. Runs in the deciding
-    transaction.
+    """Record that a chunk of a job was decided, or with WHOLE_JOB that the job has ended.
 
-    `valid_until` is the end of the validity of what the chunk issued.
+    Call it in the transaction that does this. `valid_until`: end of the validity of what was issued.
     """
     await tx.execute(SQL["enqueue_job_chunk"], org_id, now, request_key, chunk, valid_until)
 
@@ -37,11 +36,10 @@ async def enqueue_revocations(
     revoked: Sequence[tuple[CustomerId, RequestKey, int]],
     now: datetime,
 ) -> None:
-    """Add a row for revoked issuances of one badge: customer, request key and line. Runs in the revoking
-    transaction.
+    """Record the revocation of these entries of one badge: customer, request key and line.
 
-    Must be the transaction's last statement before the audit trail, because its position in the feed depends
-    on it.
+    Call it in the transaction that revokes, as the last statement before the audit trail: the order in the
+    feed depends on it.
     """
     await tx.execute(
         SQL["enqueue_revocations"],
@@ -57,29 +55,29 @@ async def enqueue_revocations(
 
 
 async def try_lock(tx: Tx) -> bool:
-    """Try to become the only process that assigns positions."""
+    """Acquire the lock for assigning positions. Return False if another transaction holds it."""
     return await tx.value(SQL["try_lock"])
 
 
-async def assign_positions(tx: Tx, rows_max: int) -> int:
-    """Assign positions to up to `rows_max` rows, and record when their issuances expire. Return the number
+async def assign_positions(tx: Tx, max_rows: int) -> int:
+    """Assign positions to at most `max_rows` rows, and schedule their expiries. Return how many were
     assigned.
     """
-    return await tx.value(SQL["assign_positions"], rows_max)
+    return await tx.value(SQL["assign_positions"], max_rows)
 
 
-async def enqueue_expiries(tx: Tx, until: datetime, now: datetime, rows_max: int) -> int:
-    """Add rows for expiries until the given time, for up to `rows_max` requests and chunks. Return their
+async def enqueue_expiries(tx: Tx, until: datetime, now: datetime, max_rows: int) -> int:
+    """Record which validities ended by `until`, for at most `max_rows` requests or chunks. Return their
     number.
 
-    Requires the lock of `try_lock`.
+    Requires the lock for assigning positions.
     """
-    return await tx.value(SQL["enqueue_expiries"], until, now, rows_max, int(now.timestamp()))
+    return await tx.value(SQL["enqueue_expiries"], until, now, max_rows, int(now.timestamp()))
 
 
-async def delete_old_rows(tx: Tx, before: datetime, rows_max: int) -> int:
-    """Delete rows older than the given time, up to `rows_max` per org. Return the number deleted."""
-    return await tx.value(SQL["delete_old_rows"], before, rows_max)
+async def delete_old_rows(tx: Tx, before: datetime, max_rows: int) -> int:
+    """Delete rows older than `before`, at most `max_rows` per org. Return the number of deleted rows."""
+    return await tx.value(SQL["delete_old_rows"], before, max_rows)
 
 
 async def replace_customer(tx: Tx, org_id: OrgId, customer: CustomerId, replacement: CustomerId) -> None:

@@ -1,1 +1,1 @@
-"""Webhooks: URLs to which an org's events are delivered."""
+"""Webhooks: managing them, delivering events, and the delivery log."""

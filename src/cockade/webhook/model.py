@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries."""
+"""Webhooks and the delivery log."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ WEBHOOKS_MAX = 100
 """Maximum number of webhooks per org."""
 URL_CHARS_MAX = 2000
 TEST_KIND = "webhookTest"
-"""The type of a test delivery. It is not an event and never in the feed."""
+"""Type of the message that a test sends. It is not an event, and never in the feed."""
 
 
 class WebhookDraft(Struct, frozen=True, kw_only=True):
-    """The desired state of a new webhook."""
+    """A webhook to create."""
 
     url: str
     description: str
@@ -26,24 +26,24 @@ class WebhookDraft(Struct, frozen=True, kw_only=True):
     badge_ids: list[BadgeId] | None
     """None: events of all badges."""
     after: Cursor | None
-    """Deliver events after this cursor. None: only future events."""
+    """Deliver the events after this cursor. None: only events from now on."""
 
 
 class WebhookChange(Struct, frozen=True, kw_only=True):
-    """A change of a webhook. Fields with None or UNSET keep their values."""
+    """A change to a webhook. Fields that are None or UNSET are not changed."""
 
     url: str | None = None
     description: str | None = None
     kinds: list[EventKind] | None = None
     badge_ids: list[BadgeId] | UnsetType | None = UNSET
     is_active: bool | None = None
-    """True also enables a webhook that was disabled automatically."""
+    """True also enables a webhook that the worker disabled."""
     after: Cursor | None = None
-    """Continue after this cursor, which may be earlier or later than the current one."""
+    """New cursor, before or after the current one."""
 
 
 class Webhook(Struct, frozen=True, kw_only=True):
-    """A URL to which events are delivered."""
+    """A URL that events are delivered to."""
 
     org_id: OrgId
     created_at: datetime
@@ -57,19 +57,19 @@ class Webhook(Struct, frozen=True, kw_only=True):
     badge_ids: list[BadgeId] | None
     is_active: bool
     disabled_reason: str | None
-    """Why the worker disabled it."""
+    """Why the worker disabled the webhook."""
     cursor: Cursor
     """Everything up to here was delivered."""
     failing_since: datetime | None
-    """Since when the next event could not be delivered."""
+    """Since when the next event has not been delivered."""
     retry_at: datetime | None
-    """Time of the next attempt."""
+    """Time of the next attempt after a failure."""
     backlog: int
-    """Number of requests and revocations after its cursor, counted up to 10,000."""
+    """Number of outbox rows after the cursor, counted up to 10,000."""
 
 
 class Secrets(Struct, frozen=True, kw_only=True):
-    """The secrets that sign deliveries."""
+    """Secrets that deliveries are signed with."""
 
     secret: str
     old_secret: str | None
@@ -77,7 +77,7 @@ class Secrets(Struct, frozen=True, kw_only=True):
 
 
 class LeasedWebhook(Struct, frozen=True, kw_only=True):
-    """A webhook that a worker delivers to exclusively until its lease expires."""
+    """A webhook that one worker may deliver to until the lease expires."""
 
     org_id: OrgId
     webhook_id: WebhookId
@@ -87,39 +87,39 @@ class LeasedWebhook(Struct, frozen=True, kw_only=True):
     secrets: Secrets
     cursor: Cursor
     delivered_ahead: frozenset[str]
-    """Events after the cursor that are already delivered."""
+    """Ids of events after the cursor that were delivered already."""
     failures: int
-    """Number of consecutive rounds without a delivery."""
+    """Number of consecutive batches in which nothing was delivered."""
     failing_since: datetime | None
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """The result of a round of deliveries."""
+    """State of a webhook after a batch of deliveries."""
 
     cursor: Cursor
     delivered_ahead: list[str]
     failures: int
     failing_since: datetime | None
     retry_at: datetime | None
-    """None: immediately."""
+    """None: no delay."""
     disabled_reason: str | None = None
 
 
 class DeliveryResult(StrEnum):
-    """The meaning of a response."""
+    """Result of one delivery attempt."""
 
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
-    """To be retried."""
+    """The event is sent again later."""
     GONE = "GONE"
-    """Status 410: the receiver wants no more events."""
+    """410: the receiver does not want events any more."""
 
 
 class DeliveryResponse(Struct, frozen=True, kw_only=True):
-    """The response to one POST."""
+    """Outcome of one POST."""
 
     status: int | None
-    """None without a response."""
+    """None: there was no response."""
     retry_after: str | None = None
     error: str | None = None
     """Why there was no response."""
@@ -127,7 +127,7 @@ class DeliveryResponse(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryAttempt(Struct, frozen=True, kw_only=True):
-    """An entry of the delivery log."""
+    """One entry of the delivery log."""
 
     at: datetime
     event_id: str
@@ -139,16 +139,16 @@ class DeliveryAttempt(Struct, frozen=True, kw_only=True):
 
 
 class LoggedAttempt(Struct, frozen=True, kw_only=True):
-    """A stored entry of the delivery log, with its id."""
+    """A stored entry of the delivery log."""
 
     attempt_id: int
     attempt: DeliveryAttempt
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
-    """The backlog of all active webhooks."""
+    """Backlog of all active webhooks."""
 
     sources: int
-    """Requests and revocations, counted once for every webhook that has not processed them."""
+    """Outbox rows that are not delivered yet, summed over the webhooks."""
     failing: int
     """Number of webhooks whose next event could not be delivered."""

@@ -1,5 +1,5 @@
 -- name: lock_org
--- Creates webhooks of an org one at a time. No row: no such org.
+-- Serializes the creation of webhooks in one org. No row: the org does not exist.
 select org_id from org where org_id = $1 for no key update;
 
 -- name: count_webhooks
@@ -12,13 +12,13 @@ insert into webhook (
 values ($1, $2, $3, $4, $5, $6, $7, true, $8, $9, '{}', 0, $10, $11, $10, $11);
 
 -- name: list_webhooks
--- All webhooks of org $1, or only $2, oldest first, with the number of outbox rows after the cursor, counted up to a
--- maximum.
+-- Webhooks of org $1, or only webhook $2, oldest first, with the number of outbox rows after the cursor, counted up to
+-- 10,000.
 select w.org_id, w.created_at, w.created_by, w.updated_at, w.updated_by, w.webhook_id, w.url, w.description, w.kinds,
        w.badge_ids, w.is_active, w.disabled_reason, w.position, w.line, w.failing_since, w.retry_at,
        (select count(*) from (select from outbox o
                               where o.org_id = w.org_id and o.position >= w.position + (w.line = 2147483647)::integer
-                              limit 10000) behind)
+                              limit 10000) pending)
 from webhook w
 where w.org_id = $1 and ($2::text is null or w.webhook_id = $2)
 order by w.created_at, w.webhook_id;
@@ -27,7 +27,7 @@ order by w.created_at, w.webhook_id;
 select webhook_id from webhook where org_id = $1 and webhook_id = $2 for no key update;
 
 -- name: update_webhook
--- Ends the lease and the pause, and resets failures.
+-- Also resets the delivery state: the lease and the retry delay end, and no failures are counted.
 update webhook
 set url = $3, description = $4, kinds = $5, badge_ids = $6, is_active = $7, disabled_reason = $8, position = $9, line = $10,
     delivered_ahead = case when $11 then '{}' else delivered_ahead end, failures = 0, failing_since = null, retry_at = null,
@@ -49,7 +49,7 @@ with deleted as (delete from webhook where org_id = $1 and webhook_id = $2 retur
 select webhook_id from deleted;
 
 -- name: claim
--- Leases webhooks with pending work and without a valid lease, longest waiting first.
+-- Claims at most $4 webhooks that have events to deliver and no valid lease; those with the earliest retry time first.
 update webhook w set lease = $1, leased_until = $3
 from (select org_id, webhook_id from webhook d
       where d.is_active and (d.retry_at is null or d.retry_at <= $2)
@@ -63,7 +63,7 @@ returning w.org_id, w.webhook_id, w.url, w.kinds, w.badge_ids, w.secret, w.old_s
           w.line, w.delivered_ahead, w.failures, w.failing_since;
 
 -- name: record_progress
--- No row: the lease is lost or the webhook was changed, so the round does not count.
+-- No row: another worker has the lease, or the webhook was changed. The progress of the batch is discarded.
 update webhook
 set position = $4, line = $5, delivered_ahead = $6, failures = $7, failing_since = $8, retry_at = $9,
     is_active = $10::text is null, disabled_reason = $10, leased_until = $11
@@ -74,7 +74,7 @@ returning webhook_id;
 update webhook set lease = null, leased_until = null where org_id = $1 and webhook_id = $2 and lease = $3;
 
 -- name: list_attempts
--- Attempts before $3, newest first.
+-- Newest first, only those before attempt $3.
 select attempt_id, at, event_id, kind, status, error, duration_ms
 from webhook_attempt
 where org_id = $1 and webhook_id = $2 and ($3::bigint is null or attempt_id < $3)
@@ -89,10 +89,10 @@ with old as (select org_id, webhook_id, attempt_id from webhook_attempt where at
 select count(*) from deleted;
 
 -- name: find_backlog
--- All active webhooks; each is counted up to a maximum.
+-- Summed over all active webhooks, each counted up to 10,000.
 select coalesce(sum((select count(*) from (select from outbox o
                                            where o.org_id = w.org_id
                                              and o.position >= w.position + (w.line = 2147483647)::integer
-                                           limit 10000) behind)), 0)::bigint,
+                                           limit 10000) pending)), 0)::bigint,
        count(*) filter (where w.failing_since is not null)
 from webhook w where w.is_active;

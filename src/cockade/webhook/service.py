@@ -34,7 +34,7 @@ SECRET_BYTES = 32
 
 
 class WebhookService:
-    """Use cases of `webhook`. Each one is a transaction in the caller's org."""
+    """Manage webhooks. Each method runs one transaction in the org of the caller."""
 
     def __init__(self, database: Database, clock: Clock, settings: Config) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class WebhookService:
         self._timeout_s = settings.webhook_timeout_s
 
     async def create(self, by: Changer, draft: WebhookDraft) -> tuple[Webhook, str]:
-        """Create a webhook and return it with its secret, which is shown only once.
+        """Create a webhook, and return it with its signing secret. The secret cannot be read again.
 
         Raises InvalidInput, OrgNotFound and TooManyWebhooks.
         """
@@ -56,16 +56,16 @@ class WebhookService:
                 raise OrgNotFound
             if await store.count(tx, org_id) >= WEBHOOKS_MAX:
                 raise TooManyWebhooks
-            place = draft.after or await event_store.find_end(tx, org_id)
-            await store.insert(tx, org_id, webhook_id, draft, secret, place, now, by.username)
+            cursor = draft.after or await event_store.find_end(tx, org_id)
+            await store.insert(tx, org_id, webhook_id, draft, secret, cursor, now, by.username)
             webhook = await _find(tx, org_id, webhook_id)
-            await record(tx, by, now, Action.WEBHOOK_CREATE, webhook_id, _told(webhook))
+            await record(tx, by, now, Action.WEBHOOK_CREATE, webhook_id, _audit_details(webhook))
             return webhook
 
         return await self._database.transaction("webhook.create", body), secret
 
     async def update(self, by: Changer, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
-        """Change a webhook. Deliveries are retried immediately. Raises InvalidInput and WebhookNotFound."""
+        """Change a webhook, and reset its failures. Raises InvalidInput and WebhookNotFound."""
         if change.url is not None:
             self._require_url(change.url)
         org_id, now = _org_of(by), self._clock()
@@ -75,7 +75,7 @@ class WebhookService:
             if before is None:
                 raise WebhookNotFound
             is_active = before.is_active if change.is_active is None else change.is_active
-            wanted = msgspec.structs.replace(
+            updated = msgspec.structs.replace(
                 before,
                 url=change.url or before.url,
                 description=before.description if change.description is None else change.description,
@@ -85,9 +85,9 @@ class WebhookService:
                 disabled_reason=None if is_active else before.disabled_reason,
                 cursor=change.after or before.cursor,
             )
-            has_other_place = change.after is not None
-            await store.update(tx, wanted, now, by.username, has_other_place=has_other_place)
-            changed = changes(_told(before), _told(wanted))
+            is_cursor_changed = change.after is not None
+            await store.update(tx, updated, now, by.username, is_cursor_changed=is_cursor_changed)
+            changed = changes(_audit_details(before), _audit_details(updated))
             await record(tx, by, now, Action.WEBHOOK_UPDATE, webhook_id, {"changed": changed})
             return await _find(tx, org_id, webhook_id)
 
@@ -113,9 +113,12 @@ class WebhookService:
         await self._database.transaction("webhook.delete", body)
 
     async def rotate_secret(self, by: Changer, webhook_id: WebhookId) -> tuple[Webhook, str]:
-        """Create a new secret, shown only once. The old one also signs for a day. Raises WebhookNotFound."""
+        """Replace the signing secret, and return the new one. It cannot be read again.
+
+        For 24 hours, deliveries are signed with both. Raises WebhookNotFound.
+        """
         org_id, now, secret = _org_of(by), self._clock(), _new_secret()
-        until = now + rules.OLD_SECRET_KEPT
+        until = now + rules.OLD_SECRET_GRACE_PERIOD
 
         async def body(tx: Tx) -> Webhook:
             if not await store.rotate_secret(tx, org_id, webhook_id, secret, until, now, by.username):
@@ -127,7 +130,7 @@ class WebhookService:
         return await self._database.transaction("webhook.rotate_secret", body), secret
 
     async def send_test(self, org_id: OrgId, webhook_id: WebhookId) -> DeliveryAttempt:
-        """Send a test event now, whether or not the webhook is active. Return the result. Raises
+        """Send a test message immediately, even if the webhook is inactive, and return the result. Raises
         WebhookNotFound.
         """
         found = await self._database.transaction(
@@ -146,12 +149,12 @@ class WebhookService:
                 "data": {"webhookId": webhook_id},
             }
         )
-        sender = WebhookClient(self._networks, self._timeout_s)
+        client = WebhookClient(self._networks, self._timeout_s)
         try:
-            answer = await sender.post(url, event_id, body, rules.signing_secrets(signing, now), now)
+            response = await client.post(url, event_id, body, rules.signing_secrets(signing, now), now)
         finally:
-            await sender.close()
-        attempt = rules.attempt(answer, event_id, TEST_KIND, now)
+            await client.close()
+        attempt = rules.attempt(response, event_id, TEST_KIND, now)
         await self._database.transaction(
             "webhook.log_test", lambda tx: store.log_attempts(tx, org_id, webhook_id, [attempt])
         )
@@ -160,7 +163,7 @@ class WebhookService:
     async def list_attempts(
         self, org_id: OrgId, webhook_id: WebhookId, before: int | None, size: int, *, only_failed: bool
     ) -> list[LoggedAttempt]:
-        """Return delivery attempts before `before`, newest first. Raises WebhookNotFound."""
+        """Return at most `size` attempts, newest first, older than attempt `before`. Raises WebhookNotFound."""
 
         async def body(tx: Tx) -> list[LoggedAttempt]:
             await _find(tx, org_id, webhook_id)
@@ -190,8 +193,8 @@ def _new_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def _told(webhook: Webhook) -> dict[str, object]:
-    """Return the details for the audit trail, without secrets."""
+def _audit_details(webhook: Webhook) -> dict[str, object]:
+    """Return the fields for the audit trail, without the secret."""
     return {
         "url": webhook.url,
         "description": webhook.description,

@@ -1,4 +1,4 @@
-"""Statements on webhooks and the delivery log, one function each."""
+"""Statements on webhooks and the delivery log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ATTEMPT = ("at", "event_id", "kind", "status", "error", "duration_ms")
 
 
 async def lock_org(tx: Tx, org_id: OrgId) -> bool:
-    """Lock the org against new webhooks by others. Return False if there is no such org."""
+    """Lock the org against concurrent creation of webhooks. Return False if the org does not exist."""
     return await tx.value(SQL["lock_org"], org_id) is not None
 
 
@@ -40,11 +40,11 @@ async def insert(
     webhook_id: WebhookId,
     draft: WebhookDraft,
     secret: str,
-    place: Cursor,
+    cursor: Cursor,
     now: datetime,
     username: str,
 ) -> None:
-    """Insert an active webhook."""
+    """Insert a new, active webhook."""
     await tx.execute(
         SQL["insert_webhook"],
         org_id,
@@ -54,7 +54,7 @@ async def insert(
         draft.kinds,
         draft.badge_ids,
         secret,
-        *place,
+        *cursor,
         now,
         username,
     )
@@ -66,19 +66,19 @@ async def list_webhooks(tx: Tx, org_id: OrgId) -> list[Webhook]:
 
 
 async def find(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook | None:
-    """Return one webhook, or None."""
+    """Return one webhook."""
     row = await tx.row(SQL["list_webhooks"], org_id, webhook_id)
     return None if row is None else _webhook(row)
 
 
 async def lock(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> Webhook | None:
-    """Like `find`, locked until the transaction ends."""
+    """Return one webhook, and lock it until the end of the transaction."""
     await tx.execute(SQL["lock_webhook"], org_id, webhook_id)
     return await find(tx, org_id, webhook_id)
 
 
-async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, has_other_place: bool) -> None:
-    """Update the webhook and end its lease."""
+async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, is_cursor_changed: bool) -> None:
+    """Update the webhook, and end its lease."""
     await tx.execute(
         SQL["update_webhook"],
         webhook.org_id,
@@ -90,7 +90,7 @@ async def update(tx: Tx, webhook: Webhook, now: datetime, username: str, *, has_
         webhook.is_active,
         webhook.disabled_reason,
         *webhook.cursor,
-        has_other_place,
+        is_cursor_changed,
         now,
         username,
     )
@@ -105,24 +105,24 @@ async def rotate_secret(
     now: datetime,
     username: str,
 ) -> bool:
-    """Replace the secret; the old one signs until `old_until`. Return False if there is no such webhook."""
+    """Set a new secret; the old one also signs until `old_until`. Return False if the webhook does not exist."""
     found = await tx.value(SQL["rotate_secret"], org_id, webhook_id, secret, old_until, now, username)
     return found is not None
 
 
 async def find_secrets(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> tuple[str, Secrets] | None:
-    """Return its URL and secrets, or None."""
+    """Return the URL and the secrets of the webhook."""
     row = await tx.row(SQL["find_secrets"], org_id, webhook_id)
     return None if row is None else (row[0], _secrets(row[1:]))
 
 
 async def delete(tx: Tx, org_id: OrgId, webhook_id: WebhookId) -> bool:
-    """Delete the webhook and its log. Return False if there is no such webhook."""
+    """Delete the webhook and its log. Return False if the webhook does not exist."""
     return await tx.value(SQL["delete_webhook"], org_id, webhook_id) is not None
 
 
 async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) -> list[LeasedWebhook]:
-    """Lease up to `count` webhooks with pending work until the given time."""
+    """Lease at most `count` webhooks that have events to deliver, until `until`."""
     return [
         LeasedWebhook(
             org_id=OrgId(row[0]),
@@ -141,13 +141,13 @@ async def claim(tx: Tx, lease: str, now: datetime, until: datetime, count: int) 
 
 
 async def record_progress(
-    tx: Tx, claimed: LeasedWebhook, lease: str, progress: Progress, until: datetime
+    tx: Tx, webhook: LeasedWebhook, lease: str, progress: Progress, until: datetime
 ) -> bool:
-    """Record the round and extend the lease. Return False if the lease is lost."""
+    """Save the progress, and extend the lease. Return False if the lease was lost."""
     found = await tx.value(
         SQL["record_progress"],
-        claimed.org_id,
-        claimed.webhook_id,
+        webhook.org_id,
+        webhook.webhook_id,
         lease,
         *progress.cursor,
         progress.delivered_ahead,
@@ -160,9 +160,9 @@ async def record_progress(
     return found is not None
 
 
-async def release(tx: Tx, claimed: LeasedWebhook, lease: str) -> None:
+async def release(tx: Tx, webhook: LeasedWebhook, lease: str) -> None:
     """End the lease."""
-    await tx.execute(SQL["release"], claimed.org_id, claimed.webhook_id, lease)
+    await tx.execute(SQL["release"], webhook.org_id, webhook.webhook_id, lease)
 
 
 async def log_attempts(
@@ -176,7 +176,7 @@ async def log_attempts(
 async def list_attempts(
     tx: Tx, org_id: OrgId, webhook_id: WebhookId, before: int | None, size: int, *, only_failed: bool
 ) -> list[LoggedAttempt]:
-    """Return attempts before the attempt `before`, newest first."""
+    """Return at most `size` attempts, newest first, older than attempt `before`."""
     rows = await tx.rows(SQL["list_attempts"], org_id, webhook_id, before, only_failed, size)
     return [
         LoggedAttempt(
@@ -189,9 +189,9 @@ async def list_attempts(
     ]
 
 
-async def forget_attempts(tx: Tx, before: datetime, rows_max: int) -> int:
-    """Delete a batch of attempts older than the given time. Return the number deleted."""
-    return await tx.value(SQL["delete_old_attempts"], before, rows_max)
+async def delete_old_attempts(tx: Tx, before: datetime, max_rows: int) -> int:
+    """Delete at most `max_rows` attempts older than `before`. Return the number of deleted rows."""
+    return await tx.value(SQL["delete_old_attempts"], before, max_rows)
 
 
 async def find_backlog(tx: Tx) -> Backlog:
