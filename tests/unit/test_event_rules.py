@@ -174,7 +174,7 @@ def test_encoded_cursors_sort_in_feed_order() -> None:
 def test_lines_that_have_an_event(
     item: Any, begin: int, count: int, wanted: EventFilter, lines: list[int]
 ) -> None:
-    assert rules.event_lines(told, begin, count, wanted) == lines
+    assert rules.event_lines(item, begin, count, wanted) == lines
 
 
 def test_every_request_kind_has_event_kinds() -> None:

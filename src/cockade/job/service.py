@@ -129,7 +129,7 @@ class JobService:
         terms = await badge_store.earn_terms(
             tx, badge_lock.badge_key, command.owner_type, command.reference_id
         )
-        event_at, until = earning_rules.validity(
+        event_at, until = badge_rules.validity(
             terms, command.owner_type, command.event_at, now, ZoneInfo(caller.time_zone)
         )
         if not command.is_dry_run:
@@ -495,7 +495,7 @@ async def _issue(tx: Tx, job: Job, chunk: StagedChunk, attempt: Attempt) -> JobO
     )
     job_slice = JobSlice(lines=lines + chunk.first_line, pending=job.counts.issued if job.is_dry_run else 0)
     try:
-        outcome = await issue_chunk(tx, caller, command, attempt, job_slice)
+        outcome = await issue(tx, caller, command, RequestKind.JOB, attempt, job_slice)
     except RequestRejected as error:
         return JobOutcome(issued=0, failures_by_code={error.code: len(lines)}, code=error.code)
     failures = [
