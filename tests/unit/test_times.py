@@ -9,9 +9,9 @@ import pytest
 from cockade.times import LATEST, MILLISECONDS_FROM, epoch, iso, read_instant
 
 NO_OFFSET = "has no offset"
-NOT_A_TIME = "Not a time"
-NO_SUCH_TIME = "There is no such"
-OUT_OF_RANGE = "outside the years"
+NOT_A_TIME = "Not a valid time"
+NO_SUCH_TIME = "does not exist"
+OUT_OF_RANGE = "between the years"
 
 
 def utc(*parts: int) -> datetime:

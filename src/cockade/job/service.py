@@ -130,7 +130,12 @@ class JobService:
             tx, badge_lock.badge_key, command.owner_type, command.reference_id
         )
         event_at, until = badge_rules.validity(
-            terms, command.owner_type, command.event_at, now, ZoneInfo(caller.time_zone)
+            terms,
+            command.owner_type,
+            command.event_at,
+            now,
+            ZoneInfo(caller.time_zone),
+            badge_rules.earning_validity(terms),
         )
         if not command.is_dry_run:
             outcome = RequestOutcome(
