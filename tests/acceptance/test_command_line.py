@@ -32,7 +32,7 @@ def test_database_is_made_and_migrated_before_there_is_a_service(idle: Service) 
     assert int(status["serverVersion"].split(".")[0]) >= 15
     assert status["warnings"] == []
     pending = status["pendingMigrations"]
-    assert pending[0] == "0001_foundation"
+    assert pending[0] == "0001_initial"
     assert idle.cockade("db", "migrate") == {"applied": pending}
     assert idle.cockade("db", "migrate") == {"applied": []}
     assert idle.cockade("db", "status")["pendingMigrations"] == []

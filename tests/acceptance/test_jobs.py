@@ -155,7 +155,7 @@ def test_the_same_command_again_is_the_same_job(
     audience.write_text("1\n2\n")
     first, again = issue(service, badge_id, audience), issue(service, badge_id, audience)
     assert (first[0], again[0]) == (ISSUED, ISSUED)
-    assert "which is completed" in again[1]
+    assert "state: completed" in again[1]
     assert earned(service, badge_id) == [1, 2]
     status, said = issue(service, "0" * 24, audience)
     assert (status, "Passed badge is not found (404)" in said) == (1, True)
@@ -214,7 +214,7 @@ def test_jobs_side_by_side_each_get_their_share(service: Service, client: httpx.
 @pytest.fixture
 def gentle(home: Path) -> Service:
     """A service whose jobs leave time to kill somebody."""
-    settings = {"JOB_CHUNK_CUSTOMERS": "500", "JOB_GAP_MS": "40", "CUSTOMERS_MAX": "1000"}
+    settings = {"JOB_CHUNK_SIZE": "500", "JOB_CHUNK_DELAY_MS": "40", "MAX_CUSTOMERS_PER_REQUEST": "1000"}
     return Service(home, workers=1, settings=settings)
 
 
@@ -257,7 +257,7 @@ def test_kills_on_the_way_lose_and_double_nobody_nor_when_it_is_undone(
         assert earned(service, badge_id) == []
 
 
-DECIDED = "select coalesce(sum(done), 0)::bigint from job"
+DECIDED = "select coalesce(sum(processed), 0)::bigint from job"
 
 
 def _worker(service: Service) -> psutil.Process:

@@ -46,8 +46,8 @@ def test_given_database_without_migrations_names_the_command_that_helps(home: Pa
     service = Service(home, settings={"DATABASE_URL": bare_url})
     line = _refusal(service)
     assert "`cockade db migrate`" in line
-    assert "0001_foundation" in line
-    assert service.cockade("db", "migrate")["applied"][0] == "0001_foundation"
+    assert "0001_initial" in line
+    assert service.cockade("db", "migrate")["applied"][0] == "0001_initial"
     with running(service):
         assert service.readiness() == 200
         assert service.printed() == "", "a database that was given gets its first credential by hand"

@@ -34,7 +34,7 @@ Samples = dict[str, float]
 @pytest.fixture(scope="module")
 def counted() -> Generator[Service]:
     """A service of two workers whose numbers nobody else adds to."""
-    settings = {"POOL_SIZE": str(POOL_SIZE), "BACKGROUND": "off"}
+    settings = {"POOL_SIZE": str(POOL_SIZE), "RUN_WORKER": "off"}
     with temporary_home() as home, running(Service(home, workers=2, settings=settings)) as started:
         yield started
 
