@@ -180,7 +180,7 @@ async def test_a_reader_may_read_and_nothing_else(shared_org: Org) -> None:
             await client.post("/customer/earnBulk", json=earn_bulk_body(badge_id, [2])),
         ):
             assert failure(answer, 403) == [(403, None)]
-            assert "may only read" in message(answer)
+            assert "only allows reading" in message(answer)
     shown = success(await shared_org.client.get(f"/badgeMeta/{badge_id}?includeStatistics=true"))
     assert (shown["isActive"], shown["earnedCount"], len(shown["ownership"]["claims"])) == (True, 1, 1)
 

@@ -551,7 +551,7 @@ async def test_an_ended_claim_is_no_claim_to_a_filter(org: Org) -> None:
         ("unclaimed", "maybe", "true or false"),
         ("name", "a\0b", ""),
         ("startOn", "2026-01-01", "no offset"),
-        ("expiresOn", "soon", "Not a time"),
+        ("expiresOn", "soon", "Not a valid time"),
     ],
 )
 async def test_a_parameter_that_cannot_be_read_is_told_by_its_name(

@@ -481,7 +481,7 @@ async def test_the_org_meta_is_made_once_and_then_changed(org: Org, other_org: O
     assert made["tags"] == [{**defaults, "key": "colour"}, tags[1]]
     again = await org.client.post("/orgMeta", json={"tags": []})
     assert failure(again, 409) == [(409, None)]
-    assert message(again) == "The org has its org meta already; change it with PUT /orgMeta."
+    assert message(again) == "The org already has an org meta; change it with PUT /orgMeta."
     assert success(await org.client.get("/orgMeta")) == made
     changed = success(await org.client.put("/orgMeta", json={"tags": [{"key": "b", "mandatory": None}]}))
     assert is_changed(changed, made, tags=[{**defaults, "key": "b"}])

@@ -152,7 +152,7 @@ async def test_more_entries_than_a_call_takes_are_refused(shared_org: Org) -> No
         answer = await client.put("/customers/identifiers", json=body)
         assert failure(answer, 400) == [(400, "identifiers")]
         assert "4 entries" in message(answer)
-        assert "at most 3 (COCKADE_MAX_CUSTOMERS_PER_REQUEST)" in message(answer)
+        assert "the maximum is 3 (COCKADE_MAX_CUSTOMERS_PER_REQUEST)" in message(answer)
         body["identifiers"].pop()
         assert success(await client.put("/customers/identifiers", json=body))["createdCount"] == 3
 

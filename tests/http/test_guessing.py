@@ -173,7 +173,7 @@ async def test_basic_is_throttled_and_says_until_when(client: httpx.AsyncClient)
     assert statuses == [401] * PER_NAME
     answer = await client.get("/badgeMeta", auth=(name, "x"))
     assert failure(answer, 429) == [(429, None)]
-    assert "too often" in message(answer)
+    assert "Too many failed sign-ins" in message(answer)
     assert WINDOW_S - 60 < int(answer.headers["Retry-After"]) <= WINDOW_S
     elsewhere = {"X-Forwarded-For": an_address()}
     assert (await client.get("/badgeMeta", auth=(name, "x"), headers=elsewhere)).status_code == 429

@@ -51,7 +51,7 @@ def test_row_has_its_bounds(name: str, required: float, target: float) -> None:
 
 
 def test_performance_page_documents_every_row_and_case() -> None:
-    page = (repo.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    page = (repo.ROOT / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8")
     assert [name for name in ROWS if name not in page] == []
     assert [name for name in [*CASES, "profile"] if f"`{name}`" not in page] == []
 

@@ -452,7 +452,7 @@ def test_at_most_100_errors_are_reported() -> None:
             read_earn_bulk,
             EARN_BULK,
             {"earnEventDate": "2023-11-03"},
-            "The time has no offset; write it with Z or an offset such as +02:00.",
+            "The time has no offset; add Z or an offset such as +02:00.",
         ),
     ],
 )

@@ -320,5 +320,5 @@ def test_job_completed_event_counts_failures_by_code(issued: int, is_cancelled: 
         (imported([ONE]), {TWO}, False),
     ],
 )
-def test_a_request_is_of_the_badges_that_it_names(told: Any, badges: set[str] | None, is_of: bool) -> None:
-    assert rules.is_about(told, badges) is is_of
+def test_a_request_is_about_its_badges(item: Any, badges: set[str] | None, is_of: bool) -> None:
+    assert rules.is_about(item, badges) is is_of

@@ -127,12 +127,12 @@ def test_chunks_have_the_chunk_size_and_rows_are_numbered_across_chunks() -> Non
         (["a", "b"], "c", None),
     ],
 )
-def test_the_column_of_customers(columns: list[str], wanted: str | None, place: int | None) -> None:
-    if place is not None:
-        assert find_column(columns, wanted) == place
+def test_the_column_of_customers(columns: list[str], column: str | None, index: int | None) -> None:
+    if index is not None:
+        assert find_column(columns, column) == index
         return
     with pytest.raises(InvalidInput, match="a, b"):
-        find_column(columns, wanted)
+        find_column(columns, column)
 
 
 def test_a_line_without_end_is_refused() -> None:

@@ -50,7 +50,7 @@ def test_file_with_another_name_can_be_loaded(package: Path) -> None:
 
 def test_duplicate_name_is_rejected(package: Path) -> None:
     (package / "queries.sql").write_text("-- name: one\nselect 1;\n-- name: one\nselect 2;\n")
-    with pytest.raises(ValueError, match="names a statement twice"):
+    with pytest.raises(ValueError, match="duplicate statement name"):
         load(package.name)
 
 

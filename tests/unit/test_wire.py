@@ -45,7 +45,7 @@ def test_basic_credentials_are_username_and_secret(header: str, expected: tuple[
     ],
 )
 def test_malformed_basic_credentials_are_rejected(header: str) -> None:
-    with pytest.raises(NotAuthenticated, match="not base64 of username:secret"):
+    with pytest.raises(NotAuthenticated, match="not the base64 encoding of username:secret"):
         read_basic(header)
 
 
