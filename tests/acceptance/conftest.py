@@ -32,7 +32,7 @@ def logging_service(home: Path) -> Generator[Service]:
 
 @pytest.fixture(scope="session")
 def service() -> Generator[Service]:
-    """A service with two workers and its own database; whoever uses it leaves it running."""
+    """A service with two workers and its own database. Tests must leave it running."""
     with temporary_home() as made, running(Service(made, workers=2, settings=SETTINGS)) as started:
         yield started
 

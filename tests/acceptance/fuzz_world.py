@@ -21,24 +21,24 @@ LIMITS = [
 ]
 LIMIT = {"constraintType": "BADGE_FIXED_WINDOW", "maxEarnLimit": 50, "durationType": "DAYS"}
 HOOK = {"url": "https://localhost/hooks"}
-"""Nobody listens there."""
+"""A URL without a server."""
 SETTLED = 0.6
-"""So often a value is exchanged for one that is there; else it stays whatever was thought up."""
+"""Probability that a generated value is replaced by an existing one."""
 SOUND = 0.5
-"""So often a body becomes one that would be taken, but for what is left of it."""
+"""Probability that a body is replaced by a valid one."""
 JOBS = 20
 LEFT = 0.2
-"""So often a field of such a body is left as it was thought up."""
+"""Probability that a field of such a body keeps its generated value."""
 
 
 class World(Struct, frozen=True):
-    """Who calls, and the values that lead somewhere, by the names of fields and parameters."""
+    """The caller, and values that exist, by the names of fields and parameters."""
 
     username: str
     secret: str
     known: Mapping[str, list[Any]]
     doomed: Mapping[str, list[Any]]
-    """Likewise for calls that delete, so that they leave the others something."""
+    """Values for calls that delete, so that the other calls keep theirs."""
     sound: Mapping[str, list[dict[str, Any]]]
     """Bodies that would be taken, by path."""
 

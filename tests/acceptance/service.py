@@ -99,7 +99,7 @@ class Service:
         self._add_to_cache()
 
     def readiness(self) -> int | None:
-        """The status of /readyz, or None where nobody answers."""
+        """Return the status of /readyz, or None without a response."""
         with suppress(httpx.TransportError):
             return httpx.get(f"{self.origin}/readyz", verify=self.verify, timeout=10).status_code
         return None
@@ -157,7 +157,7 @@ class Service:
         return next(child for child in self.process.children() if child.name() == "postgres")
 
     def await_gone(self, processes: Sequence[psutil.Process], s_max: float) -> float:
-        """How long it takes until they have ended; fails beyond `s_max`."""
+        """Wait until the processes have ended and return the seconds. Fails after `s_max`."""
         started = time.monotonic()
         while alive := [process for process in processes if _runs(process)]:
             assert time.monotonic() < started + s_max, alive
@@ -194,7 +194,7 @@ class Service:
         return [msgspec.json.decode(line) for line in self.log().split("\n")[:-1] if line.startswith("{")]
 
     def printed(self) -> str:
-        """What it printed on standard output since its last start."""
+        """Return its standard output since the last start."""
         return self._printed_file.read_text()
 
     def first_credential(self) -> dict[str, str]:
@@ -219,7 +219,7 @@ class Service:
         return result
 
     def cockade(self, *words: str, stdin: str = "") -> Any:
-        """What a command answers as JSON."""
+        """Run a command and return its JSON output."""
         return msgspec.json.decode(self.run(*words, "--json", stdin=stdin).stdout)
 
     def make_org(self, name: str, *options: str) -> dict[str, Any]:
@@ -229,7 +229,7 @@ class Service:
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Whether it does; one that has ended may stay listed until whoever adopted it takes notice."""
+    """Whether the process runs. An ended one may stay listed until its parent collects it."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -237,7 +237,9 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _answers(child: psutil.Process) -> bool:
-    """Whether it runs and is neither the database server, nor the background worker, nor Python's broom."""
+    """Whether the process is an API worker: not the database server, the background worker or Python's
+    resource tracker.
+    """
     with suppress(psutil.NoSuchProcess):
         words = child.cmdline()
         others = (
@@ -255,7 +257,7 @@ def command(*words: str) -> list[str]:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """Return an unused port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -280,7 +282,7 @@ def _new_home() -> Path:
 
 @cache
 def _new_cluster() -> Path:
-    """A database that nobody has used yet. Making one takes seconds, and copying it next to nothing."""
+    """Return a new database cluster. It is copied, because creating one takes seconds."""
     home = _new_home()
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     with embedded_database(home):
@@ -315,7 +317,7 @@ def earn_bulk(client: httpx.Client, badge_id: str, customers: Sequence[int], **f
 
 
 def query(url: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    """What the database itself says."""
+    """Run a query on the database."""
 
     async def run() -> list[tuple[Any, ...]]:
         connection = await connect(url)

@@ -1,4 +1,4 @@
-"""Nobody gets in without a valid credential, and nobody reaches another org's badges."""
+"""Requests need valid credentials and see only badges of their own org."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_forged_and_expired_tokens_are_refused(service: Service, badge_id: str, 
         "expired": _signed(service, token, exp=past),
         "of another issuer": _signed(service, token, iss="somebody"),
         "without an end": _signed(service, token, exp=None),
-        "of nobody": _signed(service, token, sub="999999"),
+        "of no credential": _signed(service, token, sub="999999"),
         "of no number": _signed(service, token, sub="x"),
         "unsigned": _unsigned(token),
         "without its signature": f"{header}.{claims}.",
@@ -128,11 +128,11 @@ def test_missing_wrong_and_double_credentials_are_refused(
     shown = service.first_credential()
     basic = base64.b64encode(f"{shown['username']}:{shown['secret']}".encode()).decode()
     wrong = base64.b64encode(f"{shown['username']}:wrong".encode()).decode()
-    nobody = base64.b64encode(f"nobody:{shown['secret']}".encode()).decode()
+    unknown = base64.b64encode(f"nobody:{shown['secret']}".encode()).decode()
     headers = [
         {},
         {"Authorization": f"Basic {wrong}"},
-        {"Authorization": f"Basic {nobody}"},
+        {"Authorization": f"Basic {unknown}"},
         {"Authorization": "Basic ???"},
         {"Authorization": f"Digest {basic}"},
         {"Authorization": f"Basic {basic}", TOKEN: token},

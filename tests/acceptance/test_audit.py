@@ -1,4 +1,4 @@
-"""Who changed what is told over HTTP and on the command line."""
+"""The audit trail is available over HTTP and on the command line."""
 
 from __future__ import annotations
 

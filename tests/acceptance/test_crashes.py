@@ -28,7 +28,7 @@ AT_WORK = (
 
 
 class Customer(Struct):
-    """Somebody who calls again and again, and remembers what she was told."""
+    """A client that sends requests in a loop and remembers acknowledged results."""
 
     service: Service
     auth: tuple[str, str]
@@ -57,7 +57,7 @@ class Customer(Struct):
         return statuses
 
     def require_all(self) -> None:
-        """What was acknowledged is there, unchanged."""
+        """Assert that everything acknowledged is stored unchanged."""
         with self.service.client(*self.auth) as client:
             for request_id, data in self.acknowledged.items():
                 told = client.get("/requests", params={"requestId": request_id})
@@ -116,7 +116,7 @@ def test_workers_that_are_killed_every_few_seconds_are_replaced_each_time(
 
 
 def test_service_whose_workers_cannot_live_ends_and_says_so(home: Path) -> None:
-    """They are killed as soon as they are there; whoever started the service has to know."""
+    """Workers are killed right after they start, so the service exits with an error."""
     with running(Service(home)) as service:
         deadline = time.monotonic() + BACK_S_MAX
         while service.process.poll() is None:

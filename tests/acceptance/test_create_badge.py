@@ -89,7 +89,9 @@ def test_every_kind_of_badge_is_accepted_and_read_back_equal(
 
 
 def assert_equal(field: str, sent: Any, read: Any) -> None:
-    """What was sent is there; times are compared as instants, and answers may add to objects."""
+    """Assert that the fields sent were read back. Times are compared as instants; responses may add fields to
+    objects.
+    """
     if field in ("startOn", "expiresOn"):
         assert abs(instant(sent) - instant(read)) < 1e-5, field
     elif isinstance(sent, dict):

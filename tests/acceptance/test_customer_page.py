@@ -28,7 +28,7 @@ def test_get_customer_badges_with_500_earned_of_200_kinds(logging_service: Servi
 
 
 def make_history(client: httpx.Client) -> dict[str, dict[str, Any]]:
-    """By badge id its rank, how often she has earned it, and the latest event."""
+    """Create the history. Return rank, number of earned badges and latest event, by badge id."""
     chance, now = random.Random(SEED), datetime.now(UTC)
     badges: dict[str, dict[str, Any]] = {}
     for number in range(KINDS):

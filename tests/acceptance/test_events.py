@@ -44,7 +44,7 @@ def start(client: httpx.Client) -> str:
 
 
 def feed(client: httpx.Client, after: str, count: int) -> list[dict[str, Any]]:
-    """What is behind `after`, once there are so many events."""
+    """Return the events after `after`, when there are `count` of them."""
     events: list[dict[str, Any]] = []
     deadline = time.monotonic() + WAIT_S_MAX
     while len(events) < count:
@@ -130,7 +130,7 @@ def test_ends_are_told_and_delivered(client: httpx.Client, start: str) -> None:
 
 @contextmanager
 def deaf_port() -> Generator[int]:
-    """Connections are taken, and nobody ever answers."""
+    """A port that accepts connections without ever responding."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)

@@ -40,7 +40,7 @@ CHECKS: list[Callable[..., Any]] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-"""Others suppose that the document tells what is refused; here rules that no schema can tell refuse as well."""
+"""Checks that suppose a complete schema are left out: some rules cannot be expressed in a schema."""
 REFUSED_ONLY = {"POST /oauth/token", f"POST {BASE_PATH}/orgMeta"}
 """The first takes a form, which the document does not describe, and the org has the second already."""
 

@@ -1,4 +1,4 @@
-"""What no honest caller sends, on real connections: no 5xx, nothing smuggled, bounded memory and time."""
+"""Malformed and hostile requests on real connections: no 5xx, no request smuggling, bounded memory and time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BODY_S_MAX = 2
 MIB = 1024 * 1024
 HUGE = 200 * MIB
 GROWTH_MAX = 64 * MIB
-"""What a worker may have grown by after bodies that are larger than it takes."""
+"""Maximum growth of a worker after bodies that are too large."""
 CHUNK = b"%x\r\n%b\r\n" % (MIB, b" " * MIB)
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -81,7 +81,7 @@ def test_a_body_of_200_mb_is_refused_and_not_kept(
     framed = {"announced": b"Content-Length: %d" % HUGE, "chunked": b"Transfer-Encoding: chunked"}
     with connection(hasty) as line:
         line.sendall(post + framed[framing] + b"\r\n\r\n")
-        # Who is refused is told so and cut off; the rest need not be sent.
+        # The server responds and closes the connection before the whole body is sent.
         with suppress(OSError):
             while sent < HUGE:
                 line.sendall(CHUNK if framing == "chunked" else b" " * MIB)

@@ -70,7 +70,7 @@ def issue(service: Service, badge_id: str, audience: Path, *options: str) -> tup
 
 
 def earned(service: Service, badge_id: str) -> list[int]:
-    """Who holds the badge, as often as she does."""
+    """Return the customers that hold the badge, once per earned badge."""
     found = query(
         service.database_url,
         "select customer_id from earned_badge join badge using (badge_key)"
@@ -202,7 +202,7 @@ def test_a_job_is_listed_paused_resumed_and_cancelled(
 
 
 def test_jobs_side_by_side_each_get_their_share(service: Service, client: httpx.Client) -> None:
-    """A small one is not kept waiting by a large one, nor is a call."""
+    """A large job must not delay a small one or a request."""
     large = start(client, make_badge(client), range(1, 400_001))
     small = start(client, make_badge(client), range(1, 20_001))
     assert ended(client, small)["counts"]["issued"] == 20_000
@@ -213,7 +213,7 @@ def test_jobs_side_by_side_each_get_their_share(service: Service, client: httpx.
 
 @pytest.fixture
 def gentle(home: Path) -> Service:
-    """A service whose jobs leave time to kill somebody."""
+    """A service with slow jobs, so that there is time to kill processes."""
     settings = {"JOB_CHUNK_SIZE": "500", "JOB_CHUNK_DELAY_MS": "40", "MAX_CUSTOMERS_PER_REQUEST": "1000"}
     return Service(home, workers=1, settings=settings)
 

@@ -66,7 +66,7 @@ class Victim(Struct):
         return self._outcome(answer)
 
     def _usual_s(self, client: httpx.Client) -> float:
-        """How long a call takes at present: the second one, for the first has credentials to check."""
+        """Return the duration of a normal request: the second one, because the first verifies credentials."""
         self.badge_id = self.badge_id or make_badge(client)
         assert self._call(client).status_code == 200
         started = time.perf_counter()
@@ -79,11 +79,11 @@ class Victim(Struct):
         return earn_bulk(client, self.badge_id, self._audience(), requestId=self._request_id())
 
     def _request_id(self) -> str:
-        """That of the last call."""
+        """Return the request id of the last request."""
         return f"{self.badge_id}-{self.calls}"
 
     def _audience(self) -> range:
-        """That of the last call."""
+        """Return the audience of the last request."""
         return range(self.calls * CUSTOMERS, (self.calls + 1) * CUSTOMERS)
 
     def _outcome(self, answer: httpx.Response | None) -> str:
@@ -141,7 +141,7 @@ def _kill_often(victim: Victim, moments: int, moments_max: int) -> Counter[str]:
 
 def _report(victim: Victim, tally: Counter[str]) -> str:
     outcomes = ", ".join(f"{outcome} {times}×" for outcome, times in sorted(tally.items()))
-    return f"{outcomes}; workers outlived their parent by {victim.workers_ended_s * 1000:.0f} ms at the most"
+    return f"{outcomes}; workers outlived their parent by {victim.workers_ended_s * 1000:.0f} ms at most"
 
 
 def _attempt(call: Callable[[], httpx.Response]) -> httpx.Response | None:

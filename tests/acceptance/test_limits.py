@@ -42,7 +42,7 @@ LEDGER = (
 )
 Call = tuple[list[int], datetime]
 Told = tuple[int, datetime, dict[str, Any] | None]
-"""A customer, her event, and the error in her entry."""
+"""A customer, the event date, and the error of the entry."""
 
 
 def calls_of(chance: random.Random, starts_at: datetime, few: int) -> list[Call]:
@@ -124,9 +124,10 @@ def test_sixteen_callers_never_exceed_any_limit(
 def check_refusal(
     error: dict[str, Any], events: list[datetime], at: datetime, starts_at: datetime, total: int
 ) -> None:
-    """The limit that is named was the first in order at some moment: with the first so many that she has now.
+    """Assert that the reported limit was the first one exceeded at some moment, given the first rows that the
+    customer has now.
 
-    What a customer has only grows, in the order of her rows; and of the badge as a whole nothing is issued once it is full.
+    A customer's rows are only added, in the order of ordinals, and a full badge limit stays full.
     """
     mine = limit_model.limits("customerConstraints", PER_CUSTOMER)
     found = (error["reference"], error["details"]["limit"], error["details"]["used"])

@@ -15,7 +15,7 @@ CALLERS = 16
 
 
 def lines_of(service: Service, request_id: str) -> list[dict[str, Any]]:
-    """What was logged for a request; it is written when the answer has been sent."""
+    """Return the log lines of a request, which are written after its response."""
     deadline = time.monotonic() + WAIT_S_MAX
     while True:
         found = [line for line in service.log_lines() if line.get("request_id") == request_id]

@@ -1,4 +1,4 @@
-"""What an operator has to do is said in one line, before anything is half started."""
+"""Setup errors are reported as one line, before anything is started."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.acceptance.service import Service, free_port, query, running, tempora
 
 @pytest.fixture(scope="module")
 def bare_url() -> Generator[str]:
-    """A database that nobody has migrated, whose settings may be changed."""
+    """A database without migrations whose settings can be changed."""
     with temporary_home() as made, embedded_database(made) as url:
         yield url
 
 
 def _refusal(service: Service) -> str:
-    """What it says when it does not start: one line, and exit status 1."""
+    """Return the error of a failed start: one line, and exit status 1."""
     with running(service, start=False):
         service.start(wait=False)
         assert service.wait_end() == 1, service.log()

@@ -1,4 +1,4 @@
-"""What Prometheus reads: one scrape tells of all worker processes, whichever of them it reaches."""
+"""Metrics: one scrape covers all worker processes, whichever of them responds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Samples = dict[str, float]
 
 @pytest.fixture(scope="module")
 def counted() -> Generator[Service]:
-    """A service of two workers whose numbers nobody else adds to."""
+    """A service with two workers that only this module uses."""
     settings = {"POOL_SIZE": str(POOL_SIZE), "RUN_WORKER": "off"}
     with temporary_home() as home, running(Service(home, workers=2, settings=settings)) as started:
         yield started

@@ -1,4 +1,4 @@
-"""It needs no root: as an ordinary user it runs, and keeps its data in her home."""
+"""cockade runs as an ordinary user, with its data in the user's home directory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pytest
 
 from tests.acceptance.service import Service, command, earn_bulk, make_badge, running
 
-NOBODY = "nobody"
+USER = "nobody"
 
 
 def _ordinary_user(home: Path) -> pwd.struct_passwd | None:
-    """Somebody else where we are root, else None, which is ourselves."""
+    """Return an ordinary user if we are root, otherwise None."""
     if os.geteuid() != 0:
         return None
     try:
-        user = pwd.getpwnam(NOBODY)
+        user = pwd.getpwnam(USER)
     except KeyError:
-        pytest.skip(f"we are root, and there is no user {NOBODY}")
+        pytest.skip(f"we are root, and there is no user {USER}")
     os.chown(home, user.pw_uid, user.pw_gid)
     try:
         tried = subprocess.run(
@@ -30,15 +30,15 @@ def _ordinary_user(home: Path) -> pwd.struct_passwd | None:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     except PermissionError:
-        pytest.skip(f"we are root, and {NOBODY} may not run {sys.executable}")
+        pytest.skip(f"we are root, and {USER} may not run {sys.executable}")
     if tried.returncode != 0:
-        pytest.skip(f"we are root, and {NOBODY} cannot run cockade here: {tried.stderr.strip()[-200:]}")
+        pytest.skip(f"we are root, and {USER} cannot run cockade here: {tried.stderr.strip()[-200:]}")
     return user
 
 
 def test_ordinary_user_runs_it_in_her_home(home: Path) -> None:
     service = Service(home, user=_ordinary_user(home))
-    # No COCKADE_DATA_DIR: the data is where her other programs keep theirs.
+    # Without COCKADE_DATA_DIR, the data is in the user's standard data directory.
     del service.environment["COCKADE_DATA_DIR"]
     service.environment |= {"HOME": str(home), "XDG_DATA_HOME": str(home / "share")}
     with running(service):

@@ -92,7 +92,7 @@ def test_workers_killed_at_any_moment_of_a_call_leave_one_outcome_and_it_is_lear
 
 
 def _usual_s(client: httpx.Client) -> float:
-    """How long a call takes: the second one, for the first has credentials to check."""
+    """Return the duration of a normal request: the second one, because the first verifies credentials."""
     took_s = 0.0
     for _ in range(2):
         body = earn_bulk_body(make_badge(client), list(range(1, CUSTOMERS + 1)))

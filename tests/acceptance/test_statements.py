@@ -18,7 +18,7 @@ FEW, MANY = 102, 10_000
 
 
 def statements(service: Service, call: Callable[[], httpx.Response]) -> list[str]:
-    """What the server was asked during the call, by others than ourselves."""
+    """Return the statements of other connections during the request."""
     marks = [uuid.uuid4().hex, uuid.uuid4().hex]
     query(service.database_url, f"select '{marks[0]}'")
     answer = call()

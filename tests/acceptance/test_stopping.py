@@ -1,4 +1,6 @@
-"""SIGTERM: what is in flight is finished within a bound, nothing is half done, and nobody new is let in."""
+"""SIGTERM: requests in progress finish within a time limit, nothing is half done, and new requests are
+rejected.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ WAITING = "select count(*) from pg_stat_activity where wait_event = $1"
 def test_calls_in_flight_are_answered_and_durable(
     home: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Large calls on every worker, and small ones that keep coming until nobody listens any more."""
+    """Large requests on every worker, and small ones until the server stops listening."""
     with running(Service(home, workers=2)) as service, ThreadPoolExecutor(CALLERS + 1) as pool:
         shown = service.first_credential()
         auth = (shown["username"], shown["secret"])
@@ -85,7 +87,7 @@ def _response(calling: Future[httpx.Response]) -> httpx.Response | None:
 def _outcome(
     client: httpx.Client, name: str, answer: httpx.Response | None, kept: int | None, size: int
 ) -> str:
-    """What was answered is durable; what was not is there as a whole or not at all, and can be asked for."""
+    """Return the outcome. Acknowledged requests are stored; others are stored completely or not at all."""
     told = client.get("/requests", params={"requestId": name})
     word = "small" if size == 1 else "large"
     assert kept in (None, size), f"{name} is half there: {kept}"
@@ -123,6 +125,6 @@ def test_call_that_does_not_finish_in_time_is_broken_off_and_leaves_nothing(
 
 
 def _await_waiting(url: str, event: str) -> None:
-    """Until somebody on the server waits for it."""
+    """Wait until a connection of the server waits for this event."""
     while query(url, WAITING, event) == [(0,)]:
         time.sleep(0.05)

@@ -38,7 +38,9 @@ async def test_eight_processes_issue_to_the_same_customers_exactly_once(
         assert len(won) == customers
         assert dict(won) == holding
         for outcome in _outcomes(answers):
-            assert {**holding, **_refused(outcome)} == holding, "whoever is refused is told what she holds"
+            assert {**holding, **_refused(outcome)} == holding, (
+                "a rejected customer gets the id of the earned badge"
+            )
     assert issue_conflicts > 0, "the processes never met, so that nothing was tested"
     record_property("collisions", f"{issue_conflicts:.0f} in {rounds} rounds of {len(crew)} processes")
 

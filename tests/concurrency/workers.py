@@ -111,7 +111,7 @@ class EarnUntilRefused(Struct, frozen=True, kw_only=True):
             except RequestRejected as error:
                 return earned, type(error).__name__
             earned += len(outcome.customer_ids) - len(outcome.failures)
-        raise AssertionError("nobody refused")
+        raise AssertionError("no request was rejected")
 
 
 class Crew:

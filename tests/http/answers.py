@@ -1,4 +1,4 @@
-"""What every answer has, whatever it says: the envelope, the request id, the form of its errors."""
+"""Assertions on every response: the envelope, the request id, and the format of errors."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def message(answer: httpx.Response) -> str:
 
 
 async def earned_count(org: Org, badge_id: str) -> int:
-    """How many unrevoked earned badges there are."""
+    """Return the number of unrevoked earned badges."""
     answer = await org.client.get(f"/badgeMeta/{badge_id}", params={"includeStatistics": "true"})
     return success(answer)["earnedCount"]

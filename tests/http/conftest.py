@@ -14,7 +14,7 @@ from tests.support import Org, make_org
 
 @pytest_asyncio.fixture(scope="module")
 async def shared_org(services: Services) -> AsyncGenerator[Org]:
-    """Proving a credential is slow on purpose; whoever needs no org to himself takes this one."""
+    """An org for tests that need no org of their own, because verifying credentials is slow by design."""
     made = await make_org(services, f"shared-{time.time_ns()}")
     async with made.client:
         yield made

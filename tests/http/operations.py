@@ -1,7 +1,7 @@
-"""Every operation of the OpenAPI document as a request that works, made of its own examples.
+"""A working request for every operation of the OpenAPI document, built from its examples.
 
-`ENTRIES` has a line for each operation: what must be there before, and how it is answered then. Whoever adds an
-operation adds its line; a test finds the operation that has none.
+`ENTRIES` has one line per operation: the preparation that it needs, and the expected response. A test fails
+if an operation has no line.
 """
 
 from __future__ import annotations
@@ -58,17 +58,17 @@ Prepare = Callable[[Org, Scene], Awaitable[object]]
 
 
 class Entry(Struct, kw_only=True):
-    """What an operation needs to do its work."""
+    """The requirements of an operation."""
 
     status: int = 200
     """The answer when it has done it."""
     badge: str = "badge_id"
     """Which of the scene's badges it is about."""
     prepare: Prepare | None = None
-    """What the caller does before."""
+    """Requests to send before."""
     headers: Mapping[str, str] = {}
     of_a_request: bool = False
-    """The request id in its body is not its own, but that of a request that was carried out."""
+    """The request id in the body refers to an earlier request."""
     public: bool = False
     """It asks for no credential."""
 
@@ -170,7 +170,7 @@ class Operation(Struct, kw_only=True):
 
     @property
     def label(self) -> str:
-        """What the matrix calls it."""
+        """The name in the matrix."""
         return f"{self.operation_id} by identifier" if self.by_identifier else self.operation_id
 
     @property
@@ -315,7 +315,7 @@ async def _post(org: Org, path: str, body: dict[str, Any]) -> Any:
 
 
 def scene_of_nowhere() -> Scene:
-    """Ids of the right form that nobody has."""
+    """Valid ids that do not exist."""
     return Scene(
         badge_id=secrets.token_hex(12),
         enrolled_badge_id=secrets.token_hex(12),

@@ -1,4 +1,4 @@
-"""Who may call, and what of: credentials, tokens, orgs, access groups."""
+"""Authentication and authorization: credentials, tokens, orgs, access groups."""
 
 from __future__ import annotations
 
@@ -329,7 +329,7 @@ def signed(
 async def test_a_token_that_is_not_ours_is_refused(shared_org: Org, anybody: httpx.AsyncClient) -> None:
     key = await signing_key(shared_org.services)
     forgeries = {
-        "signed by somebody else": signed(shared_org, secrets.token_bytes(32)),
+        "signed with an unknown key": signed(shared_org, secrets.token_bytes(32)),
         "without a signature": signed(shared_org, "", algorithm="none"),
         "cut": signed(shared_org, key)[:-4],
         "by an unknown key": signed(shared_org, key, kid="2"),
@@ -341,7 +341,7 @@ async def test_a_token_that_is_not_ours_is_refused(shared_org: Org, anybody: htt
         "with an end that is no time": signed(shared_org, key, exp=10**30),
         "of another issuer": signed(shared_org, key, iss="somebody"),
         "without an issuer": signed(shared_org, key, iss=None),
-        "of nobody": signed(shared_org, key, sub=None),
+        "of no credential": signed(shared_org, key, sub=None),
         "of a credential that is no number": signed(shared_org, key, sub="admin"),
         "of a credential that is not there": signed(shared_org, key, sub="999999999"),
     }

@@ -22,7 +22,7 @@ Change = Callable[[Org], Awaitable[dict[str, Any]]]
 
 
 def unique() -> str:
-    """A name that nobody else has."""
+    """Return a unique name."""
     return secrets.token_hex(8)
 
 
@@ -250,7 +250,7 @@ OF_NO_ORG = {Action.SIGNING_KEY_ROTATE, Action.SIGNING_KEY_RETIRE}
 """Seen on the command line only; `test_signing_keys.py` looks at them."""
 
 BY_ITSELF = {Action.WEBHOOK_DISABLE}
-"""What the worker does without being asked; `test_webhooks.py` looks at it."""
+"""Actions of the worker; see `test_webhooks.py`."""
 
 
 def test_every_action_is_tried() -> None:

@@ -47,7 +47,7 @@ async def make_badge(org: Org, **fields: Any) -> httpx.Response:
 
 
 def is_stamped(record: dict[str, Any], org: Org) -> bool:
-    """Whether a new record says whose it is, and by whom and when it was made."""
+    """Whether a new record has its org, its creator and its creation time."""
     made_at = datetime.fromtimestamp(record["createdOn"], UTC)
     assert record["createdOnISO"] == made_at.strftime("%Y-%m-%dT%H:%M:%SZ")
     assert abs((datetime.now(UTC) - made_at).total_seconds()) < 600

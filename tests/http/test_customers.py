@@ -1,4 +1,4 @@
-"""Identifiers of customers over HTTP, and the customer whom a path names."""
+"""Customer identifiers over HTTP, and paths with an identifier."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def put(org: Org, *identifiers: dict[str, Any]) -> Response:
 
 
 async def counts(org: Org, *identifiers: dict[str, Any]) -> tuple[int, int, int]:
-    """How many were created, updated and unchanged."""
+    """Return the number of created, updated and unchanged identifiers."""
     data = success(await put(org, *identifiers))
     assert list(data) == ["totalCount", "createdCount", "updatedCount", "unchangedCount"]
     total, *rest = data.values()
@@ -44,7 +44,7 @@ async def counts(org: Org, *identifiers: dict[str, Any]) -> tuple[int, int, int]
 
 
 async def find(org: Org, segment: str, header: str | None = "email") -> int:
-    """Whom a path with this segment, encoded, names."""
+    """Return the customer of this path segment."""
     raw = f"/v1/badges/customer/{segment}"
     path = raw if "%2F" in raw else unquote(raw)  # as the layer around the app leaves it
     scope: Any = {"type": "http", "path": path, "raw_path": raw.encode(), "user": org.caller, "headers": []}

@@ -38,7 +38,7 @@ class Place(Struct, kw_only=True):
     role: str
     role_url: str
     granted: dict[str, Any]
-    """What the command said."""
+    """The output of the command."""
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -163,7 +163,7 @@ async def test_the_role_has_its_rights_and_no_others(connection: Connection, tab
         "truncate earned_badge",
         "truncate request",
         "delete from audit_entry",
-        "update audit_entry set username = 'somebody else'",
+        "update audit_entry set username = 'other'",
         "update earned_badge set valid_until = valid_from",
         "update earned_badge set request_key = 1",
         "delete from badge",

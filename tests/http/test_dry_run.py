@@ -41,7 +41,7 @@ async def ask(org: Org, path: str, body: Any, **params: str) -> httpx.Response:
 
 
 def without_ids(answer: httpx.Response) -> Any:
-    """The answer without what only writing makes: ids of those who got something, and the mark of a dry run."""
+    """Remove from the response the parts that only a real run has, and the dry run warning."""
     told = answer.json()
     for entry in (told["data"] or {}).get("issuedBadges", []):
         if "error" not in entry:
@@ -148,7 +148,7 @@ async def test_another_value_than_true_or_false_is_a_fault(shared_org: Org, path
 
 
 async def test_it_waits_for_nobody_and_nobody_waits_for_it(org: Org, database_url: str) -> None:
-    """Somebody holds the badge alone, and somebody else is just using the request id."""
+    """Another transaction holds the badge exclusively, and another request uses the request id."""
     badge_id = await org.make_badge(**LIMITED)
     async with ledger.connection(database_url) as holder:
         await holder.execute("begin")

@@ -82,8 +82,8 @@ async def test_an_answer_has_the_shape_of_the_contract(shared_org: Org) -> None:
     assert refused["issuedId"] != issued["issuedId"]
 
 
-# The rules in their order: each row breaks its own and all later ones, so that one asked too late would be told by
-# another code. Rule 1 is above all; whatever is refused leaves the request id free.
+# The rules in order: each row breaks its own rule and all later ones, so that a wrong order gives another
+# code. Rule 1 comes first; a rejected request does not use up its request id.
 INACTIVE, UNCLAIMED = {"active": False}, {"claim": False}
 PRECEDENCE: list[tuple[dict[str, Any], dict[str, Any], tuple[int, int, str | None, str]]] = [
     (
@@ -384,7 +384,7 @@ async def test_customers_of_issue_earn_badges_have_to_be_enrolled(shared_org: Or
     ]
     assert (data["earnedCount"], data["failedCount"]) == (0, 2)
     assert data["expiresOn"] == (event + DAYS).timestamp()
-    # A request in which everybody failed was decided all the same.
+    # A request in which every customer failed is decided all the same.
     assert failure(await shared_org.earn_bulk(badge_id, [2], requestId=request_id), 400) == [
         (809, "requestId")
     ]

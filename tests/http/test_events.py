@@ -152,7 +152,7 @@ async def test_a_job_that_is_cancelled_is_told_at_its_end(org: Org) -> None:
 
 
 async def test_a_job_is_told_part_by_part_and_when_it_is_completed(org: Org) -> None:
-    """Parts have three lines here: somebody holds it already, one stands there twice, one is nobody."""
+    """Chunks have three lines here: one customer already holds the badge, one occurs twice, one is invalid."""
     badge_id = await org.make_badge()
     success(await org.earn_bulk(badge_id, [2]))
     _, after = await feed(org)
@@ -255,11 +255,11 @@ def ago(**time: float) -> str:
 
 HALF_AN_HOUR_LEFT = {"hours": 23.5}
 CALL_S_MAX = 60
-"""An end is told so much later."""
+"""The delay after which an expiry is reported."""
 
 
 async def wait(org: Org, time: timedelta) -> None:
-    """What the worker does when so much time has passed."""
+    """Run the worker's step as if this much time had passed."""
     await EventService(org.services.database, lambda: clock.now() + time, 30, CALL_S_MAX).assign_positions()
 
 
@@ -327,7 +327,7 @@ async def test_nothing_is_noted_of_what_never_ends_and_enrolments_end_unheard(or
 
 
 async def test_what_has_ended_already_is_told_behind_its_being_earned(org: Org) -> None:
-    """And what is taken back afterwards had ended all the same."""
+    """A revocation after the expiry does not change that it expired."""
     badge_id = await org.make_badge(**A_DAY)
     success(await org.earn_bulk(badge_id, [1, 2], earnEventDate=ago(days=3), requestId="late"))
     earn = {"badgeMetaId": badge_id, "customerId": 3, "triggeredBy": TRIGGER, "earnEventDate": ago(days=2)}

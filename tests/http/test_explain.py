@@ -1,4 +1,4 @@
-"""Why, or why not she: `explain` agrees with what earn then does."""
+"""`explain` agrees with the result of earning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Guessing secrets is throttled, per name and per address, in all processes, and locks nobody out who was here before."""
+"""Failed logins are limited per name and address, across processes, without locking out users of a known
+address.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +133,7 @@ async def test_a_success_clears_its_own_guesses_and_no_others(world: World) -> N
 
 
 async def test_strangers_do_not_lock_out_whoever_was_here_before(world: World) -> None:
-    """Nor does a neighbour behind the same address; not even in a process that was just started."""
+    """A neighbour behind the same address cannot lock out a user either, even in a new process."""
     credential, address = await world.make_credential(), an_address()
     assert await outcome(world.process(), credential.username, credential.secret, address) == "in"
     await guess(world.process(), credential.username, PER_NAME, an_address)
@@ -158,7 +160,7 @@ async def test_whoever_is_remembered_is_not_asked(world: World) -> None:
 
 @pytest_asyncio.fixture
 async def client(world: World) -> AsyncGenerator[httpx.AsyncClient]:
-    """Anybody, through a listed proxy, to a service with these bounds."""
+    """A client behind a trusted proxy, for a service with these limits."""
     services = world.org.services
     config = msgspec.structs.replace(SETTINGS, database_url="")
     bounded = msgspec.structs.replace(services, auth=world.process(), config=config)

@@ -1,4 +1,4 @@
-"""What somebody tried in order to break the service, and what it answers now."""
+"""Attempts to break the service, and their responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every answer carries for the sake of safety."""
+"""Security headers of every response."""
 
 from __future__ import annotations
 

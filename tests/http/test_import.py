@@ -160,7 +160,7 @@ async def test_what_was_imported_stands_in_the_way_and_counts(org: Org) -> None:
     assert "error" not in entries[1]
     entries = success(await org.earn_bulk(capped, [2, 3]))["issuedBadges"]
     assert [entry.get("error", {}).get("code") for entry in entries] == [None, 818]
-    # And is taken back like everything else.
+    # It can be revoked like any other.
     body = {"badgeMetaId": limited, "customerId": 1, "earnedBadgeId": envelopes[1]["data"]["earnedBadgeId"]}
     assert success(await org.client.post("/customer/revokeEarn", json=body))["isActive"] is False
     assert "error" not in success(await org.earn_bulk(limited, [1]))["issuedBadges"][0]
@@ -203,7 +203,7 @@ async def test_too_many_rows_are_refused_as_a_whole(shared_org: Org) -> None:
 
 
 async def test_history_earned_through_is_told_by_owner_import(org: Org) -> None:
-    """What is imported needs no claim, and another path under the short base path takes it too."""
+    """An import needs no claim. A second path under the short base path works too."""
     badge_id = await org.make_badge(claim=False)
     url = str(org.client.base_url).replace(BASE_PATH, "/v1/badges") + "/import/customerBadges"
     answer = await org.client.post(url, json=[row(badge_id)])

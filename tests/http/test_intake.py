@@ -1,4 +1,4 @@
-"""How bodies come in: not encoded, in bounded time, so many bytes at a time."""
+"""Limits on request bodies: no encoding, bounded time, bounded memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WITHOUT_BODY = {
     "activateBadge", "deactivateBadge", "pauseJob", "resumeJob", "cancelJob", "rotateWebhookSecret", "testWebhook",
 }  # fmt: skip
 STREAMED = {"createJob"}
-"""Whose body may be compressed."""
+"""Operations that accept a compressed body."""
 
 
 def changed(services: Services, **settings: Any) -> Services:

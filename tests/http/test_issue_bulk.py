@@ -184,7 +184,7 @@ async def test_single_enrolments_are_revoked_by_their_ids(org: Org, other_org: O
         {"customerId": 1, "issueId": ids[0].upper()},
         {"customerId": 1, "issueId": "no id"},
         {"customerId": 1, "issueId": "f" * 24},
-        {"customerId": 1, "issueId": ids[0]},  # the same once more: carried out once
+        {"customerId": 1, "issueId": ids[0]},  # a repeated customer is enrolled once
     ]
     told = success(await revoke(org, other_id, revokeIssuals=issuals[1:2]))["revokedIssuedBadges"]
     assert told[0]["error"]["code"] == 404, "another badge's"
@@ -237,4 +237,4 @@ async def test_many_at_once_enrol_everybody_exactly_once(org: Org) -> None:
     told = [
         entry["issuedId"] == ids[entry["customerId"]] for data in answers for entry in data["issuedBadges"]
     ]
-    assert all(told), "whoever is refused is told the enrolment that she has"
+    assert all(told), "a rejected customer gets the id of the enrolment"

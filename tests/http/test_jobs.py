@@ -62,7 +62,7 @@ async def finish(org: Org, job: Job) -> Job:
 
 
 async def holders(org: Org, badge_id: str) -> list[int]:
-    """Who earned it, as often as she did."""
+    """Return the customers that earned it, once per earned badge."""
     answer = await org.client.get(f"/badgeMeta/{badge_id}/customers", params={"size": 1000})
     return [row["customerId"] for row in answer.json()["data"]["customers"]]
 
@@ -86,7 +86,7 @@ def asked(badge_id: str, **params: str) -> dict[str, str]:
 
 
 async def test_each_customer_is_issued_to_once_whatever_line_she_stands_on(org: Org) -> None:
-    """Of a badge that may be held several times, so that nothing but the job itself keeps her to one."""
+    """The badge allows several per customer, so only the job itself prevents a second one."""
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
     job = await finish(org, await start(org, badge_id, [1, 2, 2, 3, 1, 4, 5, 1, 6]))
     assert (job.state, job.counts.issued, job.counts.duplicates) == (JobState.COMPLETED, 6, 3)
@@ -342,7 +342,7 @@ async def test_identifiers_are_looked_up_and_unknown_ones_named(org: Org) -> Non
 
 
 async def test_who_is_erased_is_in_no_audience_any_longer(org: Org) -> None:
-    """Nor issued to, where her chunk was not decided yet; and what was sent of her is gone."""
+    """The customer gets nothing from undecided chunks, and the uploaded lines are deleted."""
     badge_id = await org.make_badge()
     job = await start(org, badge_id, range(1, 8))
     erased = await org.client.delete("/customers/5")

@@ -1,4 +1,4 @@
-"""Limits through the whole app, over the real database: the badge as a whole, late events, what is taken back."""
+"""Limits through the whole app and the real database: badge limits, late events, revocations."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def rows_of(url: str, sql: str, badge_id: str) -> list[tuple[Any, ...]]:
 async def test_limits_of_a_badge_as_a_whole_are_the_models(
     org: Org, database_url: str, constraints: list[dict[str, Any]]
 ) -> None:
-    """Calls with events in random order, some of what was earned taken back, and the tally compared with the ledger."""
+    """Random events and revocations; afterwards the counters are compared with the issuances."""
     chance = random.Random(SEED)
     badge_id = await org.make_badge(
         startOn=STARTS.isoformat(),
@@ -183,7 +183,7 @@ async def test_the_rows_that_are_read_are_bounded_by_the_windows(org: Org, datab
     finally:
         await connection.close()
     assert "earned_badge_counted" in plan
-    # Of each customer one row for the ordinal, her first eight, and three days of events.
+    # For each customer: one row for the ordinal, the first eight, and three days of events.
     assert _rows_read(plan) <= 700 * (1 + 8 + 3) * 1.2
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the service does, and its page needs nobody else."""
+"""The OpenAPI document matches the service, and its page loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ OPERATIONS = {
 
 @pytest_asyncio.fixture(scope="module")
 async def document(shared_org: Org) -> AsyncGenerator[dict[str, Any]]:
-    """The document, as anybody gets it."""
+    """The document as served."""
     async with client_for(shared_org.services, None) as client:
         answer = await client.get(f"{ROOT}/openapi.json")
         assert answer.status_code == 200

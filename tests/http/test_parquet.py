@@ -66,7 +66,7 @@ async def unpacked(content: bytes, column: str | None = None, bytes_max: int = 1
 
 
 def read(content: bytes, column: str | None = None) -> list[str]:
-    """Likewise, here rather than in a process of its own."""
+    """Convert a file in this process."""
     return "".join(unpacking.read(io.BytesIO(content), column)).splitlines()
 
 
@@ -168,7 +168,7 @@ async def test_and_the_answer_says_it(
 
 
 def encrypted() -> bytes:
-    """What a file with an encrypted footer looks like."""
+    """Return a file with the magic bytes of an encrypted footer."""
     sound = packed({"id": IDS})
     return b"PARE" + sound[4:-4] + b"PARE"
 

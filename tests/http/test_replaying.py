@@ -1,4 +1,4 @@
-"""The same call with the same idempotency key is carried out once and answered alike; so it may be sent again."""
+"""A request with an idempotency key is executed once, and retries get the same response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Erasing a customer leaves nothing that names her, and merging two leaves nothing out; all else stays as it is."""
+"""Erasing a customer removes all references, and merging moves everything; other data stays the same."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.support import TRIGGER, Org
 ENROLLED: dict[str, Any] = {"earnType": "ISSUE_EARN", "issuedBadgeExpiry": {"expiryType": "NEVER"}}
 CAPPED: dict[str, Any] = {"badgeConstraints": [{"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": 2}]}
 SEVERAL: dict[str, Any] = {"overlapPolicy": "ALLOW"}
-HER, OTHER, THIRD = 7, 8, 9
+SOURCE, OTHER, THIRD = 7, 8, 9
 NOTHING = {"earnedBadgeCount": 0, "enrolmentCount": 0, "identifierCount": 0, "requestCount": 0}
 
 
-async def erase(org: Org, customer: Any = HER, **headers: str) -> dict[str, Any]:
+async def erase(org: Org, customer: Any = SOURCE, **headers: str) -> dict[str, Any]:
     return success(await org.client.delete(f"/customers/{customer}", headers=headers))
 
 
-async def merge(org: Org, source: Any = HER, into: Any = OTHER) -> dict[str, Any]:
+async def merge(org: Org, source: Any = SOURCE, into: Any = OTHER) -> dict[str, Any]:
     return success(await org.client.post("/customers/merge", json={"from": source, "into": into}))
 
 
 async def earn(org: Org, badge_id: str, customers: list[int], **fields: Any) -> list[str | None]:
-    """The code of each refusal, or None where she earned."""
+    """Return the error code of each customer, or None if the badge was earned."""
     entries = success(await org.earn_bulk(badge_id, customers, **fields))["issuedBadges"]
     return [entry.get("error", {}).get("code") for entry in entries]
 
@@ -44,7 +44,7 @@ async def identify(org: Org, customer: int, email: str) -> None:
 
 
 async def holders(org: Org, badge_id: str) -> list[tuple[int, str]]:
-    """Each customer with the id of what she earned, in order of the ledger."""
+    """Return each customer with the id of the earned badge, in storage order."""
     page = success(await org.client.get(f"/badgeMeta/{badge_id}/customers", params={"size": 1000}))
     return [(entry["customerId"], entry["earnedBadgeId"]) for entry in page["customers"]]
 
@@ -58,10 +58,10 @@ async def told(org: Org, request_id: str) -> list[int]:
 async def test_erasing_leaves_nothing_that_names_her(org: Org, database_url: str) -> None:
     badge_id, enrolled_id = await org.make_badge(), await org.make_badge(**ENROLLED)
     email = f"{secrets.token_hex(8)}@example.org"
-    await identify(org, HER, email)
-    await enrol(org, enrolled_id, [OTHER, HER])
-    assert await earn(org, badge_id, [OTHER, HER, THIRD], requestId="first") == [None] * 3
-    assert await earn(org, badge_id, [HER], requestId="second") == [1040]
+    await identify(org, SOURCE, email)
+    await enrol(org, enrolled_id, [OTHER, SOURCE])
+    assert await earn(org, badge_id, [OTHER, SOURCE, THIRD], requestId="first") == [None] * 3
+    assert await earn(org, badge_id, [SOURCE], requestId="second") == [1040]
     sent = {
         "badgeMetaId": badge_id,
         "customerId": OTHER,
@@ -70,17 +70,17 @@ async def test_erasing_leaves_nothing_that_names_her(org: Org, database_url: str
     success(await org.client.post("/customer/revokeEarn", json=sent))
     rows = [
         {"badgeMetaId": badge_id, "customerId": customer, "earnEventDate": 1.7e9, "earnExpiresOn": 1.8e9}
-        for customer in (HER, OTHER)
+        for customer in (SOURCE, OTHER)
     ]
     imported = await org.client.post(
         "/import/customerBadges", json=rows, headers={"X-CAP-REQUEST-ID": "third"}
     )
     assert imported.status_code == 200
-    sent = {"badgeMetaId": enrolled_id, "customerId": HER, "requestId": "fourth", "triggeredBy": TRIGGER}
+    sent = {"badgeMetaId": enrolled_id, "customerId": SOURCE, "requestId": "fourth", "triggeredBy": TRIGGER}
     success(await org.client.post("/customer/earn", json=sent))
 
     assert await erase(org) == {
-        "customerId": HER, "earnedBadgeCount": 3, "enrolmentCount": 1, "identifierCount": 1, "requestCount": 5,
+        "customerId": SOURCE, "earnedBadgeCount": 3, "enrolmentCount": 1, "identifierCount": 1, "requestCount": 5,
     }  # fmt: skip
 
     assert {customer for customer, _ in await holders(org, badge_id)} == {OTHER, THIRD}
@@ -99,8 +99,8 @@ async def test_erasing_leaves_nothing_that_names_her(org: Org, database_url: str
             "select count(*) from enrolment join badge using (badge_key) where org_id = $1 and customer_id = $2",
             "select count(*) from customer_identifier where org_id = $1 and customer_id = $2",
         ):
-            assert await opened.fetchval(query, org.caller.org_id, HER) == 0, query
-    # OTHER's first one was revoked, her imported one counts.
+            assert await opened.fetchval(query, org.caller.org_id, SOURCE) == 0, query
+    # OTHER's first one was revoked, its imported one counts.
     assert await earned_count(org, badge_id) == 2
     stored = success(await org.client.get(f"/badgeMeta/{enrolled_id}", params={"includeStatistics": "true"}))
     assert (stored["issuedCount"], stored["earnedCount"]) == (1, 0)
@@ -108,92 +108,96 @@ async def test_erasing_leaves_nothing_that_names_her(org: Org, database_url: str
 
 async def test_erasing_again_is_the_same_and_leaves_no_second_entry(org: Org) -> None:
     badge_id = await org.make_badge()
-    await earn(org, badge_id, [HER])
+    await earn(org, badge_id, [SOURCE])
     await erase(org)
-    assert await erase(org) == {"customerId": HER, **NOTHING}
+    assert await erase(org) == {"customerId": SOURCE, **NOTHING}
     trail = success(await org.client.get("/audit", params={"action": "customer.erase"}))["entries"]
-    assert [(entry["subject"], entry["username"]) for entry in trail] == [(str(HER), org.caller.username)]
+    assert [(entry["subject"], entry["username"]) for entry in trail] == [(str(SOURCE), org.caller.username)]
     assert trail[0]["details"] == {**NOTHING, "earnedBadgeCount": 1, "requestCount": 1}
 
 
 async def test_whoever_was_erased_is_a_new_customer(org: Org) -> None:
     badge_id = await org.make_badge()
-    await earn(org, badge_id, [HER])
+    await earn(org, badge_id, [SOURCE])
     await erase(org)
-    assert await earn(org, badge_id, [HER]) == [None]
+    assert await earn(org, badge_id, [SOURCE]) == [None]
 
 
 async def test_what_was_erased_counts_towards_no_limit(org: Org) -> None:
     badge_id = await org.make_badge(**CAPPED, **SEVERAL)
-    assert await earn(org, badge_id, [HER, OTHER, THIRD]) == [None, None, 818]
+    assert await earn(org, badge_id, [SOURCE, OTHER, THIRD]) == [None, None, 818]
     await erase(org)
-    assert await earn(org, badge_id, [THIRD, HER]) == [None, 818]
+    assert await earn(org, badge_id, [THIRD, SOURCE]) == [None, 818]
     assert await earned_count(org, badge_id) == 2
 
 
 async def test_erasing_takes_an_identifier_for_her_id(org: Org) -> None:
     badge_id, email = await org.make_badge(), f"{secrets.token_hex(8)}@example.org"
-    await identify(org, HER, email)
-    await earn(org, badge_id, [HER])
+    await identify(org, SOURCE, email)
+    await earn(org, badge_id, [SOURCE])
     header = {"X-CAP-CUSTOMER-IDENTIFIER": "email"}
-    assert (await erase(org, email, **header))["customerId"] == HER
+    assert (await erase(org, email, **header))["customerId"] == SOURCE
     failure(await org.client.delete(f"/customers/{email}", headers=header), 404)
 
 
 async def test_another_org_keeps_its_customer_of_the_same_id(org: Org, other_org: Org) -> None:
     for each in (org, other_org):
-        await earn(each, await each.make_badge(), [HER], requestId="both")
+        await earn(each, await each.make_badge(), [SOURCE], requestId="both")
     await erase(org)
-    await merge(org, HER, OTHER)
-    assert await told(other_org, "both") == [HER]
-    page = success(await other_org.client.get(f"/customer/{HER}", params={"badgeType": "EARNED"}))
+    await merge(org, SOURCE, OTHER)
+    assert await told(other_org, "both") == [SOURCE]
+    page = success(await other_org.client.get(f"/customer/{SOURCE}", params={"badgeType": "EARNED"}))
     assert len(page["badges"]) == 1
 
 
 async def test_merging_moves_all_that_she_has(org: Org) -> None:
     hers, both = await org.make_badge(**ENROLLED), await org.make_badge()
     email = f"{secrets.token_hex(8)}@example.org"
-    await identify(org, HER, email)
-    await enrol(org, hers, [HER])
-    await earn(org, hers, [HER], requestId="first")
-    await earn(org, both, [THIRD, HER, OTHER], requestId="second")
+    await identify(org, SOURCE, email)
+    await enrol(org, hers, [SOURCE])
+    await earn(org, hers, [SOURCE], requestId="first")
+    await earn(org, both, [THIRD, SOURCE, OTHER], requestId="second")
     before = dict(await holders(org, both))
 
     assert await merge(org) == {
-        "from": HER, "into": OTHER,
+        "from": SOURCE, "into": OTHER,
         "earnedBadgeCount": 2, "enrolmentCount": 1, "identifierCount": 1, "requestCount": 3,
     }  # fmt: skip
 
     assert [customer for customer, _ in await holders(org, hers)] == [OTHER]
-    # Both stay, hers behind the other's, and their ids stay theirs.
-    assert await holders(org, both) == [(OTHER, before[OTHER]), (OTHER, before[HER]), (THIRD, before[THIRD])]
+    # Both stay, the merged one after the other, and their ids stay the same.
+    assert await holders(org, both) == [
+        (OTHER, before[OTHER]),
+        (OTHER, before[SOURCE]),
+        (THIRD, before[THIRD]),
+    ]
     assert await told(org, "second") == [THIRD, OTHER, OTHER]
     assert await earned_count(org, both) == 3
-    assert await earn(org, hers, [OTHER, HER]) == [1040, 811]
-    assert await earn(org, both, [OTHER, HER]) == [1040, None]
+    assert await earn(org, hers, [OTHER, SOURCE]) == [1040, 811]
+    assert await earn(org, both, [OTHER, SOURCE]) == [1040, None]
     found = success(
         await org.client.get(f"/customer/{email}", headers={"X-CAP-CUSTOMER-IDENTIFIER": "email"},
                              params={"badgeType": "EARNED"})
     )  # fmt: skip
     assert len(found["badges"]) == 2
     trail = success(await org.client.get("/audit", params={"action": "customer.merge"}))["entries"]
-    assert [(entry["subject"], entry["details"]["into"]) for entry in trail] == [(str(HER), OTHER)]
+    assert [(entry["subject"], entry["details"]["into"]) for entry in trail] == [(str(SOURCE), OTHER)]
 
 
 async def test_what_was_merged_counts_towards_the_limits_of_whom_it_went_to(org: Org) -> None:
     window = {"constraintType": "CUSTOMER_BADGE_ROLLING_WINDOW", "maxEarnForDays": 3, "rollForDays": 10}
     badge_id = await org.make_badge(customerConstraints=[window], **SEVERAL)
     for _ in range(2):
-        assert await earn(org, badge_id, [HER, OTHER]) == [None, None]
+        assert await earn(org, badge_id, [SOURCE, OTHER]) == [None, None]
     await merge(org)
     assert await earn(org, badge_id, [OTHER]) == [817]
-    assert await earn(org, badge_id, [HER]) == [None]
+    assert await earn(org, badge_id, [SOURCE]) == [None]
 
 
 async def test_merging_again_is_the_same(org: Org) -> None:
-    await earn(org, await org.make_badge(), [HER])
+    await earn(org, await org.make_badge(), [SOURCE])
     await merge(org)
-    assert await merge(org) == {"from": HER, "into": OTHER, **NOTHING}
+    assert await merge(org) == {"from": SOURCE, "into": OTHER, **NOTHING}
 
 
 @pytest.mark.parametrize(
@@ -222,8 +226,8 @@ async def test_the_tally_is_as_the_ledger_after_both(org: Org, database_url: str
     event_at = datetime.now(UTC) - timedelta(hours=3)
     for hours in range(3):
         at = (event_at + timedelta(hours=hours)).isoformat()
-        await earn(org, badge_id, [HER, OTHER, THIRD], earnEventDate=at)
-    await merge(org, THIRD, HER)
+        await earn(org, badge_id, [SOURCE, OTHER, THIRD], earnEventDate=at)
+    await merge(org, THIRD, SOURCE)
     await erase(org)
     async with ledger.connection(database_url) as opened:
         rows = await opened.fetch(

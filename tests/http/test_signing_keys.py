@@ -1,4 +1,4 @@
-"""Signing keys change without anybody noticing, and what is revoked ends within a minute."""
+"""Signing keys can be rotated without interruption, and a revoked one stops working within a minute."""
 
 from __future__ import annotations
 

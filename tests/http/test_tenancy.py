@@ -1,7 +1,8 @@
-"""The tenancy matrix: every operation of the OpenAPI document, with every kind of credential.
+"""The tenancy matrix: every operation of the OpenAPI document with every kind of credential.
 
-Another org's credential learns nothing and changes nothing, a reader changes nothing, and whoever proves nothing gets
-nothing. The operations come from the document, so a new one cannot be forgotten. `make matrix` prints the table.
+A credential of another org reads and changes nothing, a read-only one changes nothing, and a missing or wrong
+one gets nothing. The operations come from the document, so that a new one cannot be forgotten. `make
+test-tenancy` prints the table.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from tests.support import Org, client_for, make_org
 Headers = list[tuple[str, str]]
 
 WORD = "victim"
-"""Stands in the name of everything that the victim has, and so in no answer to anybody else."""
+"""Part of every name that the victim org has, so that it must not occur in other responses."""
 OF_NO_ORG = {"signing_key", "schema_migration", "failed_login", "known_login_address"} | {
     f"pgqueuer{word}" for word in ("", "_log", "_statistics", "_schedules")
 }
@@ -54,7 +55,7 @@ TOKENS = [operation for operation in PUBLIC if "oauth" in operation.path]
 
 
 class Cast(Struct, kw_only=True):
-    """Who plays in the matrix."""
+    """The callers of the matrix."""
 
     victim: Org
     reader: NewCredential
@@ -68,7 +69,7 @@ class Cast(Struct, kw_only=True):
     expired_token: str
 
     def headers(self, column: str) -> Headers:
-        """What the caller of a column proves herself with."""
+        """Return the credentials of a column's caller."""
         own = self.victim.credential
         proofs: dict[str, Headers] = {
             "own default": [_basic(own)],
@@ -199,7 +200,7 @@ async def test_every_operation_is_for_its_own_org(
     unchanged_scene: Scene,
     matrix: dict[str, dict[str, str]],
 ) -> None:
-    """From those who prove nothing to the one who may: what changes before her turn is a leak."""
+    """Callers are tried from the weakest to the owner: any change before the owner's request is a leak."""
     row = matrix.setdefault(operation.label, {})
     scene = unchanged_scene if operation.is_reading else await set_the_scene(cast.victim, WORD)
     if operation.entry.prepare is not None:

@@ -1,4 +1,4 @@
-"""Undoing a request: all that it gave is revoked, once, and can be had again."""
+"""Undo: everything that a request issued is revoked once, and can be issued again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def undo(org: Org, request_id: Any, **params: str) -> httpx.Response:
 
 
 async def undone(org: Org, request_id: str, **params: str) -> tuple[int, int]:
-    """How many were revoked, and how many had been before."""
+    """Return the number revoked now, and the number revoked before."""
     data = success(await undo(org, request_id, **params))
     assert data.pop("requestId") == request_id
     assert list(data) == ["revoked", "alreadyRevoked"]
@@ -54,7 +54,7 @@ async def undone(org: Org, request_id: str, **params: str) -> tuple[int, int]:
 
 
 async def earn(org: Org, badge_id: str, customers: list[int], request_id: str, **fields: Any) -> list[Any]:
-    """The code of each refusal, or None where she earned."""
+    """Return the error code of each customer, or None if the badge was earned."""
     data = success(await org.earn_bulk(badge_id, customers, requestId=request_id, **fields))
     return [entry.get("error", {}).get("code") for entry in data["issuedBadges"]]
 
@@ -231,7 +231,7 @@ async def large_job(org: Org, badge_id: str, size: int) -> Job:
 
 
 async def progress(org: Org, headers: dict[str, str] | None = None) -> tuple[Any, ...]:
-    """What undoing it is answered."""
+    """Return the response to the undo request."""
     answer = await org.client.post("/requests/revoke", json={"requestId": "large"}, headers=headers or {})
     assert answer.json()["errors"] == []
     return answer.status_code, answer.headers.get("Idempotent-Replayed"), answer.json()["data"]
@@ -245,7 +245,7 @@ def far(state: str, lots: int, revoked: int, before: int, **more: Any) -> tuple[
 
 
 async def tasks(org: Org, key: RequestKey) -> int:
-    """How often it stands in the queue."""
+    """Return how many times the task is in the queue."""
     counting = "select count(*) from pgqueuer where entrypoint = 'undo' and payload = $1"
     return await org.services.database.transaction(
         "test.tasks", lambda tx: tx.value(counting, str(key).encode())

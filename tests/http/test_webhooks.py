@@ -54,7 +54,7 @@ async def delivering(services: Services, now: Callable[[], datetime] = clock.now
 
 
 async def until(is_so: Callable[[], Any]) -> Any:
-    """What it answers as soon as that is something."""
+    """Wait until the function returns a true value, and return it."""
     async with asyncio.timeout(30):
         while True:
             found = is_so()

@@ -1,4 +1,4 @@
-"""Who got this badge: every earned badge once, in order, whatever the size of the pages."""
+"""List holders: every earned badge once, in order, for any page size."""
 
 from __future__ import annotations
 

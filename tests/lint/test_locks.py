@@ -40,7 +40,7 @@ def test_every_locked_version_has_its_hashes() -> None:
 
 
 def test_development_uses_the_same_versions_as_production() -> None:
-    """So that tests run on what is deployed."""
+    """Tests run with the versions that are deployed."""
     pinned = [
         set(
             re.findall(

@@ -38,7 +38,7 @@ class Asked(NamedTuple):
 
 
 def customers(count: int) -> str:
-    """Return a list of customers, most of whom have the badge."""
+    """Return a list of customers, of which most have the badge."""
     return "'{" + ",".join(str(customer) for customer in range(1, count + 1)) + "}'"
 
 

@@ -20,7 +20,7 @@ from cockade.storage.database import Database, Tx
 from cockade.times import whole_seconds
 
 KNOWN_ADDRESS_TTL = timedelta(days=30)
-"""How long an address stays known for a username after a successful login."""
+"""Time for which an address stays known for a username after a successful login."""
 SUCCESS_RECORD_INTERVAL = timedelta(hours=1)
 
 log = structlog.get_logger()

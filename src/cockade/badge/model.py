@@ -13,7 +13,7 @@ from cockade.request.model import OwnerType
 
 
 class EarnType(StrEnum):
-    """How a badge is earned."""
+    """The ways to earn a badge."""
 
     EARN = "EARN"
     """Directly."""

@@ -131,7 +131,7 @@ returning badge_key;
 
 -- name: add_counts
 -- Adds to (or subtracts from) the counts of enrolments and earned badges. Each connection uses its own counter slot as
--- far as possible, and updates it last and in order, so that nobody waits long for a slot.
+-- far as possible, and updates it last and in order, so that waits for a slot are short.
 insert into badge_count as c (badge_key, shard, issued, earned)
 select badge_key, pg_backend_pid() % 16, issued, earned
 from unnest($1::integer[], $2::bigint[], $3::bigint[]) as added (badge_key, issued, earned)

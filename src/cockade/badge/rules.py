@@ -48,7 +48,7 @@ EVENT_AHEAD_MAX = timedelta(hours=24)
 
 
 class Validity(Struct, frozen=True):
-    """How rule 7 checks an event date."""
+    """The parameters of rule 7, which checks the event date."""
 
     expiry: Expiry
     """The expiry rule of the issuance."""

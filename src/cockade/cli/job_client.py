@@ -18,7 +18,8 @@ JOBS = "/customer/earnBulk/jobs"
 UNDO = "/requests/revoke"
 READ_BYTES = 64 * 1024
 PATIENCE_S = 600.0
-"""How long to retry requests. If the service is unreachable on the first request, it is not retried."""
+"""Time for which requests are retried. If the service is unreachable on the first request, it is not retried.
+"""
 AGAIN_S = 1.0
 TIMEOUT = httpx.Timeout(30, read=600)
 """The response to a large audience arrives only after all of it is staged."""

@@ -117,7 +117,7 @@ class BatchIssuer:
             await self._run(batch)
 
     def _next_batch(self) -> list[PendingRequest]:
-        """Take the next requests that share neither a request id nor a customer; the others keep their place."""
+        """Take the next requests that have no request id or customer in common; the others keep their place."""
         batch: list[PendingRequest] = []
         skipped: list[PendingRequest] = []
         ids: set[tuple[OrgId, str]] = set()

@@ -66,7 +66,7 @@ NO_HOLDERS = Holders(customers=_NONE, last_ordinals=_NONE, totals=_NONE, conflic
 
 
 class EligibilityFacts(Struct, frozen=True, kw_only=True):
-    """What the database knows about the customers of a request."""
+    """The stored facts about the customers of a request."""
 
     enrolled: Mapping[CustomerId, Enrolled] | None = None
     """Customers with an enrolment whose window contains the event. None if the badge needs no enrolment."""

@@ -43,7 +43,7 @@ def earned_status(valid_from: datetime, valid_until: datetime, now: datetime) ->
 
 
 class EligibilityRules(Struct, frozen=True, kw_only=True):
-    """What rule 8 checks for each customer of a request."""
+    """The checks of rule 8 for each customer of a request."""
 
     needs_enrolment: bool
     allows_multiple: bool

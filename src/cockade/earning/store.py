@@ -88,7 +88,7 @@ def _counted(customers: bytes | None, at: bytes | None) -> dict[CustomerId, list
 async def find_last_ordinals_of_many(
     tx: Tx, pairs: Collection[tuple[BadgeKey, CustomerId]]
 ) -> dict[tuple[BadgeKey, CustomerId], int]:
-    """Return the highest ordinals of those who ever had these badges."""
+    """Return the highest ordinal of each customer that ever had the badge."""
     rows = await tx.rows(
         SQL["find_last_ordinals_of_many"],
         [badge_key for badge_key, _ in pairs],

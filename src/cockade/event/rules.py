@@ -200,7 +200,7 @@ def batch_event(source: Outcome | FinishedJob) -> BadgeBatchCompleted:
     state, undecided = (
         BatchState.COMPLETED,
         0,
-    )  # in a cancelled job, some customers were neither issued nor failed
+    )  # in a cancelled job, some customers have neither result
     match source:
         case RequestOutcome():
             total, codes = (

@@ -55,7 +55,7 @@ PARQUET = "application/vnd.apache.parquet"
 
 
 class AudienceLayout(Struct, frozen=True, kw_only=True):
-    """How to read the lines of an audience."""
+    """The layout of an audience's lines."""
 
     format: AudienceFormat
     column: str | None = None

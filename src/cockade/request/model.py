@@ -94,7 +94,7 @@ class CustomerFailure(Struct, frozen=True, array_like=True, gc=False):
 
 
 class RequestOutcome(Struct, frozen=True, kw_only=True):
-    """What a request did. Its response can be built from this at any time."""
+    """The outcome of a request, from which its response can be built at any time."""
 
     request_id: str
     request_key: RequestKey
@@ -126,7 +126,7 @@ class RowFailure(Struct, frozen=True, array_like=True):
 
 
 class ImportOutcome(Struct, frozen=True, kw_only=True):
-    """What an import did. The lists are parallel, by line; values of failed rows have no meaning."""
+    """The outcome of an import. The lists are parallel, by line; values of failed rows have no meaning."""
 
     request_id: str
     request_key: RequestKey

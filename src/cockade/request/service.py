@@ -50,7 +50,7 @@ NO_REQUEST_KEY = RequestKey(0)
 T = TypeVar("T")
 OutcomeT = TypeVar("OutcomeT", RequestOutcome, ImportOutcome)
 Work = Callable[[Tx, Attempt], Awaitable[OutcomeT]]
-"""What a request does. Its outcome is stored in the same transaction."""
+"""The work of a request. Its outcome is stored in the same transaction."""
 
 
 class RequestService:
@@ -70,7 +70,7 @@ class RequestService:
         return outcome
 
     async def get_outcome(self, caller: Caller, request_id: str) -> RequestOutcome:
-        """As get, for a request that is neither an import nor a job."""
+        """Like `get`, but not for imports and jobs."""
         outcome = await self.get(caller, request_id)
         assert isinstance(outcome, RequestOutcome)
         return outcome

@@ -40,7 +40,7 @@ OURS = ("--no-owner", "--no-privileges", "--verbose")
 PG_DUMP = ("pg_dump", "--format=custom", "--compress=gzip:1", *OURS)
 PG_RESTORE = ("pg_restore", "--exit-on-error", *OURS)
 LOCK_WAIT_S_MAX = 30
-"""How long a backup waits for a running migration."""
+"""Maximum wait of a backup for a running migration."""
 POSITIONS_SKIPPED = 2**40
 """Readers may hold cursors of events after the backup. New positions start after all of those."""
 RESTORE_JOBS_MAX = 4

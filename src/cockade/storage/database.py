@@ -37,7 +37,7 @@ BACKOFF_S = 0.02
 CONNECT_TIMEOUT_S = 5.0
 ROLLBACK_TIMEOUT_S = 2.0
 COMMIT_S_MAX = 5.0
-"""How long to wait for the response to COMMIT, so that time is left to find out its outcome."""
+"""Maximum wait for the response to COMMIT, so that time is left to find out its outcome."""
 COMMIT_S_MIN = 1.0
 """Minimum wait for COMMIT, even if the request's time is up: without it, the outcome would often be unknown.
 """

@@ -18,9 +18,9 @@ class WindowKind(StrEnum):
     """Which earned badges a window counts."""
 
     BADGE = "BADGE"
-    """Those of all customers."""
+    """Earned badges of all customers."""
     CUSTOMER = "CUSTOMER"
-    """Those of one customer."""
+    """Earned badges of one customer."""
 
 
 class WindowChoice(StrEnum):
