@@ -47,13 +47,9 @@ GRANIAN_LOGGING: dict[str, Any] = {"loggers": {"_granian": {"handlers": [], "pro
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
-    workers: Annotated[
-        int, typer.Option(min=1, max=256, help="Number of worker processes.")
-    ] = WORKERS_DEFAULT,
-    tls_cert: Annotated[
-        Path | None, typer.Option(exists=True, help="TLS certificate chain (PEM file).")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(exists=True, help="TLS private key (PEM file).")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = WORKERS_DEFAULT,
+    tls_cert: Annotated[Path | None, typer.Option(exists=True, help="TLS certificate chain (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(exists=True, help="TLS private key (PEM).")] = None,
 ) -> None:
     """Run the API server until SIGTERM or Ctrl-C.
 

@@ -23,6 +23,16 @@ from cockade.http.errors import error_responses
 from cockade.http.request import ApiRequest
 from cockade.ids import CustomerId
 
+BadgeParameter = Annotated[
+    str | None,
+    QueryParameter(
+        name="badgeMetaId",
+        required=True,
+        description="Badge id.",
+        examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
+    ),
+]
+
 
 @get(
     "/badgeMeta/getFixedWindowDetails",
@@ -35,15 +45,7 @@ from cockade.ids import CustomerId
 async def get_fixed_window_details(
     request: ApiRequest,
     customer_badges: NamedDependency[CustomerBadgeService],
-    badge_meta_id: Annotated[
-        str | None,
-        QueryParameter(
-            name="badgeMetaId",
-            required=True,
-            description="Badge id.",
-            examples=[Example(summary="A badge", value="653de334b3cda7078c7c68eb")],
-        ),
-    ] = None,
+    badge_meta_id: BadgeParameter = None,
     constraint_type: Annotated[WindowChoice, QueryParameter(name="constraintType")] = WindowChoice.ALL,
     customer_id: Annotated[
         str | None,
