@@ -125,7 +125,7 @@ def test_service_whose_workers_cannot_live_ends_and_says_so(home: Path) -> None:
                 victim.kill()
             time.sleep(0.02)
         assert service.process.returncode == 1
-        assert "workers die as soon as they are started" in service.log()
+        assert "worker processes exit right after they start" in service.log()
 
 
 def _kill_postmaster(service: Service) -> None:

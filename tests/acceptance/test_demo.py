@@ -29,7 +29,7 @@ def test_demo_shows_the_main_job_and_its_refusals(
     )  # fmt: skip
     took = f"{time.monotonic() - started:.1f} s"
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    rate = re.search(r"[\d,]+ customers a second", demo.stdout)
+    rate = re.search(r"[\d,]+ customers per second", demo.stdout)
     assert rate is not None, demo.stdout
     assert "10,000 customers got the badge" in demo.stdout
     for code in ("809", "1040"):

@@ -98,7 +98,7 @@ def test_a_mixed_file_names_each_refused_line_and_fed_back_issues_only_the_repai
 
     status, said = issue(service, badge_id, audience, *options, "--dry-run")
     assert status == SOME_REFUSED, said
-    assert "dry run: nothing was changed" in said
+    assert "dry run, no changes" in said
     assert earned(service, badge_id) == [3]
 
     status, said = issue(service, badge_id, audience, *options)

@@ -33,7 +33,7 @@ def _refusal(service: Service) -> str:
 def test_database_that_cannot_be_reached(home: Path) -> None:
     url = f"postgresql://cockade@127.0.0.1:{free_port()}/cockade"
     line = _refusal(Service(home, settings={"DATABASE_URL": url}))
-    assert "The database cannot be reached" in line
+    assert "Cannot connect to the database" in line
     assert "COCKADE_DATABASE_URL" in line
 
 

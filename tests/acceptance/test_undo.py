@@ -55,7 +55,7 @@ def test_a_large_job_is_undone_by_cockade_undo(service: Service, client: httpx.C
         undo(service, job["requestId"]),
     ):
         assert status == 0, said
-        assert f"revoked {size} revoked before 0" in said
+        assert f"revoked {size} already revoked 0" in said
     assert earn_bulk(client, badge_id, [1, size]).json()["data"]["earnedCount"] == 2
     status, said = undo(service, "never")
     assert (status, "(404)" in said) == (1, True), said
