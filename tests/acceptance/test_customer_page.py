@@ -112,6 +112,8 @@ def count_statements(service: Service, client: httpx.Client) -> dict[str, int]:
     }
     for path in calls.values():  # the worker has met all types of the database before anything is counted
         told(client.get(path))
+    # The least of three: a new connection of the pool asks for the types of the database once.
     return {
-        name: len(statements(service, lambda path=path: client.get(path))) for name, path in calls.items()
+        name: min(len(statements(service, lambda path=path: client.get(path))) for _ in range(3))
+        for name, path in calls.items()
     }
