@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.service import Service, query, running, temporary_home
 
-SETTINGS = {"WEBHOOK_NETWORKS": "127.0.0.0/8", "WEBHOOK_TIMEOUT_S": "1"}
+SETTINGS = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "WEBHOOK_TIMEOUT_S": "1"}
 """Webhooks may be delivered to the tests' own receivers, and those that hang are given up soon."""
 
 
@@ -24,7 +24,7 @@ def home() -> Generator[Path]:
 @pytest.fixture
 def logging_service(home: Path) -> Generator[Service]:
     """A service of one worker, whose database writes down every statement; its callers are the only ones to ask it."""
-    with running(Service(home, settings={"BACKGROUND": "off"})) as service:
+    with running(Service(home, settings={"RUN_WORKER": "off"})) as service:
         query(service.database_url, "alter system set log_statement = 'all'")
         query(service.database_url, "select pg_reload_conf()")
         yield service

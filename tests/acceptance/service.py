@@ -25,6 +25,7 @@ import httpx
 import msgspec
 import psutil
 
+from cockade import config
 from cockade.http.urls import BASE_PATH
 from cockade.storage.database import connect
 from cockade.storage.embedded import EmbeddedServer, embedded_database
@@ -63,6 +64,7 @@ class Service:
         }
         self.environment |= {"COCKADE_DATA_DIR": str(self.data_dir)}
         self.environment |= {f"COCKADE_{name}": value for name, value in given.items()}
+        assert config.unknown(self.environment) == [], "the service ignores unknown settings"
         self.has_own_database = "DATABASE_URL" not in given
         self._words = ["serve", "--port", str(self.port), "--workers", str(workers), *options]
         self._user = user

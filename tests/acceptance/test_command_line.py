@@ -101,7 +101,11 @@ def test_revoked_credential_is_refused_and_stays_listed(idle: Service) -> None:
         (["credential", "create", "--org", "999999", "--name", "x"], 1, "There is no such org."),
         (["credential", "create", "--org", "1001", "--name", "admin"], 1, "already used"),
         (["credential", "create", "--org", "1001", "--name", "a:b"], 2, "must not contain"),
-        (["credential", "create", "--org", "1001", "--name", "x", "--secret-stdin"], 2, "must contain the secret"),
+        (
+            ["credential", "create", "--org", "1001", "--name", "x", "--secret-stdin"],
+            2,
+            "must contain the secret",
+        ),
         (
             ["credential", "create", "--org", "1001", "--name", "x", "--token-ttl-minutes", "61"],
             2,

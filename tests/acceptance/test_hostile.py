@@ -27,7 +27,7 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 @pytest.fixture(scope="module")
 def hasty() -> Generator[Service]:
     """A service that waits only a moment for bodies."""
-    settings = {"BODY_S_MAX": str(BODY_S_MAX)}
+    settings = {"BODY_TIMEOUT_S": str(BODY_S_MAX)}
     with temporary_home() as home, running(Service(home, workers=1, settings=settings)) as started:
         yield started
 

@@ -102,7 +102,7 @@ def _outcome(
 def test_call_that_does_not_finish_in_time_is_broken_off_and_leaves_nothing(
     home: Path, database_url: str, record_property: Callable[[str, object], None]
 ) -> None:
-    settings = {"DATABASE_URL": database_url, "STOP_S_MAX": "2", "LOCK_TIMEOUT_S": "60"}
+    settings = {"DATABASE_URL": database_url, "SHUTDOWN_TIMEOUT_S": "2", "LOCK_TIMEOUT_S": "60"}
     service = Service(home, settings=settings)
     made = service.make_org(f"stopping-{time.time_ns()}")
     with running(service), ThreadPoolExecutor(2) as pool:
