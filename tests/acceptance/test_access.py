@@ -145,7 +145,7 @@ def test_missing_wrong_and_double_credentials_are_refused(
     assert _earn(service, badge_id, 106, Authorization=f"Basic {basic}").status_code == 200
 
 
-def test_guessing_is_throttled_and_hurts_nobody_who_is_known(
+def test_failed_logins_are_limited_without_locking_out_known_users(
     service: Service, client: httpx.Client, badge_id: str
 ) -> None:
     """From one machine, over whichever worker processes."""

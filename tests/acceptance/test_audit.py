@@ -21,7 +21,7 @@ def test_list_audit(service: Service, client: httpx.Client) -> None:
     assert {entry["username"] for entry in page["entries"]} == {"admin"}
 
 
-def test_the_command_line_tells_the_same_and_what_it_has_done_itself(
+def test_command_line_shows_the_same_entries_and_its_own_changes(
     service: Service, client: httpx.Client
 ) -> None:
     badge_id = make_badge(client)

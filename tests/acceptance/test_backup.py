@@ -123,7 +123,7 @@ def test_lost_database_is_restored_to_the_moment_of_its_backup(
     assert len(set(ids)) == 2 * CUSTOMERS, "new ones have ids of their own"
 
 
-def test_backup_holds_up_nobody_and_is_of_one_moment(
+def test_backup_is_one_snapshot_and_blocks_no_requests(
     lost: Service, auth: tuple[str, str], record_property: Callable[[str, object], None]
 ) -> None:
     file, done = lost.home / "busy.backup", Event()

@@ -115,7 +115,7 @@ def test_revoked_credential_is_refused_and_stays_listed(idle: Service) -> None:
         (["org", "create", "x", "--time-zone", "Mars/Olympus"], 2, "IANA time zone"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_words(
+def test_invalid_commands_print_a_clear_error(
     idle: Service, words: list[str], status: int, message: str
 ) -> None:
     refused = idle.run(*words, check=False)

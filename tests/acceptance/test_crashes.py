@@ -85,7 +85,7 @@ def _customer(service: Service, shown: dict[str, str]) -> Customer:
     return made
 
 
-def test_worker_that_is_killed_is_replaced_and_nobody_notices(crashing: Service, customer: Customer) -> None:
+def test_killed_worker_is_replaced_without_failed_requests(crashing: Service, customer: Customer) -> None:
     victim, other = crashing.workers
     victim.kill()
     started = time.monotonic()
@@ -115,7 +115,7 @@ def test_workers_that_are_killed_every_few_seconds_are_replaced_each_time(
     customer.require_all()
 
 
-def test_service_whose_workers_cannot_live_ends_and_says_so(home: Path) -> None:
+def test_service_exits_with_an_error_if_workers_keep_dying(home: Path) -> None:
     """Workers are killed right after they start, so the service exits with an error."""
     with running(Service(home)) as service:
         deadline = time.monotonic() + BACK_S_MAX
@@ -212,7 +212,7 @@ def test_killed_parent_takes_everybody_along_and_the_next_start_has_all_data(
         assert query(service.database_url, "select count(*) from earned_badge") == [(customer.calls,)]
 
 
-def test_asked_to_stop_it_ends_cleanly_and_leaves_nobody_behind(home: Path) -> None:
+def test_sigterm_stops_all_processes_cleanly(home: Path) -> None:
     with running(Service(home, workers=2)) as service:
         customer = _customer(service, service.first_credential())
         family = [*service.workers, service.postmaster, *service.postmaster.children(recursive=True)]

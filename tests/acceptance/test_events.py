@@ -112,7 +112,7 @@ def test_webhooks(service: Service, client: httpx.Client, start: str) -> None:
         assert error_codes(client.get(path), 404) == [404]
 
 
-def test_ends_are_told_and_delivered(client: httpx.Client, start: str) -> None:
+def test_expiries_are_in_the_feed_and_delivered(client: httpx.Client, start: str) -> None:
     row = {"badgeMetaId": make_badge(client), "customerId": 1}
     dates = {"earnEventDate": "2024-01-01T00:00:00Z", "earnExpiresOn": "2025-01-01T00:00:00Z"}
     with Receiver() as receiver:

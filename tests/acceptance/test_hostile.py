@@ -180,7 +180,7 @@ def test_requests_sent_in_one_go_are_answered_in_order(hasty: Service) -> None:
 @pytest.mark.parametrize(
     "sent", [b"\0\1\2\3" * 100 + b"\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"]
 )
-def test_what_is_no_http_is_refused(hasty: Service, sent: bytes) -> None:
+def test_malformed_http_is_rejected(hasty: Service, sent: bytes) -> None:
     assert answers(hasty, sent)[0] == [400]
     assert_serves(hasty)
 

@@ -218,9 +218,7 @@ def gentle(home: Path) -> Service:
     return Service(home, workers=1, settings=settings)
 
 
-def test_kills_on_the_way_lose_and_double_nobody_nor_when_it_is_undone(
-    gentle: Service, tmp_path: Path
-) -> None:
+def test_kills_during_a_job_or_its_undo_lose_and_repeat_nothing(gentle: Service, tmp_path: Path) -> None:
     """First the worker, then the database and the service; while it is undone the worker and the database."""
     size = 20_000
     audience = tmp_path / "people.csv"

@@ -53,7 +53,7 @@ def test_given_database_without_migrations_names_the_command_that_helps(home: Pa
         assert service.printed() == "", "a database that was given gets its first credential by hand"
 
 
-def test_server_that_may_lose_what_was_acknowledged_is_warned_about(home: Path, bare_url: str) -> None:
+def test_unsafe_database_settings_cause_a_warning(home: Path, bare_url: str) -> None:
     service = Service(home, settings={"DATABASE_URL": bare_url})
     service.cockade("db", "migrate")
     query(bare_url, "alter database cockade set synchronous_commit to off")

@@ -102,7 +102,7 @@ def test_each_verified_credential_is_remembered_by_each_worker(traffic: Samples)
     assert hits + misses >= CALLS
 
 
-def test_no_label_is_made_of_what_callers_send(traffic: Samples) -> None:
+def test_labels_never_contain_values_sent_by_callers(traffic: Samples) -> None:
     operations = {
         name.partition('operation="')[2].partition('"')[0] for name in traffic if 'operation="' in name
     }
@@ -129,9 +129,7 @@ def test_a_worker_that_is_started_apart_tells_its_own(counted: Service) -> None:
         assert worker.wait(WAIT_S_MAX) == 0
 
 
-def test_a_worker_that_was_killed_leaves_what_it_counted_and_nothing_in_use(
-    counted: Service, traffic: Samples
-) -> None:
+def test_killed_worker_keeps_its_counters_and_resets_its_gauges(counted: Service, traffic: Samples) -> None:
     before, victim = scrape(counted), counted.workers[0]
     victim.kill()
     counted.await_gone([victim], WAIT_S_MAX)

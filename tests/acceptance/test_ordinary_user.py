@@ -36,7 +36,7 @@ def _ordinary_user(home: Path) -> pwd.struct_passwd | None:
     return user
 
 
-def test_ordinary_user_runs_it_in_her_home(home: Path) -> None:
+def test_ordinary_user_runs_it_in_the_home_directory(home: Path) -> None:
     service = Service(home, user=_ordinary_user(home))
     # Without COCKADE_DATA_DIR, the data is in the user's standard data directory.
     del service.environment["COCKADE_DATA_DIR"]

@@ -58,7 +58,7 @@ def require_once(client: httpx.Client, url: str, badge_id: str, body: Any, key: 
     return "Idempotent-Replayed" in answer.headers
 
 
-def test_who_hangs_up_before_the_answer_learns_it_with_the_same_call(
+def test_client_that_disconnects_gets_the_response_with_a_retry(
     service: Service, client: httpx.Client
 ) -> None:
     badge_id, key = make_badge(client), secrets.token_hex(8)

@@ -14,7 +14,7 @@ from tests.acceptance.service import Service, earn_bulk, make_badge, query
 
 STATEMENT = re.compile(r"^\S+ \S+ \S+ \[(\d+)\] LOG:  (?:statement|execute [^:]*): (.*)$", re.MULTILINE)
 FEW, MANY = 102, 10_000
-"""Fewer may share a transaction with other calls; see `cockade.earning.gathering`."""
+"""Fewer may share a transaction with other calls; see `cockade.earning.batching`."""
 
 
 def statements(service: Service, call: Callable[[], httpx.Response]) -> list[str]:

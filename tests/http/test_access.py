@@ -78,7 +78,7 @@ def assert_unknown(answer: httpx.Response) -> None:
     ],
 )
 @pytest.mark.parametrize(("method", "path"), [("GET", "/badgeMeta"), ("POST", "/customer/earnBulk")])
-async def test_nobody_comes_in_without_a_credential(
+async def test_requests_without_valid_credentials_are_rejected(
     anybody: httpx.AsyncClient, headers: dict[str, Any], method: str, path: str
 ) -> None:
     assert_unknown(await anybody.request(method, path, headers=headers))
@@ -295,7 +295,7 @@ async def test_the_standard_form_fails_in_the_standards_words(
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"grant_type", b"a=%FF&grant_type=%00", b"&&&==="])
-async def test_the_standard_form_survives_what_is_no_form(anybody: httpx.AsyncClient, body: bytes) -> None:
+async def test_token_endpoint_rejects_malformed_forms(anybody: httpx.AsyncClient, body: bytes) -> None:
     answer = await anybody.post(
         f"{ROOT}/oauth/token", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"}
     )

@@ -322,5 +322,5 @@ async def test_an_org_sees_its_own_entries_only(org: Org, other_org: Org) -> Non
     "wanted", [{"after": "x"}, {"after": "-1"}, {"after": "9" * 19 + "9"}, {"after": "²"}, {"action": "none"},
                {"from": "yesterday"}, {"until": "x"}, {"size": 0}, {"username": "a\0"}],
 )  # fmt: skip
-async def test_what_cannot_be_asked_is_refused(shared_org: Org, wanted: dict[str, Any]) -> None:
+async def test_invalid_parameters_are_rejected(shared_org: Org, wanted: dict[str, Any]) -> None:
     failure(await shared_org.client.get("/audit", params=wanted), 400)

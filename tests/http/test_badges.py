@@ -76,7 +76,7 @@ async def test_a_badge_has_defaults_for_all_that_was_not_sent(org: Org) -> None:
     }
 
 
-async def test_what_was_sent_is_read_back(shared_org: Org) -> None:
+async def test_badge_is_read_back_as_sent(shared_org: Org) -> None:
     sent: dict[str, Any] = {
         "name": f"Süß 🧦 {secrets.token_hex(4)}",
         "description": "Line one\nline two \0 'quoted' \u202e",
@@ -225,7 +225,7 @@ async def test_badges_are_numbered_per_org_and_refused_ones_leave_no_gap(org: Or
         ({"customerConstraints": [{}]}, [(400, "customerConstraints[0].constraintType")], None),
     ],
 )
-async def test_what_stands_against_a_badge_is_told(
+async def test_invalid_badges_are_rejected_with_all_errors(
     shared_org: Org, fields: dict[str, Any], expected: list[tuple[int, str]], words: str | None
 ) -> None:
     answer = await shared_org.client.post("/badgeMeta", json=body(**fields))
@@ -342,7 +342,7 @@ async def test_a_badge_that_is_not_there_is_404(
     assert message(answer) == "Passed badge is not found"
 
 
-async def test_statistics_are_told_on_demand(shared_org: Org) -> None:
+async def test_statistics_are_included_on_request(shared_org: Org) -> None:
     badge_id = await shared_org.make_badge()
     await shared_org.earn_bulk(badge_id, [1, 2, 3])
     plain = success(await shared_org.client.get(f"/badgeMeta/{badge_id}"))
@@ -371,7 +371,7 @@ async def test_a_switched_off_badge_issues_nothing_until_it_is_on_again(shared_o
     assert await earned_count(shared_org, badge_id) == 2
 
 
-async def test_a_badge_says_when_and_by_whom_it_was_last_switched(shared_org: Org) -> None:
+async def test_badge_has_the_time_and_user_of_its_last_activation(shared_org: Org) -> None:
     created = await create(shared_org)
     success(await shared_org.client.put(f"/badgeMeta/{created['id']}/deactivate"))
     shown = success(await shared_org.client.get(f"/badgeMeta/{created['id']}"))
@@ -396,7 +396,7 @@ async def test_claiming_twice_is_the_same_as_once(shared_org: Org) -> None:
     ]
 
 
-async def test_an_owner_whose_claim_has_ended_issues_nothing_until_it_claims_again(shared_org: Org) -> None:
+async def test_owner_without_claim_cannot_issue_until_it_claims_again(shared_org: Org) -> None:
     badge_id = await shared_org.make_badge()
     claim = {"ownerType": "Loyalty", "referenceId": "123457"}
     answer = await shared_org.client.post(f"/badgeMeta/{badge_id}/unclaim", json=claim)
@@ -492,7 +492,7 @@ FILTERS: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-async def test_a_list_shows_what_every_given_filter_lets_through(org: Org, other_org: Org) -> None:
+async def test_list_shows_badges_that_match_all_filters(org: Org, other_org: Org) -> None:
     await org.make_badge(
         name="past sock",
         startOn=iso(NOW - 9 * DAYS),
@@ -554,7 +554,7 @@ async def test_an_ended_claim_is_no_claim_to_a_filter(org: Org) -> None:
         ("expiresOn", "soon", "Not a valid time"),
     ],
 )
-async def test_a_parameter_that_cannot_be_read_is_told_by_its_name(
+async def test_invalid_parameter_is_reported_by_name(
     shared_org: Org, name: str, value: str, words: str
 ) -> None:
     answer = await shared_org.client.get("/badgeMeta", params={name: value})

@@ -101,7 +101,7 @@ async def test_a_group_needs_no_rank_and_shares_its_name(shared_org: Org) -> Non
         ({"id": "x", "orgId": 1, "createdBy": "me", "more": 1}, {}),
     ],
 )
-async def test_a_change_of_a_group_replaces_what_is_sent(
+async def test_change_of_a_group_replaces_only_sent_fields(
     shared_org: Org, sent: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     made = await make_group(shared_org, rank=7)
@@ -110,7 +110,7 @@ async def test_a_change_of_a_group_replaces_what_is_sent(
     assert success(await shared_org.client.get(f"/group/{made['id'].upper()}")) == changed
 
 
-async def test_a_group_says_who_changed_it(org: Org) -> None:
+async def test_group_has_the_user_of_its_last_change(org: Org) -> None:
     made = await make_group(org)
     other = await org.services.auth.create_credential(org.caller.org_id, unique("other"))
     async with client_for(org.services, other) as client:
@@ -133,7 +133,7 @@ GROUP_FAULTS: list[tuple[dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("sent", "expected"), GROUP_FAULTS)
-async def test_faults_of_a_group_are_told_together(
+async def test_all_errors_of_a_group_are_reported(
     shared_org: Org, sent: dict[str, Any], expected: list[str]
 ) -> None:
     made = await make_group(shared_org)
@@ -248,7 +248,7 @@ FIELD_FAULTS: list[tuple[dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("sent", "expected"), FIELD_FAULTS)
-async def test_faults_of_a_custom_field_are_told_together(
+async def test_all_errors_of_a_custom_field_are_reported(
     shared_org: Org, sent: dict[str, Any], expected: list[str]
 ) -> None:
     answer = await shared_org.client.post("/customField", json={"name": "x", "dataType": "STRING", **sent})
@@ -256,7 +256,7 @@ async def test_faults_of_a_custom_field_are_told_together(
 
 
 @pytest.mark.parametrize("data_type", ["INTEGER", "BOOLEAN", "DATE", "STRING"])
-async def test_a_default_of_another_type_is_told_with_the_type(shared_org: Org, data_type: str) -> None:
+async def test_default_of_a_wrong_type_is_rejected(shared_org: Org, data_type: str) -> None:
     answer = await shared_org.client.post(
         "/customField", json={"name": "x", "dataType": data_type, "defaultValue": []}
     )
@@ -276,7 +276,7 @@ async def test_a_default_of_another_type_is_told_with_the_type(shared_org: Org, 
         ({"name": None, "isMandatory": None, "isActive": None, "dataType": None}, {}),
     ],
 )
-async def test_a_change_of_a_custom_field_replaces_what_is_sent(
+async def test_change_of_a_custom_field_replaces_only_sent_fields(
     shared_org: Org, sent: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     made = await make_field(shared_org, dataType="INTEGER", isMandatory=True, defaultValue=5)
@@ -298,7 +298,7 @@ async def test_a_change_of_a_custom_field_replaces_what_is_sent(
         ({"isActive": "x", "defaultValue": None}, ["isActive", "defaultValue"]),
     ],
 )
-async def test_a_change_that_cannot_be_is_told_and_changes_nothing(
+async def test_invalid_change_is_rejected_and_changes_nothing(
     shared_org: Org, sent: dict[str, Any], expected: list[str]
 ) -> None:
     made = await make_field(shared_org, dataType="INTEGER", isMandatory=True, defaultValue=5)
@@ -380,7 +380,7 @@ async def test_a_badge_is_filled_up_with_the_defaults_of_mandatory_fields(org: O
         assert success(await org.client.get(f"/badgeMeta/{badge['id']}"))["customFields"] == expected
 
 
-async def test_values_of_the_wrong_type_are_told_with_the_other_faults_of_a_badge(org: Org) -> None:
+async def test_values_of_a_wrong_type_are_reported_with_other_errors(org: Org) -> None:
     await make_field(org, name="size", dataType="INTEGER")
     await make_field(org, name="sold", dataType="DATE")
     gone = await make_field(org, name="gone", dataType="INTEGER")
@@ -400,7 +400,7 @@ async def test_values_of_the_wrong_type_are_told_with_the_other_faults_of_a_badg
     assert sound["customFields"] == {**values, "size": "5", "sold": 0}
 
 
-async def test_what_a_badge_names_and_its_org_has_not_is_told_as_a_warning(org: Org, other_org: Org) -> None:
+async def test_unknown_fields_and_groups_of_a_badge_cause_warnings(org: Org, other_org: Org) -> None:
     await make_field(org, name="known")
     gone = await make_field(org, name="gone")
     success(await org.client.put(f"/customField/{gone['id']}", json={"isActive": False}))
@@ -434,7 +434,7 @@ async def test_a_badge_tells_the_name_of_its_group(org: Org) -> None:
     assert [row["badgeGroupName"] for row in listed] == [None, "Shoes", "Warm socks"]
 
 
-async def test_the_badge_service_asks_for_custom_fields_whoever_calls_it(org: Org) -> None:
+async def test_badge_service_checks_custom_fields_for_every_caller(org: Org) -> None:
     await make_field(org, name="size", dataType="INTEGER", isMandatory=True, defaultValue=5)
     now = datetime.now(UTC)
     draft = BadgeDraft(
@@ -511,7 +511,7 @@ async def test_the_org_meta_is_made_once_and_then_changed(org: Org, other_org: O
         ({"tags": [{"key": str(number)} for number in range(101)]}, ["tags"]),
     ],
 )
-async def test_faults_of_an_org_meta_are_told_together(
+async def test_all_errors_of_an_org_meta_are_reported(
     shared_org: Org, sent: dict[str, Any], expected: list[str]
 ) -> None:
     told = [(400, reference) for reference in expected]
@@ -527,7 +527,7 @@ async def test_a_hundred_tags_are_taken(org: Org) -> None:
 # Who may
 
 
-async def test_nobody_sees_the_catalogue_of_another_org(shared_org: Org, other_org: Org) -> None:
+async def test_metadata_of_another_org_is_invisible(shared_org: Org, other_org: Org) -> None:
     group, field = await make_group(shared_org), await make_field(shared_org)
     client = other_org.client
     failure(await client.get(f"/group/{group['id']}"), 404)
@@ -540,7 +540,7 @@ async def test_nobody_sees_the_catalogue_of_another_org(shared_org: Org, other_o
     assert success(await shared_org.client.get(f"/customField/{field['id']}")) == field
 
 
-async def test_who_may_only_read_changes_nothing(org: Org) -> None:
+async def test_read_only_credential_changes_nothing(org: Org) -> None:
     group = await make_group(org)
     reader = await org.services.auth.create_credential(
         org.caller.org_id, unique("reader"), access_group=AccessGroup.READ_ONLY
@@ -560,7 +560,7 @@ async def test_who_may_only_read_changes_nothing(org: Org) -> None:
 
 @pytest.mark.parametrize("path", ["/group", "/customField"])
 @pytest.mark.parametrize(("name", "value"), [("page", "-1"), ("page", "x"), ("size", "0"), ("size", "1001")])
-async def test_a_page_that_cannot_be_is_told_by_its_parameter(
+async def test_invalid_page_is_reported_by_its_parameter(
     shared_org: Org, path: str, name: str, value: str
 ) -> None:
     assert failure(await shared_org.client.get(path, params={name: value}), 400) == [(400, name)]

@@ -54,7 +54,7 @@ async def earn(org: Org, badge_id: str, customer: int = 1, days_ago: float = 0) 
     return data["issuedBadges"][0]["issuedId"]
 
 
-async def test_available_is_what_she_could_earn_now(org: Org) -> None:
+async def test_available_lists_badges_that_the_customer_can_earn_now(org: Org) -> None:
     fixed = {"constraintType": "CUSTOMER_BADGE_FIXED_VALUE", "maxEarnLimit": 2}
     day = {"constraintType": "CUSTOMER_BADGE_ROLLING_WINDOW", "maxEarnForDays": 1, "rollForDays": 1}
     cap = {"constraintType": "BADGE_ROLLING_WINDOW", "rollType": "DAYS", "rollValue": 1, "maxEarnLimit": 1}
@@ -110,7 +110,7 @@ async def test_available_is_what_she_could_earn_now(org: Org) -> None:
     assert expired - {names[badge_id] for badge_id in ids(await page(org, 3))} == {"over"}
 
 
-async def test_what_she_could_enrol_in_has_earned_and_had(org: Org) -> None:
+async def test_lists_of_available_earned_and_expired_badges(org: Org) -> None:
     enrol, other = await org.make_badge(**ENROLLED), await org.make_badge(**ENROLLED)
     body = {"badgeMetaId": enrol, "customers": [1], "triggeredBy": TRIGGER}
     assert set(ids(await page(org, badgeType="AVAILABLE_TO_ISSUE"))) == {enrol, other}
@@ -137,7 +137,7 @@ async def test_what_she_could_enrol_in_has_earned_and_had(org: Org) -> None:
     assert ids(await page(org, 2, badgeType="EARNED")) == []
 
 
-async def test_the_operators_list_has_every_badge_with_her_state(org: Org) -> None:
+async def test_managed_list_has_every_badge_with_the_customers_state(org: Org) -> None:
     group = success(await org.client.post("/group", json={"name": "Gold", "rank": 1}), 201)["id"]
     first = await org.make_badge(name="Alpha", badgeGroupId=group, badgeRank=2)
     second = await org.make_badge(

@@ -132,7 +132,7 @@ async def test_an_identifier_of_two_customers_in_one_body_is_refused(shared_org:
         ),
     ],
 )
-async def test_faults_of_identifiers_are_told_together(
+async def test_all_errors_of_identifiers_are_reported(
     shared_org: Org, sent: dict[str, Any], expected: list[tuple[int, str]]
 ) -> None:
     answer = await shared_org.client.put("/customers/identifiers", json=sent)
@@ -185,7 +185,7 @@ async def test_identifiers_of_another_org_are_not_seen(shared_org: Org, other_or
     assert [await find(shared_org, name), await find(other_org, name)] == [1, 2]
 
 
-async def test_without_the_header_a_path_names_a_customer_by_her_id(shared_org: Org) -> None:
+async def test_without_the_header_the_path_has_a_customer_id(shared_org: Org) -> None:
     for segment, expected in (("1", 1), ("007", 7), (str(2**63 - 1), 2**63 - 1)):
         assert await find(shared_org, segment, None) == expected
 
@@ -193,7 +193,7 @@ async def test_without_the_header_a_path_names_a_customer_by_her_id(shared_org: 
 @pytest.mark.parametrize(
     "segment", ["0", "-1", "+1", "1.0", "x", "%201", "1%0A", "%00", str(2**63), "1" * 5000, "true", "%D9%A3"]
 )
-async def test_what_is_no_customer_id_is_told(shared_org: Org, segment: str) -> None:
+async def test_invalid_customer_id_is_rejected(shared_org: Org, segment: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         await find(shared_org, segment, None)
     [field_error] = caught.value.field_errors()
@@ -211,7 +211,7 @@ async def test_what_is_no_customer_id_is_told(shared_org: Org, segment: str) -> 
         ("cardNumber", "CARDNUMBER"),
     ],
 )
-async def test_the_header_says_what_the_path_names_the_customer_by(
+async def test_header_selects_the_identifier_type_of_the_path(
     shared_org: Org, kind: str, header: str
 ) -> None:
     name = unique("é +x")
@@ -239,15 +239,13 @@ async def test_an_identifier_may_have_a_slash_or_a_percent_sign(shared_org: Org)
 
 
 @pytest.mark.parametrize("segment", ["nobody@example.org", "%00", "%20", "1", "x" * 5000])
-async def test_an_identifier_that_nobody_has_is_404_and_named(shared_org: Org, segment: str) -> None:
+async def test_unknown_identifier_is_404(shared_org: Org, segment: str) -> None:
     with pytest.raises(CustomerNotFound, match=r"^No customer has this email\.$"):
         await find(shared_org, segment)
 
 
 @pytest.mark.parametrize("header", ["", "id", "e-mail", "external_id"])
-async def test_an_unknown_kind_of_identifier_is_told_with_those_there_are(
-    shared_org: Org, header: str
-) -> None:
+async def test_unknown_identifier_type_is_rejected_with_the_known_types(shared_org: Org, header: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         await find(shared_org, "1", header)
     [field_error] = caught.value.field_errors()

@@ -146,7 +146,7 @@ async def test_each_table_has_a_decision(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("table", GRANTS)
-async def test_the_role_has_its_rights_and_no_others(connection: Connection, table: str) -> None:
+async def test_role_has_exactly_the_granted_permissions(connection: Connection, table: str) -> None:
     held = await connection.fetch(
         "select p from unnest($2::text[]) p where case when p in ('select', 'insert', 'update', 'references')"
         " then has_any_column_privilege($1, p) else has_table_privilege($1, p) end",
@@ -179,12 +179,12 @@ async def test_the_role_has_its_rights_and_no_others(connection: Connection, tab
         "copy badge to program 'cat'",
     ],
 )
-async def test_what_it_need_not_do_it_cannot(connection: Connection, statement: str) -> None:
+async def test_statements_beyond_the_grants_fail(connection: Connection, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute(statement)
 
 
-async def test_the_command_says_what_it_did(place: Place) -> None:
+async def test_grant_command_reports_its_changes(place: Place) -> None:
     assert place.granted == {"role": place.role, "tables": len(GRANTS), "warnings": []}
 
 

@@ -104,7 +104,7 @@ async def test_whatever_the_badge_asks_it_decides_as_the_call_does(org: Org) -> 
     assert codes == {817, 818, 1040}
 
 
-async def test_enrolling_and_what_needs_it(org: Org) -> None:
+async def test_dry_run_of_enrolment_and_of_badges_that_need_it(org: Org) -> None:
     badge_id = await org.make_badge(**ISSUE_EARN)
     event = (NOW - timedelta(hours=1)).isoformat()
     enrol = {"badgeMetaId": badge_id, "customers": [1, 2], "triggeredBy": TRIGGER, "issueEventDate": event}
@@ -117,7 +117,7 @@ async def test_enrolling_and_what_needs_it(org: Org) -> None:
     assert success(answer)["issuedBadges"][1]["error"]["code"] == 811
 
 
-async def test_what_refuses_the_whole_request_refuses_the_dry_run(org: Org) -> None:
+async def test_rejected_request_also_rejects_the_dry_run(org: Org) -> None:
     badge_id, direct = await org.make_badge(), await org.make_badge(**LONG_AGO)
     off, unclaimed = await org.make_badge(), await org.make_badge(claim=False)
     await org.client.put(f"/badgeMeta/{off}/deactivate")
@@ -147,7 +147,7 @@ async def test_another_value_than_true_or_false_is_a_fault(shared_org: Org, path
     assert failure(answer, 400) == [(400, "dryRun")]
 
 
-async def test_it_waits_for_nobody_and_nobody_waits_for_it(org: Org, database_url: str) -> None:
+async def test_dry_run_neither_waits_nor_blocks(org: Org, database_url: str) -> None:
     """Another transaction holds the badge exclusively, and another request uses the request id."""
     badge_id = await org.make_badge(**LIMITED)
     async with ledger.connection(database_url) as holder:

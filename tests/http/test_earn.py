@@ -54,7 +54,7 @@ async def test_a_refusal_is_the_whole_answer_and_leaves_the_id_free(org: Org) ->
 
 
 @pytest.mark.parametrize("customer", [None, "", 0, "0", -1, True, 1.5, "x", [1], 2**63, str(2**63)])
-async def test_what_is_no_customer_is_told(org: Org, customer: Any) -> None:
+async def test_invalid_customer_is_rejected(org: Org, customer: Any) -> None:
     code = 812 if customer in (None, "") else 400
     badge_id = await org.make_badge()
     assert failure(await earn(org, badge_id, customer), 400) == [(code, "customerId")]
@@ -76,7 +76,7 @@ async def test_a_revoked_badge_frees_the_customer_and_is_revoked_once(org: Org) 
     assert success(await earn(org, badge_id, 7))["earnedBadgeId"] != earned
 
 
-async def test_what_is_upcoming_is_revoked_and_what_has_ended_is_not(org: Org) -> None:
+async def test_upcoming_badge_can_be_revoked_and_expired_one_cannot(org: Org) -> None:
     day = {"expiryType": "RELATIVE", "relativeExpirytype": "DAYS", "value": 1}
     badge_id = await org.make_badge(earnedBadgeExpiry=day, startOn="2023-01-01T00:00:00Z")
     past = success(await earn(org, badge_id, 7, earnEventDate="2023-02-01T00:00:00Z"))["earnedBadgeId"]

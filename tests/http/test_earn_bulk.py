@@ -131,7 +131,7 @@ PRECEDENCE: list[tuple[dict[str, Any], dict[str, Any], tuple[int, int, str | Non
 
 
 @pytest.mark.parametrize(("badge", "changes", "expected"), PRECEDENCE)
-async def test_the_first_rule_that_refuses_is_told_and_the_request_id_stays_free(
+async def test_first_failing_rule_is_reported_and_the_request_id_stays_free(
     shared_org: Org,
     badge: dict[str, Any],
     changes: dict[str, Any],
@@ -155,7 +155,7 @@ async def test_an_expiry_that_is_not_after_the_event_is_816(shared_org: Org) -> 
     assert failure(answer, 409) == [(816, "earnEventDate")]
 
 
-async def test_a_used_request_id_is_told_before_anything_about_the_badge(shared_org: Org) -> None:
+async def test_used_request_id_is_reported_before_badge_errors(shared_org: Org) -> None:
     request_id = fresh()
     success(await shared_org.earn_bulk(await shared_org.make_badge(), [1], requestId=request_id))
     inactive = await shared_org.make_badge(active=False)
@@ -167,7 +167,7 @@ async def test_a_used_request_id_is_told_before_anything_about_the_badge(shared_
         assert message(answer) == "Request with the same requestId is not allowed."
 
 
-async def test_a_malformed_body_is_told_before_a_used_request_id(shared_org: Org) -> None:
+async def test_malformed_body_is_reported_before_a_used_request_id(shared_org: Org) -> None:
     request_id = fresh()
     badge_id = await shared_org.make_badge()
     success(await shared_org.earn_bulk(badge_id, [1], requestId=request_id))
@@ -275,7 +275,7 @@ async def test_one_customer_more_than_the_limit_is_refused_by_its_number(shared_
     assert "COCKADE_MAX_CUSTOMERS_PER_REQUEST" in message(answer)
 
 
-async def test_whoever_holds_the_badge_is_refused_with_the_one_she_holds(shared_org: Org) -> None:
+async def test_holders_are_rejected_with_the_badge_they_hold(shared_org: Org) -> None:
     badge_id = await shared_org.make_badge()
     first = success(await shared_org.earn_bulk(badge_id, [2, 1]))
     second = success(await shared_org.earn_bulk(badge_id, [1, 3, 2]))
@@ -289,7 +289,7 @@ async def test_whoever_holds_the_badge_is_refused_with_the_one_she_holds(shared_
 @pytest.mark.parametrize(
     ("held_at", "status"), [(-4 * DAYS, "EXPIRED"), (-DAYS, "LIVE"), (timedelta(hours=12), "UPCOMING")]
 )
-async def test_what_is_in_the_way_is_told_with_its_status(
+async def test_conflicting_badge_is_reported_with_its_status(
     shared_org: Org, held_at: timedelta, status: str
 ) -> None:
     expiry = {"expiryType": "RELATIVE", "relativeExpirytype": "DAYS", "value": 3}
@@ -304,7 +304,7 @@ async def test_what_is_in_the_way_is_told_with_its_status(
 
 
 @pytest.mark.parametrize("days", [(20, 21), (21, 20)])
-async def test_of_several_in_the_way_the_one_that_ends_last_is_told(
+async def test_of_several_held_badges_the_last_to_expire_is_reported(
     shared_org: Org, days: tuple[int, int]
 ) -> None:
     start = NOW - 40 * DAYS
@@ -413,7 +413,7 @@ async def test_the_other_shape_tells_the_earned_and_the_failed_apart(shared_org:
     }
 
 
-async def test_an_unknown_shape_is_refused_with_those_that_there_are(shared_org: Org) -> None:
+async def test_unknown_response_shape_is_rejected_with_the_known_ones(shared_org: Org) -> None:
     body = earn_bulk_body(await shared_org.make_badge(), [1])
     answer = await shared_org.client.post("/customer/earnBulk", params={"answer": "all"}, json=body)
     assert failure(answer, 400) == [(400, "answer")]

@@ -43,7 +43,7 @@ async def enrol(org: Org, badge_id: str, customers: list[int]) -> list[dict[str,
     return success(await org.client.post("/badgeMeta/customer/issueBulk", json=body))["issuedBadges"]
 
 
-async def test_an_earn_bulk_is_told_by_customer_and_then_as_a_whole(org: Org) -> None:
+async def test_earn_bulk_has_events_per_customer_and_one_for_the_request(org: Org) -> None:
     badge_id = await org.make_badge()
     await org.earn_bulk(badge_id, [2])
     answer = success(await org.earn_bulk(badge_id, [3, 2, 1], requestId="campaign"))
@@ -83,7 +83,7 @@ async def test_an_earn_bulk_is_told_by_customer_and_then_as_a_whole(org: Org) ->
     }
 
 
-async def test_enrolling_earning_by_one_and_revoking_are_told(org: Org) -> None:
+async def test_enrolments_single_earns_and_revocations_have_events(org: Org) -> None:
     badge_id = await org.make_badge(earnType="ISSUE_EARN", issuedBadgeExpiry={"expiryType": "NEVER"})
     [enrolment, _] = await enrol(org, badge_id, [7, 8])
     earn = {"badgeMetaId": badge_id, "customerId": 7, "triggeredBy": TRIGGER}
@@ -112,7 +112,7 @@ async def test_enrolling_earning_by_one_and_revoking_are_told(org: Org) -> None:
     assert len({event["id"] for event in events}) == len(events)
 
 
-async def test_an_import_is_told_with_the_dates_of_its_rows(org: Org) -> None:
+async def test_import_events_have_the_dates_of_their_rows(org: Org) -> None:
     badges = [await org.make_badge(claim=False), await org.make_badge(claim=False)]
     rows = [
         {
@@ -132,7 +132,7 @@ async def test_an_import_is_told_with_the_dates_of_its_rows(org: Org) -> None:
     assert events[2]["data"]["failures"] == [{"errorCode": 1054, "count": 1}]
 
 
-async def test_a_job_that_is_cancelled_is_told_at_its_end(org: Org) -> None:
+async def test_cancelled_job_has_an_event_at_its_end(org: Org) -> None:
     badge_id, jobs = await org.make_badge(), service(org)
     dry = await start(org, badge_id, [1], request_id="dry", is_dry_run=True)
     job = await start(org, badge_id, [1, 2, "x", 3, 4, 5])
@@ -151,7 +151,7 @@ async def test_a_job_that_is_cancelled_is_told_at_its_end(org: Org) -> None:
     assert (data["totalCount"], data["earnedCount"], data["failedCount"]) == (6, 2, 1)
 
 
-async def test_a_job_is_told_part_by_part_and_when_it_is_completed(org: Org) -> None:
+async def test_job_has_events_per_chunk_and_at_completion(org: Org) -> None:
     """Chunks have three lines here: one customer already holds the badge, one occurs twice, one is invalid."""
     badge_id = await org.make_badge()
     success(await org.earn_bulk(badge_id, [2]))
@@ -209,7 +209,7 @@ async def test_the_end_is_where_the_future_begins(org: Org) -> None:
     assert told((await feed(org, page["next"]))[0])[0] == ("badgeEarned", 2)
 
 
-async def test_what_was_refused_or_undone_is_not_told(org: Org) -> None:
+async def test_rejected_and_rolled_back_requests_have_no_events(org: Org) -> None:
     badge_id = await org.make_badge()
     success(await org.earn_bulk(badge_id, [1], requestId="x"))
     failure(await org.earn_bulk(badge_id, [2], requestId="x"), 400)
@@ -220,7 +220,7 @@ async def test_what_was_refused_or_undone_is_not_told(org: Org) -> None:
     assert told((await feed(org))[0]) == [("badgeEarned", 1), ("badgeBatchCompleted", None)]
 
 
-async def test_nothing_is_told_of_whom_was_erased_and_of_whom_was_merged_it_is_told_of_the_other(
+async def test_events_omit_erased_customers_and_name_merge_targets(
     org: Org,
 ) -> None:
     badge_id = await org.make_badge()
@@ -279,7 +279,7 @@ async def count_endings(org: Org) -> int:
     )
 
 
-async def test_that_a_validity_has_ended_is_told_once_and_only_then(org: Org) -> None:
+async def test_expiry_event_occurs_once_and_not_early(org: Org) -> None:
     badge_id = await org.make_badge(**A_DAY)
     success(await org.earn_bulk(badge_id, [4]))
     when = ago(**HALF_AN_HOUR_LEFT)
@@ -308,7 +308,7 @@ async def test_that_a_validity_has_ended_is_told_once_and_only_then(org: Org) ->
     assert await count_endings(org) == 2  # of the other two
 
 
-async def test_nothing_is_noted_of_what_never_ends_and_enrolments_end_unheard(org: Org) -> None:
+async def test_no_expiry_events_for_enrolments_and_badges_without_expiry(org: Org) -> None:
     badge_id = await org.make_badge()
     success(await org.earn_bulk(badge_id, [1]))
     success(await org.earn_bulk(badge_id, [1]))  # refused
@@ -326,7 +326,7 @@ async def test_nothing_is_noted_of_what_never_ends_and_enrolments_end_unheard(or
     assert "badgeExpired" not in [kind for kind, _ in told((await feed(org))[0])]
 
 
-async def test_what_has_ended_already_is_told_behind_its_being_earned(org: Org) -> None:
+async def test_expiry_event_follows_the_earned_event(org: Org) -> None:
     """A revocation after the expiry does not change that it expired."""
     badge_id = await org.make_badge(**A_DAY)
     success(await org.earn_bulk(badge_id, [1, 2], earnEventDate=ago(days=3), requestId="late"))
@@ -383,7 +383,7 @@ async def test_the_rows_of_an_import_end_each_in_its_time(org: Org) -> None:
     assert told((await feed(org, after, limit=1))[0]) == [("badgeExpired", 1), ("badgeExpired", 3)]
 
 
-async def test_what_a_job_issued_ends_part_by_part(org: Org) -> None:
+async def test_badges_of_a_job_expire_by_chunk(org: Org) -> None:
     badge_id = await org.make_badge(**A_DAY)
     when = datetime.now(UTC) - timedelta(**HALF_AN_HOUR_LEFT)
     await finish(org, await start(org, badge_id, [1, 2, 3, "x", 1, 4, 5], event_at=when))
@@ -415,7 +415,7 @@ async def test_a_place_that_is_none_is_refused(
     assert failure(await shared_org.client.get("/events", params=params), 400) == [(400, reference)]
 
 
-async def test_what_is_older_than_it_is_kept_for_is_forgotten(org: Org, services: Services) -> None:
+async def test_old_events_are_deleted_after_the_retention_time(org: Org, services: Services) -> None:
     badge_id = await org.make_badge()
     success(await org.earn_bulk(badge_id, [1]))
     await services.events.assign_positions()

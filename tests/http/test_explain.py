@@ -121,7 +121,7 @@ async def test_an_owner_may_be_named(org: Org) -> None:
     assert failure(await org.client.get(path, params={"referenceId": "1"}), 400) == [(400, "ownerType")]
 
 
-async def test_who_is_asked_about(org: Org, other_org: Org) -> None:
+async def test_customer_can_be_given_by_id_or_identifier(org: Org, other_org: Org) -> None:
     badge_id = await org.make_badge()
     identifiers = [{"customerId": 5, "type": "email", "value": "Five@example.org"}]
     success(await org.client.put("/customers/identifiers", json={"identifiers": identifiers}))

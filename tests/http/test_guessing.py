@@ -122,7 +122,7 @@ async def test_time_clears(world: World) -> None:
     assert await outcome(auth, credential.username, credential.secret, address) == "in"
 
 
-async def test_a_success_clears_its_own_guesses_and_no_others(world: World) -> None:
+async def test_successful_login_deletes_only_its_own_failures(world: World) -> None:
     auth, credential, address = world.process(), await world.make_credential(), an_address()
     other = secrets.token_hex(8)
     await guess(auth, credential.username, PER_NAME - 1, lambda: address)
@@ -132,7 +132,7 @@ async def test_a_success_clears_its_own_guesses_and_no_others(world: World) -> N
     assert await guess(auth, other, 1, lambda: address) == ["throttled"]  # the address, by now
 
 
-async def test_strangers_do_not_lock_out_whoever_was_here_before(world: World) -> None:
+async def test_other_addresses_do_not_lock_out_a_known_user(world: World) -> None:
     """A neighbour behind the same address cannot lock out a user either, even in a new process."""
     credential, address = await world.make_credential(), an_address()
     assert await outcome(world.process(), credential.username, credential.secret, address) == "in"
@@ -149,7 +149,7 @@ async def test_strangers_do_not_lock_out_whoever_was_here_before(world: World) -
     ]
 
 
-async def test_whoever_is_remembered_is_not_asked(world: World) -> None:
+async def test_cached_credentials_need_no_check(world: World) -> None:
     auth, credential, address = world.process(), await world.make_credential(), an_address()
     assert await outcome(auth, credential.username, credential.secret, address) == "in"
     await guess(auth, credential.username, PER_NAME, lambda: address)

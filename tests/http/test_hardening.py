@@ -29,7 +29,7 @@ async def test_an_encoded_slash_leads_to_no_other_path(org: Org) -> None:
 
 
 @pytest.mark.parametrize("name", ["%00", "a" * 4000, "none.js"])
-async def test_what_cannot_be_a_file_is_not_found(org: Org, name: str) -> None:
+async def test_invalid_file_name_is_404(org: Org, name: str) -> None:
     async with client_for(org.services, None) as client:
         failure(await client.get(f"{ROOT}/docs/assets/{name}"), 404)
 
@@ -52,14 +52,14 @@ async def test_a_badge_has_a_name_and_is_of_a_bounded_size(
     assert failure(answer, 400) == [(400, reference)]
 
 
-async def test_one_bad_customer_among_many_is_found_at_her_place(org: Org) -> None:
+async def test_invalid_customer_is_reported_with_its_index(org: Org) -> None:
     customers: list[Any] = list(range(1, 50_001))
     customers[43_210] = "x"
     answer = await org.client.post("/customer/earnBulk", json=earn_bulk_body("0" * 24, customers))
     assert failure(answer, 400) == [(400, "customerIds[43210]")]
 
 
-async def test_a_caller_who_breaks_off_is_no_error_of_ours(org: Org) -> None:
+async def test_disconnecting_client_is_not_logged_as_an_error(org: Org) -> None:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -102,7 +102,7 @@ async def test_an_oauth_client_is_sent_once(org: Org) -> None:
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
-async def test_text_that_postgresql_cannot_hold_is_told_in_words(org: Org) -> None:
+async def test_text_that_postgresql_cannot_store_is_rejected(org: Org) -> None:
     badge_id = await org.make_badge()
     answer = await org.client.post(f"/badgeMeta/{badge_id}/claim", json={**TRIGGER, "referenceId": "a\0"})
     assert failure(answer, 400) == [(400, "referenceId")]

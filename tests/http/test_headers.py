@@ -57,13 +57,13 @@ async def test_a_success_carries_them_too(shared_org: Org) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_only_over_tls_a_browser_is_told_to_keep_to_it(shared_org: Org) -> None:
+async def test_hsts_is_sent_only_over_tls(shared_org: Org) -> None:
     for path in ("/healthz", "/docs", "/v1/badges/badgeMeta"):
         answer = await ask(shared_org, "GET", f"https://test{path}")
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
-async def test_the_page_runs_its_own_scripts_and_no_others(shared_org: Org) -> None:
+async def test_docs_page_allows_only_its_own_scripts(shared_org: Org) -> None:
     page = await ask(shared_org, "GET", f"{ROOT}/docs")
     policy: dict[str, str] = {}
     for part in page.headers["Content-Security-Policy"].split(";"):

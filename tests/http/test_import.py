@@ -91,7 +91,7 @@ BAD: list[tuple[dict[str, Any], list[tuple[int, str | None]]]] = [
 ]  # fmt: skip
 
 
-async def test_a_bad_row_is_told_in_its_place_and_hides_no_other(org: Org) -> None:
+async def test_invalid_rows_are_reported_individually(org: Org) -> None:
     badge_id = await org.make_badge()
     rows: list[Any] = []
     for fields, _ in BAD:
@@ -139,7 +139,7 @@ async def test_nothing_else_is_asked_of_history(shared_org: Org, other_org: Org)
     assert envelope["errors"][0]["code"] == 1054
 
 
-async def test_what_was_imported_stands_in_the_way_and_counts(org: Org) -> None:
+async def test_imported_badges_count_like_earned_ones(org: Org) -> None:
     held = await org.make_badge()
     limited = await org.make_badge(customerConstraints=[ONCE_A_DAY])
     capped = await org.make_badge(
@@ -166,7 +166,7 @@ async def test_what_was_imported_stands_in_the_way_and_counts(org: Org) -> None:
     assert "error" not in success(await org.earn_bulk(limited, [1]))["issuedBadges"][0]
 
 
-async def test_several_of_one_customer_get_ordinals_side_by_side_with_what_she_has(org: Org) -> None:
+async def test_several_rows_of_one_customer_get_consecutive_ordinals(org: Org) -> None:
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
     success(await org.earn_bulk(badge_id, [1]))
     await imported(
@@ -191,7 +191,7 @@ async def test_a_batch_is_known_by_its_request_id(org: Org) -> None:
 @pytest.mark.parametrize(
     "body", [b"{}", b"", b"7", b"null", b"[]", b"[{]", b'[{"customerId": "\xff"}]', b"[1] 2"]
 )
-async def test_what_is_no_list_of_rows_is_refused_as_a_whole(shared_org: Org, body: bytes) -> None:
+async def test_body_that_is_no_list_is_rejected(shared_org: Org, body: bytes) -> None:
     answer = await shared_org.client.post("/import/customerBadges", content=body)
     assert [code for code, _ in failure(answer, 400)] == [400]
 
@@ -202,7 +202,7 @@ async def test_too_many_rows_are_refused_as_a_whole(shared_org: Org) -> None:
     assert "100001" in answer.text
 
 
-async def test_history_earned_through_is_told_by_owner_import(org: Org) -> None:
+async def test_imported_badges_have_the_owner_import(org: Org) -> None:
     """An import needs no claim. A second path under the short base path works too."""
     badge_id = await org.make_badge(claim=False)
     url = str(org.client.base_url).replace(BASE_PATH, "/v1/badges") + "/import/customerBadges"

@@ -31,7 +31,7 @@ def changed(services: Services, **settings: Any) -> Services:
 
 
 @pytest.mark.parametrize("name", sorted(set(ENCODED) - WITHOUT_BODY - STREAMED))
-async def test_a_compressed_body_is_415_with_what_to_do(shared_org: Org, name: str) -> None:
+async def test_compressed_body_is_415(shared_org: Org, name: str) -> None:
     method, path = OPERATIONS[name]
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     answer = await shared_org.client.request(method, f"http://test{path}", content=b"{}", headers=headers)

@@ -102,7 +102,7 @@ async def test_an_active_enrolment_stands_in_the_way_of_another(shared_org: Org)
         ({"issueEventDate": (NOW - timedelta(days=50)).isoformat()}, 409, [(816, "earnEventDate")]),
     ],
 )  # fmt: skip
-async def test_what_refuses_all(
+async def test_errors_that_reject_the_whole_request(
     shared_org: Org, fields: dict[str, Any], status: int, told: list[tuple[int, str | None]]
 ) -> None:
     badge_id = await enrolled_badge(shared_org)
@@ -111,7 +111,7 @@ async def test_what_refuses_all(
     assert failure(answer, status) == told
 
 
-async def test_a_direct_badge_enrols_nobody_and_customer_ids_are_customers_too(shared_org: Org) -> None:
+async def test_direct_badge_rejects_enrolments_and_customer_ids_are_accepted(shared_org: Org) -> None:
     answer = await issue(shared_org, await shared_org.make_badge(), [1])
     assert failure(answer, 400) == [(400, "badgeMetaId")]
     badge_id = await enrolled_badge(shared_org)

@@ -85,7 +85,7 @@ def asked(badge_id: str, **params: str) -> dict[str, str]:
     return {"badgeMetaId": badge_id, **TRIGGER, **params}
 
 
-async def test_each_customer_is_issued_to_once_whatever_line_she_stands_on(org: Org) -> None:
+async def test_repeated_customers_are_issued_to_once(org: Org) -> None:
     """The badge allows several per customer, so only the job itself prevents a second one."""
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
     job = await finish(org, await start(org, badge_id, [1, 2, 2, 3, 1, 4, 5, 1, 6]))
@@ -96,7 +96,7 @@ async def test_each_customer_is_issued_to_once_whatever_line_she_stands_on(org: 
     assert [row["customerId"] for row in await rows(org, job, "refused")] == ["2", "1", "1"]
 
 
-async def test_what_was_issued_leads_to_the_job_by_its_id_and_its_request_id(org: Org) -> None:
+async def test_job_is_found_by_job_id_and_request_id(org: Org) -> None:
     badge_id = await org.make_badge()
     job = await finish(org, await start(org, badge_id, range(1, 8), request_id="spring"))
     page = (await org.client.get(f"/badgeMeta/{badge_id}/customers", params={"size": 100})).json()["data"]
@@ -114,7 +114,7 @@ async def test_what_was_issued_leads_to_the_job_by_its_id_and_its_request_id(org
     assert (await org.client.post("/customer/revokeEarn", json=revoked)).status_code == 200
 
 
-async def test_several_who_work_on_one_job_do_it_once(org: Org) -> None:
+async def test_concurrent_workers_process_a_job_once(org: Org) -> None:
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
     job = await start(org, badge_id, range(1, 61))
     await asyncio.gather(*(service(org)._run_job(job.job_key, NEVER) for _ in range(4)))
@@ -123,7 +123,7 @@ async def test_several_who_work_on_one_job_do_it_once(org: Org) -> None:
     assert counts.issued == 60
 
 
-async def test_whoever_is_stopped_anywhere_loses_and_doubles_nobody(org: Org) -> None:
+async def test_worker_killed_at_any_point_loses_and_repeats_nothing(org: Org) -> None:
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
     job = await start(org, badge_id, [*range(1, 31), 7])
     for number in range(1, 40):
@@ -166,7 +166,7 @@ async def test_a_paused_job_issues_nothing_until_it_is_resumed(org: Org) -> None
             await change(org.caller, job.job_key)
 
 
-async def test_a_cancelled_job_keeps_what_it_issued_and_names_the_others(org: Org) -> None:
+async def test_cancelled_job_keeps_issued_badges_and_lists_the_other_lines(org: Org) -> None:
     badge_id, jobs = await org.make_badge(), service(org)
     job = await start(org, badge_id, range(1, 8))
     await jobs._advance(job.job_key)
@@ -291,7 +291,7 @@ async def test_an_audience_that_breaks_off_leaves_nothing_behind(org: Org) -> No
         ({"requestId": "x" * 256}, b"1", {}, 400, [(400, "requestId")]),
     ],
 )
-async def test_what_is_wrong_with_a_call_is_said_all_at_once(
+async def test_all_errors_of_a_request_are_reported(
     shared_org: Org,
     params: dict[str, str | None],
     content: bytes,
@@ -341,7 +341,7 @@ async def test_identifiers_are_looked_up_and_unknown_ones_named(org: Org) -> Non
     ]
 
 
-async def test_who_is_erased_is_in_no_audience_any_longer(org: Org) -> None:
+async def test_erased_customer_is_removed_from_audiences(org: Org) -> None:
     """The customer gets nothing from undecided chunks, and the uploaded lines are deleted."""
     badge_id = await org.make_badge()
     job = await start(org, badge_id, range(1, 8))
@@ -352,7 +352,7 @@ async def test_who_is_erased_is_in_no_audience_any_longer(org: Org) -> None:
     assert [row["customerId"] for row in await rows(org, job, "results")] == ["1", "2", "3", "4", "6", "7"]
 
 
-async def test_two_who_are_made_one_half_way_are_issued_to_once(org: Org) -> None:
+async def test_customers_merged_during_a_job_are_issued_to_once(org: Org) -> None:
     """Though the badge may be held several times: 2 is decided already when 7 becomes 2; 5 and 6 are in one chunk."""
     badge_id, jobs = await org.make_badge(overlapPolicy="ALLOW"), service(org)
     job = await start(org, badge_id, range(1, 9))
@@ -367,7 +367,7 @@ async def test_two_who_are_made_one_half_way_are_issued_to_once(org: Org) -> Non
     assert await holders(org, badge_id) == [1, 2, 3, 4, 6, 8]
 
 
-async def test_what_nobody_goes_on_with_is_swept(org: Org) -> None:
+async def test_abandoned_uploads_and_stalled_jobs_are_cleaned_up(org: Org) -> None:
     """An audience that has stopped coming is given up, a job that the queue forgot comes back, old files go."""
     badge_id, database = await org.make_badge(), org.services.database
     done = await finish(org, await start(org, badge_id, [1, "x"], request_id="done"))

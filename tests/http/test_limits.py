@@ -95,7 +95,7 @@ async def test_limits_of_a_badge_as_a_whole_are_the_models(
     assert stored == real == len(counted)
 
 
-async def test_what_is_taken_back_frees_the_customer_and_counts_nowhere(org: Org) -> None:
+async def test_revoked_badges_count_towards_no_limit(org: Org) -> None:
     badge_id = await org.make_badge(
         customerConstraints=[
             {"constraintType": "CUSTOMER_BADGE_FIXED_VALUE", "maxEarnLimit": 1},

@@ -25,7 +25,7 @@ def rows() -> dict[str, tuple[str, str, str]]:
     return found
 
 
-def test_the_page_lists_what_the_openapi_document_has() -> None:
+def test_page_lists_all_operations_of_the_openapi_document() -> None:
     """tests/http/test_openapi.py checks that OPERATIONS equals the document."""
     listed = {name: (method, path) for name, (method, path, _) in rows().items()}
     assert listed == {name: (method, path.removeprefix(BASE)) for name, (method, path) in OPERATIONS.items()}

@@ -140,7 +140,7 @@ def test_a_file_of_many_row_groups_is_read_in_the_order_of_its_rows() -> None:
         ({"id": pa.array([Decimal("1.5")])}, None, "The column 'id' has type decimal128(2, 1); "),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_column_is_said(
+def test_column_errors_have_a_clear_message(
     columns: Mapping[str, Any], column: str | None, message: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
@@ -203,7 +203,7 @@ HARMFUL = {
 
 
 @pytest.mark.parametrize("kind", list(DAMAGED))
-def test_what_is_damaged_is_not_read_as_if_it_were_whole(kind: str) -> None:
+def test_damaged_file_is_rejected(kind: str) -> None:
     with pytest.raises(Exception, match=r".+"):
         read(DAMAGED[kind])
 
@@ -220,7 +220,7 @@ async def test_a_file_that_cannot_be_read_is_refused_and_leaves_nothing(org: Org
     assert (await issued(org, again)).counts.issued == 3
 
 
-async def test_what_is_damaged_at_random_is_read_or_refused() -> None:
+async def test_randomly_damaged_file_is_read_or_rejected() -> None:
     chance = np.random.default_rng(3)
 
     async def send_damaged() -> None:
@@ -233,14 +233,14 @@ async def test_what_is_damaged_at_random_is_read_or_refused() -> None:
     await asyncio.gather(*(send_damaged() for _ in range(4)))
 
 
-async def test_what_unpacks_to_too_much_is_stopped() -> None:
+async def test_file_that_expands_too_much_is_rejected() -> None:
     content = packed({"id": pa.array(["9" * 100] * 1_000_000)})
     assert len(content) < 100_000
     with pytest.raises(BodyTooLarge, match="COCKADE_MAX_AUDIENCE_BYTES"):
         await unpacked(content, bytes_max=1_000_000)
 
 
-async def test_nothing_is_left_on_disk_nor_running_whoever_breaks_off(
+async def test_aborted_upload_leaves_no_files_and_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

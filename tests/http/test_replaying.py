@@ -58,9 +58,7 @@ def test_every_operation_that_changes_something_is_here() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
-async def test_every_operation_is_carried_out_once_and_answered_alike(
-    shared_org: Org, operation: Operation
-) -> None:
+async def test_every_operation_is_executed_once_and_replayed(shared_org: Org, operation: Operation) -> None:
     org = shared_org
     scene = await set_the_scene(org, "once")
     if operation.entry.prepare is not None:
@@ -190,7 +188,7 @@ async def test_a_key_in_quotes_is_the_same_key(shared_org: Org) -> None:
 
 
 @pytest.mark.parametrize("sent", ["", '""', "two words", "x" * 256, "ä".encode("latin-1")])
-async def test_what_cannot_be_a_key_is_a_fault(shared_org: Org, sent: Any) -> None:
+async def test_invalid_key_is_rejected(shared_org: Org, sent: Any) -> None:
     answer = await shared_org.client.post("/customer/earnBulk", json={}, headers={"Idempotency-Key": sent})
     assert failure(answer, 400) == [(400, "Idempotency-Key")]
 
@@ -214,7 +212,7 @@ async def test_a_refusal_is_not_kept_for_nothing_has_happened(org: Org) -> None:
     assert not is_replay(answer)
 
 
-async def test_a_malformed_body_is_told_and_not_kept(shared_org: Org) -> None:
+async def test_response_to_a_malformed_body_is_not_stored(shared_org: Org) -> None:
     badge_id, named = await shared_org.make_badge(), key()
     answer = await shared_org.client.post("/customer/earnBulk", content=b"{", headers=named)
     assert failure(answer, 400)[0][0] == 400
@@ -292,7 +290,7 @@ async def test_calls_with_keys_that_meet_over_a_customer_are_decided_one_after_t
     assert await ledger.count_earned(database_url, shared_org, badge_id) == 300
 
 
-async def test_an_answer_is_kept_so_long_and_then_taken_away_by_those_that_follow(org: Org) -> None:
+async def test_response_is_stored_for_the_retention_time_and_then_deleted(org: Org) -> None:
     named = key()
     body = {"name": "Gold", "rank": 1}
     first = await org.client.post("/group", json=body, headers=named)
@@ -314,7 +312,7 @@ async def test_an_answer_is_kept_so_long_and_then_taken_away_by_those_that_follo
     assert await count_kept(org) == 2
 
 
-async def test_what_is_out_of_date_is_swept_in_portions_also_where_nobody_calls(org: Org) -> None:
+async def test_expired_responses_are_deleted_in_batches_without_requests(org: Org) -> None:
     kept = key("kept")
     first = await org.client.post("/group", json={"name": "kept"}, headers=kept)
     for number in range(5):

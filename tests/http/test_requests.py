@@ -106,7 +106,7 @@ async def test_a_request_tells_its_answer_again(shared_org: Org, shape: str) -> 
     assert again.json()["warnings"] == []
 
 
-async def test_statuses_are_told_again_as_they_were_decided(shared_org: Org) -> None:
+async def test_stored_outcome_keeps_the_decided_statuses(shared_org: Org) -> None:
     badge_id, request_id = await shared_org.make_badge(), fresh()
     ahead = datetime.now(UTC).timestamp() + 0.2
     first = success(await shared_org.earn_bulk(badge_id, [1], requestId=request_id, earnEventDate=ahead))
@@ -184,7 +184,7 @@ async def test_whatever_the_header_carries_is_echoed_in_ascii(
     assert answer.headers[HEADER] == echoed
 
 
-async def test_a_header_that_is_too_long_is_told_and_so_is_one_in_the_body(shared_org: Org) -> None:
+async def test_request_id_that_is_too_long_is_rejected(shared_org: Org) -> None:
     body = earn_bulk_body(await shared_org.make_badge(), [1])
     answer = await shared_org.client.post("/customer/earnBulk", json=body, headers={HEADER: "x" * 256})
     assert failure(answer, 400) == [(400, HEADER)]

@@ -116,14 +116,14 @@ async def test_erasing_again_is_the_same_and_leaves_no_second_entry(org: Org) ->
     assert trail[0]["details"] == {**NOTHING, "earnedBadgeCount": 1, "requestCount": 1}
 
 
-async def test_whoever_was_erased_is_a_new_customer(org: Org) -> None:
+async def test_erased_customer_starts_as_a_new_customer(org: Org) -> None:
     badge_id = await org.make_badge()
     await earn(org, badge_id, [SOURCE])
     await erase(org)
     assert await earn(org, badge_id, [SOURCE]) == [None]
 
 
-async def test_what_was_erased_counts_towards_no_limit(org: Org) -> None:
+async def test_erased_badges_count_towards_no_limit(org: Org) -> None:
     badge_id = await org.make_badge(**CAPPED, **SEVERAL)
     assert await earn(org, badge_id, [SOURCE, OTHER, THIRD]) == [None, None, 818]
     await erase(org)
@@ -131,7 +131,7 @@ async def test_what_was_erased_counts_towards_no_limit(org: Org) -> None:
     assert await earned_count(org, badge_id) == 2
 
 
-async def test_erasing_takes_an_identifier_for_her_id(org: Org) -> None:
+async def test_erasing_accepts_an_identifier(org: Org) -> None:
     badge_id, email = await org.make_badge(), f"{secrets.token_hex(8)}@example.org"
     await identify(org, SOURCE, email)
     await earn(org, badge_id, [SOURCE])
@@ -150,7 +150,7 @@ async def test_another_org_keeps_its_customer_of_the_same_id(org: Org, other_org
     assert len(page["badges"]) == 1
 
 
-async def test_merging_moves_all_that_she_has(org: Org) -> None:
+async def test_merging_moves_everything_of_the_source(org: Org) -> None:
     hers, both = await org.make_badge(**ENROLLED), await org.make_badge()
     email = f"{secrets.token_hex(8)}@example.org"
     await identify(org, SOURCE, email)
@@ -184,7 +184,7 @@ async def test_merging_moves_all_that_she_has(org: Org) -> None:
     assert [(entry["subject"], entry["details"]["into"]) for entry in trail] == [(str(SOURCE), OTHER)]
 
 
-async def test_what_was_merged_counts_towards_the_limits_of_whom_it_went_to(org: Org) -> None:
+async def test_merged_badges_count_towards_the_targets_limits(org: Org) -> None:
     window = {"constraintType": "CUSTOMER_BADGE_ROLLING_WINDOW", "maxEarnForDays": 3, "rollForDays": 10}
     badge_id = await org.make_badge(customerConstraints=[window], **SEVERAL)
     for _ in range(2):
@@ -212,7 +212,7 @@ async def test_merging_again_is_the_same(org: Org) -> None:
         ({"from": "9" * 19, "into": 1.5}, ["from", "into"]),
     ],
 )
-async def test_whom_to_merge_has_to_be_two_customers(
+async def test_merge_needs_two_different_customers(
     shared_org: Org, sent: dict[str, Any], references: list[str]
 ) -> None:
     told_of = failure(await shared_org.client.post("/customers/merge", json=sent), 400)

@@ -132,7 +132,7 @@ async def test_a_body_is_read_as_json_whatever_its_type_says(
         ({"earnEventDate": 0}, 409),
     ],
 )
-async def test_an_earn_bulk_with_strange_values_is_told_so(
+async def test_earn_bulk_with_invalid_values_is_rejected(
     shared_org: Org, badge_id: str, fields: dict[str, Any], expected: int
 ) -> None:
     sent = {**earn_bulk_body(badge_id, [1]), "requestId": secrets.token_hex(8), **fields}
@@ -217,7 +217,7 @@ async def test_a_badge_with_strange_values_is_refused_or_read_back(
 
 
 @pytest.mark.parametrize("field", ["customFields", "tags"])
-async def test_what_is_nested_as_deeply_as_is_taken_can_be_read_back(org: Org, field: str) -> None:
+async def test_value_of_maximum_nesting_can_be_read_back(org: Org, field: str) -> None:
     """A badge that can be stored and no longer be shown would break every list that it is on."""
     taken: list[str] = []
 
@@ -292,7 +292,7 @@ async def test_strange_queries_are_never_an_error_of_the_server(
         ("POST", "http://test/healthz", 405),
     ],
 )
-async def test_paths_and_methods_that_are_not_there_are_told_in_the_envelope(
+async def test_unknown_paths_and_methods_are_reported_in_the_envelope(
     shared_org: Org, method: str, path: str, expected: int
 ) -> None:
     answer = await shared_org.client.request(method, path)
@@ -301,7 +301,7 @@ async def test_paths_and_methods_that_are_not_there_are_told_in_the_envelope(
         assert answer.headers["Allow"]
 
 
-async def test_a_body_over_the_limit_is_413_with_what_to_do(shared_org: Org, badge_id: str) -> None:
+async def test_body_over_the_limit_is_413(shared_org: Org, badge_id: str) -> None:
     limit = 5_000
     services = shared_org.services
     smaller = msgspec.structs.replace(
@@ -337,7 +337,7 @@ async def test_both_base_paths_serve_the_same(shared_org: Org, badge_id: str) ->
     assert failure(answer, 401) == [(401, None)]
 
 
-async def test_who_asks_whether_it_runs_needs_no_credential(shared_org: Org) -> None:
+async def test_health_checks_need_no_credential(shared_org: Org) -> None:
     async with client_for(shared_org.services, None) as client:
         for path, status in (("/healthz", "ok"), ("/readyz", "ready")):
             answer = await client.get(f"http://test{path}")

@@ -62,7 +62,7 @@ async def test_a_new_key_signs_at_once_everywhere_and_the_old_one_still_verifies
         assert (await another_process(apart).authenticate_token(token)).username == org.credential.username
 
 
-async def test_the_tokens_of_a_retired_key_end_and_all_others_stay(apart: Services, org: Org) -> None:
+async def test_tokens_of_a_retired_key_are_rejected_and_others_stay_valid(apart: Services, org: Org) -> None:
     old = await token_of(apart.auth, org.credential)
     await apart.auth.rotate_signing_key()
     new = await token_of(apart.auth, org.credential)
@@ -84,7 +84,7 @@ async def test_changes_of_keys_are_in_the_audit_trail(apart: Services) -> None:
     ]
 
 
-async def test_a_list_says_when_nobody_misses_a_key_any_more(apart: Services) -> None:
+async def test_list_shows_when_a_keys_last_token_expires(apart: Services) -> None:
     await apart.auth.rotate_signing_key()
     newest, next_newest, *_ = await apart.auth.list_signing_keys()
     assert (newest.signs, newest.last_token_expires_at) == (True, None)
@@ -107,7 +107,7 @@ async def test_a_key_from_a_clock_that_is_behind_signs_all_the_same(apart: Servi
     assert (await apart.auth.list_signing_keys())[0].key_id == made.key_id
 
 
-async def test_what_is_revoked_ends_within_a_minute(apart: Services, org: Org) -> None:
+async def test_revoked_credential_stops_working_within_a_minute(apart: Services, org: Org) -> None:
     """In a process that has verified it just before; its timer is moved, and nothing else."""
     elapsed = [0.0]
     auth = AuthService(apart.database, apart.clock, timer=lambda: elapsed[0])

@@ -242,7 +242,7 @@ async def _nothing_changed(cast: Cast, before: dict[str, str], answer: httpx.Res
     [operation for operation in PUBLIC if operation not in TOKENS],
     ids=lambda operation: operation.label,
 )
-async def test_what_is_public_tells_everybody_the_same(
+async def test_public_operations_return_the_same_to_every_caller(
     cast: Cast, anybody: httpx.AsyncClient, operation: Operation, matrix: dict[str, dict[str, str]]
 ) -> None:
     scene, before = scene_of_nowhere(), await rows_of(cast.victim)
@@ -255,7 +255,7 @@ async def test_what_is_public_tells_everybody_the_same(
 
 
 @pytest.mark.parametrize("operation", TOKENS, ids=lambda operation: operation.label)
-async def test_a_token_is_for_whoever_proves_to_be_its_client(
+async def test_token_is_issued_only_to_its_client(
     cast: Cast, anybody: httpx.AsyncClient, operation: Operation, matrix: dict[str, dict[str, str]]
 ) -> None:
     own = cast.victim.credential

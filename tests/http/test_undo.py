@@ -59,7 +59,7 @@ async def earn(org: Org, badge_id: str, customers: list[int], request_id: str, *
     return [entry.get("error", {}).get("code") for entry in data["issuedBadges"]]
 
 
-async def test_what_a_request_issued_is_revoked_once_and_can_be_issued_again(org: Org) -> None:
+async def test_undo_revokes_once_and_badges_can_be_issued_again(org: Org) -> None:
     badge_id = await org.make_badge()
     assert await earn(org, badge_id, [3], "before") == [None]
     assert await earn(org, badge_id, [1, 2, 3, 4], "wrong") == [None, None, 1040, None]
@@ -71,7 +71,7 @@ async def test_what_a_request_issued_is_revoked_once_and_can_be_issued_again(org
     assert await earned_count(org, badge_id) == 4
 
 
-async def test_one_that_was_taken_back_before_is_counted_as_such(org: Org) -> None:
+async def test_already_revoked_badges_are_counted_separately(org: Org) -> None:
     badge_id = await org.make_badge()
     data = success(await org.earn_bulk(badge_id, [1, 2], requestId="two"))
     earned = {"badgeMetaId": badge_id, "customerId": 2, "earnedBadgeId": data["issuedBadges"][1]["issuedId"]}
@@ -82,7 +82,7 @@ async def test_one_that_was_taken_back_before_is_counted_as_such(org: Org) -> No
     ]
 
 
-async def test_what_has_expired_is_revoked_too(org: Org) -> None:
+async def test_undo_also_revokes_expired_badges(org: Org) -> None:
     badge_id = await org.make_badge(**LONG_AGO, earnedBadgeExpiry=ONE_DAY)
     event = (NOW - timedelta(days=9)).isoformat()
     assert await earn(org, badge_id, [1], "expired", earnEventDate=event) == [None]
@@ -108,7 +108,7 @@ async def test_a_single_earn_is_undone(org: Org) -> None:
     assert success(await undo(org, 7)) == {"requestId": "7", "revoked": 1, "alreadyRevoked": 0}
 
 
-async def test_enrolments_are_undone_and_what_was_earned_through_them_stays(org: Org) -> None:
+async def test_undo_of_enrolments_keeps_badges_earned_through_them(org: Org) -> None:
     badge_id = await org.make_badge(**ISSUE_EARN)
     enrol = {"badgeMetaId": badge_id, "customers": [1, 2], "requestId": "enrol", "triggeredBy": TRIGGER}
     success(await org.client.post("/badgeMeta/customer/issueBulk", json=enrol))
@@ -199,7 +199,7 @@ async def test_another_orgs_request_is_unknown(org: Org, other_org: Org) -> None
     assert await earned_count(org, badge_id) == 1
 
 
-async def test_what_a_job_issued_is_revoked_chunk_by_chunk_under_its_request_id(org: Org) -> None:
+async def test_undo_of_a_job_revokes_chunk_by_chunk(org: Org) -> None:
     badge_id = await org.make_badge(
         badgeConstraints=[{"constraintType": "BADGE_FIXED_VALUE", "maxEarnLimit": 100}]
     )
@@ -253,7 +253,7 @@ async def tasks(org: Org, key: RequestKey) -> int:
 
 
 @pytest.mark.parametrize("limits", [{}, LIMITED | {"badgeConstraints": []}, CAPPED])
-async def test_a_large_job_is_undone_in_the_background_and_told_how_far(
+async def test_undo_of_a_large_job_runs_in_the_background_with_progress(
     org: Org, small_calls: UndoService, limits: dict[str, Any], database_url: str
 ) -> None:
     badge_id = await org.make_badge(**limits)
@@ -286,7 +286,7 @@ async def test_a_large_job_is_undone_in_the_background_and_told_how_far(
     assert await earn(org, badge_id, [1, 2], "again") == [None, None]
 
 
-async def test_several_who_undo_it_and_are_stopped_anywhere_revoke_each_once(
+async def test_concurrent_interrupted_undos_revoke_each_badge_once(
     org: Org, small_calls: UndoService, database_url: str
 ) -> None:
     badge_id = await org.make_badge(**CAPPED)
@@ -305,7 +305,7 @@ async def test_several_who_undo_it_and_are_stopped_anywhere_revoke_each_once(
         assert await opened.fetch(MISCOUNTED, org.caller.org_id) == []
 
 
-async def test_with_an_idempotency_key_it_is_asked_for_once_and_told_anew(
+async def test_undo_with_an_idempotency_key_starts_once_and_reports_progress(
     org: Org, small_calls: UndoService
 ) -> None:
     job = await large_job(org, await org.make_badge(), 11)
@@ -357,7 +357,7 @@ async def test_one_that_the_queue_forgot_comes_back_and_a_worker_that_ends_gives
     assert await progress(org) == far("queued", 0, 0, 0)
 
 
-async def test_what_is_undone_is_told(org: Org) -> None:
+async def test_undo_has_events(org: Org) -> None:
     badge_id = await org.make_badge()
     await earn(org, badge_id, [3, 4], "wrong")
     await undone(org, "wrong")
@@ -371,7 +371,7 @@ async def test_what_is_undone_is_told(org: Org) -> None:
     assert len(revoked) == len(earned) == 2
 
 
-async def test_undone_enrolments_are_told(org: Org) -> None:
+async def test_undone_enrolments_have_events(org: Org) -> None:
     badge_id = await org.make_badge(**ISSUE_EARN)
     body = {"badgeMetaId": badge_id, "customers": [3, 4], "triggeredBy": TRIGGER, "requestId": "enrol"}
     success(await org.client.post("/badgeMeta/customer/issueBulk", json=body))

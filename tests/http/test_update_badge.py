@@ -68,7 +68,7 @@ async def test_nothing_but_the_id_changes_nothing_but_when_it_was_changed(shared
     assert await read(shared_org, badge_id) == changed
 
 
-async def test_what_is_absent_stays_and_null_clears(shared_org: Org) -> None:
+async def test_missing_fields_stay_and_null_clears(shared_org: Org) -> None:
     badge_id = await shared_org.make_badge(**FULL)
     before = await read(shared_org, badge_id)
     for name, cleared in CLEARED.items():
@@ -133,7 +133,7 @@ LIVE: list[tuple[dict[str, Any], list[tuple[int, str | None]]]] = [
 
 
 @pytest.mark.parametrize(("fields", "told"), LIVE)
-async def test_what_cannot_be_changed(
+async def test_fields_that_cannot_change(
     shared_org: Org, fields: dict[str, Any], told: list[tuple[int, str | None]]
 ) -> None:
     badge_id = await shared_org.make_badge(**FULL)
@@ -184,7 +184,7 @@ async def test_a_name_stays_unique(shared_org: Org) -> None:
     success(await update(shared_org, first, name=name))
 
 
-async def test_whoever_has_read_an_older_badge_is_told(shared_org: Org) -> None:
+async def test_change_based_on_an_outdated_badge_is_rejected(shared_org: Org) -> None:
     badge_id = await shared_org.make_badge()
     old = await read(shared_org, badge_id)
     new = success(await update(shared_org, badge_id, description="1", lastUpdatedOn=old["lastUpdatedOn"]))
@@ -226,7 +226,7 @@ async def test_fixed_windows_keep_their_ids(shared_org: Org) -> None:
     assert ids[1] == window["referenceId"] != ids[0]
 
 
-async def test_what_was_earned_keeps_its_validity_and_counts_towards_new_limits(org: Org) -> None:
+async def test_earned_badges_keep_their_validity_and_count_towards_new_limits(org: Org) -> None:
     badge_id = await org.make_badge(overlapPolicy="ALLOW")
     first = success(await org.earn_bulk(badge_id, [1, 2, 3], requestId="first"))
     success(
@@ -292,15 +292,13 @@ BAD_CONSTRAINTS = [
 
 
 @pytest.mark.parametrize(("constraint", "field"), BAD_CONSTRAINTS)
-async def test_a_constraint_that_lacks_something_is_told(
-    shared_org: Org, constraint: Any, field: str
-) -> None:
+async def test_incomplete_constraint_is_rejected(shared_org: Org, constraint: Any, field: str) -> None:
     badge_id = await shared_org.make_badge()
     answer = await update(shared_org, badge_id, customerConstraints=[FIXED, constraint])
     assert failure(answer, 400) == [(400, f"customerConstraints[1].{field}")]
 
 
-async def test_whoever_waits_while_a_badge_gets_a_limit_is_alone_with_it_afterwards(
+async def test_request_waiting_while_a_badge_gets_a_limit_takes_the_exclusive_lock(
     org: Org, database_url: str
 ) -> None:
     """A request that saw no limit when it asked for the lock finds one when it has it: it runs again, alone."""

@@ -119,12 +119,14 @@ async def test_a_secret_is_shown_once_and_never_again(org: Org) -> None:
         ({"url": URL, "after": "x", "description": "\0"}, ["description", "after"]),
     ],
 )
-async def test_what_is_wrong_is_named(shared_org: Org, body: dict[str, Any], references: list[str]) -> None:
+async def test_invalid_webhook_is_rejected(
+    shared_org: Org, body: dict[str, Any], references: list[str]
+) -> None:
     answer = await shared_org.client.post("/webhooks", json=body)
     assert failure(answer, 400) == [(400, reference) for reference in references]
 
 
-async def test_a_change_leaves_what_it_does_not_name(org: Org) -> None:
+async def test_change_keeps_fields_that_are_not_sent(org: Org) -> None:
     badge_id = "0123456789abcdef01234567"
     body = {
         "url": URL,
@@ -151,7 +153,7 @@ async def test_a_change_leaves_what_it_does_not_name(org: Org) -> None:
 
 
 @pytest.mark.parametrize("webhook_id", ["x", "0" * 24])
-async def test_what_is_not_there_is_not_found(shared_org: Org, webhook_id: str) -> None:
+async def test_unknown_webhook_is_404(shared_org: Org, webhook_id: str) -> None:
     client, path = shared_org.client, f"/webhooks/{webhook_id}"
     for answer in (
         await client.get(path),
@@ -236,7 +238,7 @@ async def test_an_answer_without_end_is_left(org: Org) -> None:
 # What the worker does
 
 
-async def test_only_what_is_wanted_is_delivered(org: Org) -> None:
+async def test_only_selected_events_are_delivered(org: Org) -> None:
     badges = [await org.make_badge(), await org.make_badge()]
     with Receiver() as receiver, Receiver() as other:
         await make(org, receiver.url, kinds=[EventKind.EARNED, EventKind.REVOKED], badge_ids=badges[:1])
@@ -260,7 +262,7 @@ async def _is_idle(org: Org) -> bool:
     return all(webhook["backlog"] == 0 for webhook in found)
 
 
-async def test_who_is_gone_is_disabled_and_the_trail_says_so(org: Org) -> None:
+async def test_receiver_that_responds_410_is_disabled_with_an_audit_entry(org: Org) -> None:
     with Receiver(lambda *_: Reply(410)) as receiver:
         made = await make(org, receiver.url)
         await org.earn_bulk(await org.make_badge(), [1, 2, 3])
@@ -281,7 +283,7 @@ async def _is_disabled(org: Org, webhook: dict[str, Any]) -> bool:
     return not (await shown(org, webhook))["isActive"]
 
 
-async def test_who_takes_nothing_for_days_is_disabled(org: Org) -> None:
+async def test_receiver_that_fails_for_days_is_disabled(org: Org) -> None:
     with Receiver(lambda *_: Reply(500)) as receiver:
         made = await make(org, receiver.url)
         await org.earn_bulk(await org.make_badge(), [1])
@@ -303,7 +305,7 @@ async def _is_failing(org: Org, webhook: dict[str, Any]) -> bool:
     return (await shown(org, webhook))["failingSince"] is not None
 
 
-async def test_who_asks_to_be_left_alone_is(org: Org) -> None:
+async def test_retry_after_is_respected(org: Org) -> None:
     with Receiver(lambda *_: Reply(429, {"Retry-After": "3000"})) as receiver:
         made = await make(org, receiver.url)
         await org.earn_bulk(await org.make_badge(), [1, 2, 3])
@@ -314,7 +316,7 @@ async def test_who_asks_to_be_left_alone_is(org: Org) -> None:
         assert len(receiver.received) <= 3  # those that were under way at the same time
 
 
-async def test_one_that_is_refused_for_good_holds_up_her_later_ones_and_nobody_elses(org: Org) -> None:
+async def test_failing_event_delays_only_later_events_of_its_customer(org: Org) -> None:
     badge_id = await org.make_badge()
 
     def behave(_: int, event: dict[str, Any]) -> Reply:
@@ -337,7 +339,7 @@ async def test_one_that_is_refused_for_good_holds_up_her_later_ones_and_nobody_e
         assert (await shown(org, made))["backlog"] == 3
 
 
-async def test_the_log_says_what_became_of_each_attempt(org: Org) -> None:
+async def test_log_has_the_result_of_each_attempt(org: Org) -> None:
     with Receiver(lambda number, _: Reply(500 if number == 0 else 204)) as receiver:
         made = await make(org, receiver.url, kinds=[EventKind.EARNED])
         await org.earn_bulk(await org.make_badge(), [1])
@@ -377,6 +379,6 @@ async def test_all_that_is_sent_is_signed_with_each_secret_that_counts(org: Org)
             receiver.received[0].verify(other)
 
 
-async def test_message_of_a_wrong_url_says_what_is_wrong(shared_org: Org) -> None:
+async def test_invalid_url_has_a_clear_message(shared_org: Org) -> None:
     answer = await shared_org.client.post("/webhooks", json={"url": "http://hooks.example.org"})
     assert message(answer) == "The URL must begin with https://."

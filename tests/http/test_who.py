@@ -70,7 +70,7 @@ async def test_statuses_are_filtered(org: Org) -> None:
 
 
 @pytest.mark.parametrize("after", ["", "x", "no cursor", "AAAA", "é", "A" * 1000])
-async def test_what_is_no_cursor_is_told(shared_org: Org, after: str) -> None:
+async def test_invalid_cursor_is_rejected(shared_org: Org, after: str) -> None:
     badge_id = await shared_org.make_badge()
     answer = await shared_org.client.get(f"/badgeMeta/{badge_id}/customers", params={"after": after})
     assert failure(answer, 400) == [(400, "after")]

@@ -114,7 +114,7 @@ async def test_failures_of_a_lost_commit_are_returned_as_decided(
 
 
 @pytest.mark.parametrize("cut", [Cut.BEFORE_COMMIT, Cut.BEFORE_ANSWER])
-async def test_earn_bulk_whose_outcome_cannot_be_looked_up_is_unknown(
+async def test_earn_bulk_without_a_known_outcome_reports_it_as_unknown(
     open_database: OpenDatabase, org: Org, proxy: Proxy, cut: Cut
 ) -> None:
     badge_id = await org.make_badge()

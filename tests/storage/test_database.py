@@ -341,7 +341,7 @@ async def test_missing_database_is_unavailable(open_database: OpenDatabase, data
         await absent.transaction("test.absent", lambda tx: tx.value("select 1"))
 
 
-async def test_a_row_that_exists_is_told_by_its_constraint(database: Database, org: Org) -> None:
+async def test_duplicate_row_is_reported_by_its_constraint(database: Database, org: Org) -> None:
     columns = ("badge_key", "customer_id", "ordinal", "request_key", "valid_from", "valid_until", "line")
     now = clock.now()
     badge = await org.services.badges.get(org.caller, BadgeId(await org.make_badge()))
@@ -368,7 +368,7 @@ async def test_a_session_has_our_settings_whatever_the_server_has(open_database:
     assert await database.transaction("test.settings", shown) == ["7s", "3s", "UTC", "read committed"]
 
 
-async def test_a_server_that_can_lose_what_was_acknowledged_is_warned_of(
+async def test_unsafe_server_settings_cause_a_warning(
     connection: Connection,
 ) -> None:
     await connection.execute("set synchronous_commit = on")

@@ -265,7 +265,7 @@ def test_a_request_as_a_whole_is_counted_by_error() -> None:
     assert rules.batch_event(imported([ONE, TWO], refused=(1,))).data.badge_meta_id is None
 
 
-def test_what_was_revoked_is_told_by_its_own_id_and_the_event_has_another() -> None:
+def test_revocation_event_has_its_own_id() -> None:
     event = rules.customer_event(REVOKED, 0)
     data: Any = event.data
     assert (data.issued_id, data.earned_badge_id) == ("000000000000000700000003", None)
@@ -282,7 +282,7 @@ def test_lines_of_a_job_count_through_all_of_its_parts() -> None:
 
 
 @pytest.mark.parametrize(("of", "line"), [(request([5, 6]), 1), (imported([ONE, TWO]), 1), (PART, 3)])
-def test_an_end_is_told_as_the_earning_was_with_an_id_of_its_own_and_when_it_was(of: Any, line: int) -> None:
+def test_expiry_event_has_its_own_id_and_the_time_of_the_expiry(of: Any, line: int) -> None:
     earned = rules.earned_event(of, line, (AT, UNTIL))
     event = rules.expired_event(ExpiredBadges(expiry_range=IN_TIME, source=of), line, (AT, UNTIL))
     assert event.data == earned.data
