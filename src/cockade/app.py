@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
@@ -29,7 +30,7 @@ from cockade.event.service import EventService
 from cockade.idempotency.service import IdempotencyService
 from cockade.job.service import JobService
 from cockade.metadata.service import MetadataService
-from cockade.process import exit_with_parent
+from cockade.process import exit_after
 from cockade.rate_limit.service import RateLimiter
 from cockade.request.service import RequestService
 from cockade.storage.database import Database
@@ -126,8 +127,9 @@ def create_worker_app() -> ASGIApp:
     if settings.database_url is None:
         raise SetupError("Workers are started by `cockade serve`, which sets COCKADE_DATABASE_URL.")
     logs.configure(settings)
-    if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
-        exit_with_parent(parent.pid)
+    if (parent := multiprocessing.parent_process()) is not None:
+        sentinel = parent.sentinel  # ready at once when the parent dies; polling would answer for some time
+        exit_after(lambda: wait([sentinel]))
     return create_app(create_services(settings.database_url, settings))
 
 

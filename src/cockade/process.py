@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-
-POLL_S = 0.2
+from collections.abc import Callable
 
 
-def exit_with_parent(parent_pid: int) -> None:
-    """Exit this process, from a thread, as soon as the parent is gone.
+def exit_after(wait_for_parent: Callable[[], object]) -> None:
+    """Exit this process as soon as `wait_for_parent` returns; it is called in a thread.
 
     The database rolls back open transactions. For API workers this also frees the port for the next start.
     """
 
     def watch() -> None:
-        while os.getppid() == parent_pid:
-            time.sleep(POLL_S)
+        wait_for_parent()
         os._exit(1)
 
     threading.Thread(target=watch, name="exit-with-parent", daemon=True).start()

@@ -376,7 +376,7 @@ async def test_unsafe_server_settings_cause_a_warning(
     await connection.execute("set synchronous_commit = off")
     warned = await check_server(connection)
     assert [warning for warning in warned if warning not in sound] == [
-        "synchronous_commit is off: issuances that were acknowledged can be lost in a crash."
+        "synchronous_commit is off: acknowledged issuances can be lost in a crash. Turn it on."
     ]
 
 

@@ -20,6 +20,7 @@ import uvloop
 from cockade import app, config, logs, metrics
 from cockade.cli.services import database_url, prepare
 from cockade.config import Config
+from cockade.process import exit_after
 from cockade.worker import work
 
 log = structlog.get_logger()
@@ -81,12 +82,11 @@ async def _work(url: str, settings: Config) -> None:
 def _end_with(parent: int) -> None:
     """Exit immediately when the parent exits. The database rolls back open transactions."""
 
-    def watch() -> None:
+    def wait() -> None:
         while os.getppid() == parent:
             time.sleep(POLL_S)
-        os._exit(1)
 
-    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+    exit_after(wait)
 
 
 @contextmanager
