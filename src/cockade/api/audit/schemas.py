@@ -54,7 +54,7 @@ def read_after(after: str | None) -> int | None:
     """Parse the cursor of a page. Raises InvalidInput if it is invalid."""
     if after is None:
         return None
-    if not (after.isascii() and after.isdigit()) or int(after) > ENTRY_ID_MAX:
+    if not (after.isascii() and after.isdigit()) or len(after) > 19 or int(after) > ENTRY_ID_MAX:
         raise InvalidInput(
             [
                 FieldError(
